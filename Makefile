@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+#   make            the three programs in build/
+#   make check      all tests (root for the ones on real cgroups); installs what is missing
+#   make demo       the whole loop on this machine, about a minute; installs what is missing
+#   make bench      measurements behind docs/measurements.md
+#   make help       the rest
+
+VERSION := 0.1.0
+BUILD   ?= build
+prefix  ?= /usr/local
+sbindir ?= $(prefix)/sbin
+bindir  ?= $(prefix)/bin
+
+ifeq ($(V),1)
+  Q =
+  msg =
+else
+  Q = @
+  msg = @printf '  %-8s %s\n' "$(1)" "$(patsubst $(CURDIR)/%,%,$(2))"
+endif
+
+CC      ?= gcc
+AR      ?= ar
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
+# The newest clang: from 16 on it emits the type tags that mark a held cgroup reference (kptr).
+CLANG   ?= $(firstword $(foreach v,22 21 20 19 18 17 16,$(wildcard /usr/bin/clang-$(v))) clang)
+
+PKGS    := libbpf libelf zlib libcurl jansson libmicrohttpd sqlite3 inih
+CFLAGS  ?= -O2 -g
+WARN    := -Wall -Wextra -Werror -Wno-unused-parameter -Wstrict-prototypes -Wmissing-prototypes \
+           -Wshadow -Wpointer-arith -Wvla
+CPPFLAGS += -D_GNU_SOURCE -DEBB_VERSION='"$(VERSION)"' -Iinclude -I$(BUILD)/skel
+ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARN) -MMD -MP -pthread $(HARDEN) $(SANFLAGS)
+HARDEN  := -fstack-protector-strong -fPIE
+LDFLAGS += -pthread -pie -Wl,-z,relro,-z,now
+
+ifeq ($(SAN),1)
+  SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+  BUILD_SUFFIX := -san
+else ifeq ($(SAN),thread)
+  SANFLAGS := -fsanitize=thread -fno-omit-frame-pointer
+  BUILD_SUFFIX := -tsan
+else
+  HARDEN += -D_FORTIFY_SOURCE=2
+endif
+ifneq ($(BUILD_SUFFIX),)
+  BUILD := $(BUILD)$(BUILD_SUFFIX)
+endif
+LDFLAGS += $(SANFLAGS)
+
+# Asked late (recursive): the packages may only be installed by `make deps` in this same run.
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LIBS       = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
+
+ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/; s/ppc64le/powerpc/; s/riscv64/riscv/')
+BPF_CFLAGS := -target bpf -D__TARGET_ARCH_$(ARCH) -O2 -g -Wall -Werror -Ivmlinux -Iinclude -Ibpf \
+              -idirafter /usr/include/$(shell uname -m)-linux-gnu
+
+BPF_SRC  := $(wildcard bpf/*.bpf.c)
+SKEL     := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/skel/%.skel.h)
+
+lib_SRC        := $(wildcard lib/*.c)
+agent_SRC      := $(filter-out agent/main.c,$(wildcard agent/*.c))
+controller_SRC := $(filter-out controller/main.c,$(wildcard controller/*.c))
+cli_SRC        := $(filter-out cli/main.c,$(wildcard cli/*.c))
+objs = $(1:%.c=$(BUILD)/%.o)
+
+PROGRAMS := $(BUILD)/ebb-agent $(BUILD)/ebb-controller $(BUILD)/ebb
+
+.PHONY: all
+all: $(PROGRAMS)
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+# --- BPF: object, then skeleton ---------------------------------------------------------------
+$(BUILD)/bpf/%.bpf.tmp.o: bpf/%.bpf.c
+	$(call msg,BPF,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
+
+$(BUILD)/bpf/%.bpf.o: $(BUILD)/bpf/%.bpf.tmp.o
+	$(call msg,BPFOBJ,$@)
+	$(Q)$(BPFTOOL) gen object $@ $<
+
+$(BUILD)/skel/%.skel.h: $(BUILD)/bpf/%.bpf.o
+	$(call msg,SKEL,$@)
+	@mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@
+
+# --- C ----------------------------------------------------------------------------------------
+$(BUILD)/%.o: %.c | $(SKEL)
+	$(call msg,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -I$(firstword $(subst /, ,$<)) $(PKG_CFLAGS) $(ALL_CFLAGS) -c $< -o $@
+
+define archive
+$(BUILD)/$(1).a: $(call objs,$($(1)_SRC))
+	$$(call msg,AR,$$@)
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(Q)$$(AR) rcs $$@ $$^
+endef
+$(foreach a,lib agent controller cli,$(eval $(call archive,$(a))))
+
+define program
+$(BUILD)/$(1): $(BUILD)/$(2)/main.o $(BUILD)/$(2).a $(BUILD)/lib.a
+	$$(call msg,LINK,$$@)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
+endef
+$(eval $(call program,ebb-agent,agent))
+$(eval $(call program,ebb-controller,controller))
+$(eval $(call program,ebb,cli))
+
+# --- Tests: tests/KIND/PART/NAME.c becomes build/tests/KIND/PART/NAME, linked with PART.a ----------
+test_bins = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1)/*/*.c))
+UNIT_TESTS  := $(call test_bins,unit)
+INTEG_TESTS := $(call test_bins,integration)
+BENCHES     := $(call test_bins,bench)
+SCRIPTS     := $(sort $(wildcard tests/integration/*.sh))
+E2E         := $(sort $(wildcard tests/e2e/*.sh))
+
+define test_part
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/lib.a
+endef
+$(foreach part,lib agent controller cli,$(foreach kind,unit integration bench,\
+  $(eval $(BUILD)/tests/$(kind)/$(part)/%: $(BUILD)/tests/$(kind)/$(part)/%.o \
+    $(if $(filter-out lib,$(part)),$(BUILD)/$(part).a) $(BUILD)/lib.a ; \
+    $$(call msg,LINK,$$@) $$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS))))
+
+$(BUILD)/tests/%.o: tests/%.c | $(SKEL)
+	$(call msg,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Itests -I$(word 3,$(subst /, ,$<)) $(PKG_CFLAGS) $(ALL_CFLAGS) -c $< -o $@
+
+.PHONY: tests
+tests: $(UNIT_TESTS) $(INTEG_TESTS)
+
+.PHONY: check
+check: deps-missing
+	$(Q)$(MAKE) --no-print-directory check-built
+
+# A second make, so that packages which `deps` just installed are seen.
+.PHONY: check-built
+check-built: all tests
+	$(Q)$(MAKE) --no-print-directory SAN=1 sanitized-tests
+	$(Q)BUILD=$(BUILD) tests/run $(UNIT_TESTS) $(UNIT_TESTS:$(BUILD)/%=$(BUILD)-san/%) \
+	    $(INTEG_TESTS) $(SCRIPTS) $(E2E)
+
+.PHONY: sanitized-tests
+sanitized-tests: $(UNIT_TESTS)
+
+.PHONY: check-unit check-integration check-e2e
+check-unit: $(UNIT_TESTS)
+	$(Q)BUILD=$(BUILD) tests/run $^
+check-integration: all $(INTEG_TESTS)
+	$(Q)BUILD=$(BUILD) tests/run $(INTEG_TESTS) $(SCRIPTS)
+check-e2e: all
+	$(Q)BUILD=$(BUILD) tests/run $(E2E)
+
+.PHONY: bench demo
+bench: deps-missing
+	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
+	$(Q)BUILD=$(BUILD) tests/bench/run
+demo: deps-missing
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD=$(BUILD) packaging/demo.sh
+
+# --- Dependencies -------------------------------------------------------------------------------
+.PHONY: deps deps-missing
+deps:
+	$(Q)packaging/deps.sh
+deps-missing:
+	$(Q)packaging/deps.sh --if-missing
+
+# --- Style, install, the rest ---------------------------------------------------------------------
+C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null | grep -v '^vmlinux/')
+.PHONY: format format-check
+format:
+	$(Q)clang-format -i $(C_FILES)
+format-check:
+	$(Q)clang-format --dry-run -Werror $(C_FILES)
+
+.PHONY: install
+install: all
+	$(Q)install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir)
+	$(Q)install -m 755 $(BUILD)/ebb-agent $(BUILD)/ebb-controller $(DESTDIR)$(sbindir)/
+	$(Q)install -m 755 $(BUILD)/ebb $(DESTDIR)$(bindir)/
+
+.PHONY: clean help
+clean:
+	$(Q)rm -rf build build-san build-tsan
+help:
+	@printf '%s\n' 'make [all]        build/ebb-agent, build/ebb-controller, build/ebb' \
+	  'make check        every test; as root also those on real cgroups' \
+	  'make check-unit   unit tests only (also: check-integration, check-e2e)' \
+	  'make demo         the loop, live, on this machine (root)' \
+	  'make bench        the numbers of docs/measurements.md (root)' \
+	  'make deps         install what building and testing needs (root)' \
+	  'make install      DESTDIR=, prefix=$(prefix)' \
+	  'make format-check' \
+	  'V=1 shows commands; SAN=1 ASan+UBSan in build-san; SAN=thread TSan in build-tsan; CC=clang'
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the cgroup tree to containers: which cgroups are containers, and under which name. Owns the
+ * container table.
+ */
+#ifndef EBB_DISCOVERY_H
+#define EBB_DISCOVERY_H
+
+#include "container.h"
+#include "lifecycle.h"
+#include "ebb/config.h"
+#include "ebb/loop.h"
+
+struct discovery_options {
+	const struct hierarchies *hierarchies;
+	const struct string_list *globs; /* --containers, relative to the root; '*' stops at '/' */
+	const struct string_list *excludes; /* --exclude, matched against the name; fnmatch */
+	unsigned max_containers;
+	/* Called after the table has it / before it leaves the table. */
+	void (*added)(void *userdata, struct container *container);
+	void (*removed)(void *userdata, struct container *container);
+	void *userdata;
+};
+
+struct discovery;
+int discovery_new(const struct discovery_options *options, struct discovery **ret_discovery);
+void discovery_free(struct discovery *discovery); /* calls `removed` for each */
+struct container_table *discovery_table(struct discovery *discovery);
+
+/* Walks the primary hierarchy; adds what is new, removes what is gone. At start, and after
+ * LIFECYCLE_LOST. */
+int discovery_scan(struct discovery *discovery);
+/* O(1) but for the directory opens of a container that appears. */
+void discovery_event(struct discovery *discovery, const struct lifecycle_event *event);
+
+/*
+ * Pure: is the cgroup at `path` ("/a/b" or "a/b") a container by the engines' conventions? On
+ * success the engine (static) and the name within [name, name+len) of path. Nested cgroups of a
+ * container (docker/ID/init.scope) are not containers.
+ */
+bool runtime_match(const char *path, const char **ret_engine, const char **ret_name,
+		   size_t *ret_len);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The feed to the controller: registers the host and its containers, sends one batch a second, and
+ * a container at once when it is guarded and crosses its upper limit, is throttled, or has less
+ * than 5% of its memory left. Format: docs/feed.md. Bounded memory: while the controller is away
+ * the oldest samples are dropped and counted; limits stay as they are.
+ */
+#ifndef EBB_FEED_H
+#define EBB_FEED_H
+
+#include <jansson.h>
+
+#include "discovery.h"
+#include "host.h"
+#include "sampler.h"
+#include "ebb/http_client.h"
+
+struct feed_options {
+	struct loop *loop;
+	const char *controller; /* URL */
+	const char *token;
+	const char *host_name;
+	const char *api_address; /* where the controller reaches this agent */
+	const struct host *host;
+	const struct hierarchies *hierarchies;
+	struct container_table *table;
+	struct sampler *sampler;
+	unsigned period_ms;
+};
+
+struct feed;
+int feed_new(const struct feed_options *options, struct feed **ret_feed);
+void feed_free(struct feed *feed);
+
+void feed_container_added(struct feed *feed, struct container *container);
+void feed_container_removed(struct feed *feed, struct container *container);
+/* After every sweep: collects samples, decides what is urgent, sends what is due. */
+void feed_swept(struct feed *feed);
+/* The limits of a container were changed by a PUT: drop the urgency state, report the new limits
+ * with the next batch. */
+void feed_limits_changed(struct feed *feed, struct container *container);
+
+struct feed_stats {
+	bool connected;
+	unsigned long batches, urgent, failures, samples_sent, samples_dropped;
+};
+void feed_get_stats(const struct feed *feed, struct feed_stats *ret_stats);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the host has: CPUs, sockets and cores, memory, and the disk that a path lies on. */
+#ifndef EBB_HOST_H
+#define EBB_HOST_H
+
+#include <jansson.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "ebb/util.h"
+
+struct host {
+	struct cpu_list online; /* ascending; ids may have holes */
+	uint64_t mem_bytes;
+	dev_t disk;        /* whole disk that `disk_path` lies on; 0: none that can be throttled */
+	char *disk_path;   /* "/" by default */
+	char *disk_device; /* "/dev/sda" */
+};
+
+/* `sysroot` NULL: the running system; else a directory that holds /sys and /proc fixtures. */
+int host_read(const char *sysroot, const char *disk_path, struct host *ret_host);
+void host_clear(struct host *host);
+
+/*
+ * {socket: {core: [cpu, ...]}} (spec section 4), socket and core ids as strings in numeric order,
+ * online CPUs only. From /sys/devices/system/cpu/cpuN/topology. New reference.
+ */
+json_t *host_topology(const char *sysroot, const struct cpu_list *online);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cgroup lifecycle events from the kernel's ring buffer: what happened, to which cgroup, in which
+ * hierarchy. */
+#ifndef EBB_LIFECYCLE_H
+#define EBB_LIFECYCLE_H
+
+#include <stdint.h>
+
+#include "bpf_programs.h"
+#include "ebb/loop.h"
+
+/* The wire form in the ring buffer is bpf/lifecycle.h; this is what the agent acts on. */
+enum lifecycle_kind {
+	LIFECYCLE_MKDIR,
+	LIFECYCLE_RMDIR,
+	LIFECYCLE_RENAME,
+	LIFECYCLE_ATTACH,   /* a task entered a sampled cgroup */
+	LIFECYCLE_OOM_KILL, /* of a task in a sampled cgroup */
+	LIFECYCLE_LOST,     /* events were dropped: rescan. No other field is set */
+};
+
+struct lifecycle_event {
+	enum lifecycle_kind kind;
+	uint64_t root_id; /* cgroup id of the hierarchy's root: which mount */
+	uint64_t cgroup_id;
+	uint64_t at_ns;   /* CLOCK_MONOTONIC, in the kernel */
+	int pid;          /* ATTACH, OOM_KILL */
+	const char *path; /* in the hierarchy, "/a/b", possibly cut at 255 bytes; "" where the
+			     kernel gives none */
+};
+
+typedef void (*lifecycle_fn)(void *userdata, const struct lifecycle_event *event);
+
+struct lifecycle;
+/* -EOPNOTSUPP without the programs: then discovery must rescan by time. */
+int lifecycle_new(struct bpf_programs *programs, struct loop *loop, lifecycle_fn fn, void *userdata,
+		  struct lifecycle **ret_lifecycle);
+void lifecycle_free(struct lifecycle *lifecycle);
+
+#endif

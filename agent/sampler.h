@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Samples every container into one array of records. Three ways to fill the same record, chosen
+ * once by asking the kernel's BTF (never its version): held   cgroup references held in a map, one
+ * syscall program loops over them (Linux 6.4+) walk   an iter.s/cgroup program walks each hierarchy
+ * and fills the known ones (6.1+) files  user space reads the cgroup files on kept-open descriptors
+ * (anything)
+ */
+#ifndef EBB_SAMPLER_H
+#define EBB_SAMPLER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "container.h"
+#include "ebb/sample.h"
+
+enum sampler_kind { SAMPLER_AUTO, SAMPLER_HELD, SAMPLER_WALK, SAMPLER_FILES, SAMPLER_KIND_MAX };
+
+struct bpf_programs; /* bpf_programs.h: the loaded objects and their pins */
+
+struct sampler;
+
+/*
+ * `bpf` may be NULL (no BPF here): then only `files` can be had. With SAMPLER_AUTO falls back held
+ * -> walk -> files and says why in the log; a forced kind that cannot be had is an error
+ * (-EOPNOTSUPP). `bpf` is borrowed.
+ */
+int sampler_new(enum sampler_kind kind, struct bpf_programs *bpf,
+		const struct hierarchies *hierarchies, unsigned max_containers,
+		struct sampler **ret_sampler);
+void sampler_free(struct sampler *sampler);
+
+/* "held", "walk", "files", and a sentence that says why this one ("kernel BTF has ..."). */
+const char *sampler_name(const struct sampler *sampler);
+const char *sampler_reason(const struct sampler *sampler);
+
+/*
+ * Starts sampling a container; returns its slot (also set in container->slot), -ENOSPC when all are
+ * taken, -ENOENT when its cgroup has gone. Descriptors stay the container's.
+ */
+int sampler_add(struct sampler *sampler, struct container *container);
+/* Releases the slot and every cgroup reference that is still held. */
+void sampler_remove(struct sampler *sampler, struct container *container);
+
+/* One sweep over all containers: no allocation, no lock, one system call (held), whatever their
+ * number. */
+int sampler_sweep(struct sampler *sampler);
+/* A consistent copy of a slot's record. False: never written, or torn three times in a row. */
+bool sampler_read(const struct sampler *sampler, int slot, struct ebb_sample *ret_sample);
+
+struct sampler_stats {
+	uint64_t sweeps, sweep_ns; /* wall time of sampler_sweep() in total */
+	unsigned slots_used, slots_max;
+};
+void sampler_get_stats(const struct sampler *sampler, struct sampler_stats *ret_stats);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The audit: for every limit change (tried, refused or done) what was measured, which rule asked,
+ * what was planned, what happened and how long each step took. A bounded ring in memory, and JSON
+ * lines in a file next to the state, rotated at 64 MiB. Own lock, held for memory operations only.
+ */
+#ifndef EBB_AUDIT_H
+#define EBB_AUDIT_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ebb/units.h"
+
+struct decision {
+	uint64_t id;
+	double at; /* wall clock, s */
+	char structure[256];
+	char host[256];
+	enum ebb_resource resource;
+	char origin[64]; /* "guardian", "api", "rebalancer" */
+	char rule[64];   /* "" when no rule */
+	/* inputs */
+	double usage, peak, throttled;
+	int64_t current, upper, lower, min, max;
+	int events_up, events_down;
+	/* request and plan */
+	int64_t requested; /* amount */
+	int64_t planned;   /* new limit; -1: none */
+	char cpus[256];
+	/* result */
+	char outcome[24]; /* "applied", "partial", "refused", "failed", "expired", "superseded" */
+	char reason[256];
+	int64_t applied; /* the limit read back; -1: none */
+	/* milliseconds since the sample was taken; NAN: did not happen */
+	double received_ms, evaluated_ms, sent_ms, applied_ms;
+};
+
+struct audit;
+/* `path` NULL: memory only. Reads the end of an existing file back in. */
+int audit_new(const char *path, size_t capacity, struct audit **ret_audit);
+void audit_free(struct audit *audit);
+/* Copies; sets id. Never blocks on I/O: a thread of its own writes the file. */
+void audit_add(struct audit *audit, const struct decision *decision);
+/* Newest first, at most `limit`; `structure` NULL: all. New reference (array). */
+json_t *audit_query(struct audit *audit, const char *structure, size_t limit);
+
+struct audit_stats {
+	unsigned long total, applied, failed, dropped;
+	double reaction_ms_p50, reaction_ms_p95,
+		reaction_ms_p99; /* sample to applied, last 1,024 */
+};
+void audit_get_stats(struct audit *audit, struct audit_stats *ret_stats);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The core map of a host: who owns how many shares of which core (spec 2.3, 6.6). Invariant: for
+ * each core the owners' shares and `free` sum to 100.
+ */
+#ifndef EBB_CPUMAP_H
+#define EBB_CPUMAP_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ebb/util.h"
+
+struct cpumap;
+
+/*
+ * CPU ids in the order `Group_PP_LL` hands them out: the first thread of every core of every
+ * socket, then the siblings. Holes in the ids and offline CPUs are what the topology says. Caller
+ * clears. -EINVAL when it is not {socket:{core:[cpu,…]}}.
+ */
+int cpumap_order_group_pp_ll(const json_t *topology, struct cpu_list *ret_order);
+
+/* All cores free. */
+int cpumap_new(const struct cpu_list *order, struct cpumap **ret_map);
+void cpumap_free(struct cpumap *map);
+
+int64_t cpumap_total(const struct cpumap *map); /* shares */
+int64_t cpumap_free_shares(const struct cpumap *map);
+int64_t cpumap_owned(const struct cpumap *map, const char *owner);
+/* The cores `owner` has shares on, in the order it got them. Caller clears. */
+int cpumap_cpus(const struct cpumap *map, const char *owner, struct cpu_list *ret_cpus);
+
+/*
+ * Up: fills `free` on cores it already uses, then wholly free cores, then partly free ones, each in
+ * order. Returns what was granted (0..shares).
+ */
+int64_t cpumap_grow(struct cpumap *map, const char *owner, int64_t shares);
+/* Down: least used core first, ties in reverse order. Returns what was released. */
+int64_t cpumap_shrink(struct cpumap *map, const char *owner, int64_t shares);
+void cpumap_release(struct cpumap *map, const char *owner);
+
+/* An owner's row, to be put back when an order fails. cpumap_restore fails with -ENOSPC when others
+ * have taken the shares meanwhile. */
+struct cpumap_row;
+int cpumap_save(const struct cpumap *map, const char *owner, struct cpumap_row **ret_row);
+int cpumap_restore(struct cpumap *map, const char *owner, const struct cpumap_row *row);
+void cpumap_row_free(struct cpumap_row *row);
+
+/* {"0": {"c0": 100, "free": 0}, ...}; owners with 0 shares are left out. New reference. */
+json_t *cpumap_to_json(const struct cpumap *map);
+/* Owners' shares from a document, as far as cores and free shares allow; cores the host no longer
+ * has are dropped. True: nothing had to be dropped. */
+bool cpumap_load_json(struct cpumap *map, const json_t *mapping);
+/* NULL when the invariant holds; else what is wrong (caller frees). */
+char *cpumap_check(const struct cpumap *map);
+
+#endif

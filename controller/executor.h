@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Carries orders to the agents over keep-alive connections, on a thread of its own. Knows nothing
+ * of the model. */
+#ifndef EBB_EXECUTOR_H
+#define EBB_EXECUTOR_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct order {
+	char *address; /* the agent's API */
+	char *container;
+	json_t *body; /* as PUT /container/NAME takes it */
+	void *userdata;
+};
+
+struct order_result {
+	bool ok;
+	long status;
+	char error[256];         /* for people */
+	const json_t *resources; /* re-read by the agent; NULL on failure */
+	uint64_t applied_ns;     /* Ebb-Applied-Ns, the host's clock; 0: not told */
+	double seconds;
+};
+
+/* In the executor's thread, once per order. */
+typedef void (*order_done_fn)(void *userdata, void *order_userdata,
+			      const struct order_result *result);
+
+struct executor;
+int executor_new(const char *token, order_done_fn done, void *userdata,
+		 struct executor **ret_executor);
+/* Waits for orders under way (at most 5 s). */
+void executor_free(struct executor *executor);
+/* Takes the order's members over. Never blocks. */
+int executor_submit(struct executor *executor, struct order *order);
+/* Runs `fn` in the executor's thread every `seconds`: the scaler's retry of waiting requests. */
+int executor_every(struct executor *executor, double seconds, void (*fn)(void *userdata),
+		   void *userdata);
+
+#endif

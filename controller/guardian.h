@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guardian: from a structure's samples to requests, by rules. Pure: no clock, no lock, no I/O;
+ * time comes in with the sample. Called for each sample of a guarded structure as it arrives, under
+ * the model's lock.
+ */
+#ifndef EBB_GUARDIAN_H
+#define EBB_GUARDIAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "rule.h"
+#include "structure.h"
+
+/* The typed form of the `guardian` services document. Times in seconds. */
+struct guardian_config {
+	bool active;
+	double window_timelapse; /* length of the window that usage is averaged over */
+	double window_delay;     /* the window ends this long ago; 0 for a local feed */
+	double event_timeout;    /* older events are forgotten */
+	unsigned guardable;      /* 1 << resource: GUARDABLE_RESOURCES */
+};
+/* Spec 1.3 keys over the defaults for a 100 ms feed. -EINVAL with `ret_error` for a value that
+ * cannot be. */
+int guardian_config_from_json(const json_t *config, struct guardian_config *ret_config,
+			      char **ret_error);
+
+/* Usage since the previous sample, in edge units. */
+struct guard_sample {
+	double at;      /* seconds on the host's clock, end of the interval */
+	double seconds; /* length of the interval */
+	unsigned valid; /* 1 << resource */
+	double usage[EBB_RESOURCE_MAX];
+	double throttled; /* share of the interval's CFS periods that were throttled; NAN unknown */
+	double pressure[EBB_RESOURCE_MAX]; /* NAN unknown */
+	double wait;                       /* NAN unknown */
+};
+
+/* Per guarded structure: windows, events, the widening step. Opaque. */
+struct guard_state;
+struct guard_state *guard_state_new(void);
+void guard_state_free(struct guard_state *state);
+/*
+ * The limit of `resource` changed at `at` (host clock): what was measured before says nothing about
+ * what follows. Forgets its window and events, of both directions; samples that began before `at`
+ * are ignored for it. `grown`: keeps the widening step going; a shrink or a change from outside
+ * resets it.
+ */
+void guard_state_limit_changed(struct guard_state *state, enum ebb_resource resource, double at,
+			       bool grown);
+
+struct guard_request {
+	enum ebb_resource resource;
+	int64_t amount; /* never 0 */
+	const struct rule *rule;
+	double usage, peak, throttled; /* what it was decided on */
+	int64_t upper, lower, current;
+	int events_up, events_down;
+};
+
+struct guard_outcome {
+	struct guard_request requests[EBB_RESOURCE_MAX * 2];
+	unsigned n_requests;
+	unsigned events_up, events_down; /* fired by this sample */
+	unsigned boundaries_changed;     /* 1 << resource: upper or lower moved */
+	unsigned up_events[EBB_RESOURCE_MAX],
+		down_events[EBB_RESOURCE_MAX]; /* for logs: fired now per resource */
+};
+
+/*
+ * One sample of one structure. Updates usage, upper and lower in `structure` and its guard_state;
+ * resources with an order in flight are measured but make no request.
+ */
+void guardian_evaluate(const struct guardian_config *config, const struct ruleset *rules,
+		       struct structure *structure, const struct guard_sample *sample,
+		       struct guard_outcome *ret_outcome);
+
+/* Pure: the amount a request rule asks for (spec 5.6), trimmed so that min <= current + amount <=
+ * max. 0: nothing to ask. */
+int64_t guardian_amount(const struct rule *rule, const struct resource_state *resource,
+			double usage, double peak, double throttled, unsigned consecutive_raises,
+			double growth_per_s);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The controller's one model of the world, under one lock: hosts, structures, rules, services.
+ * Every function but model_new() and model_free() wants the lock held. A lock held across I/O is a
+ * bug; so is a long computation under it.
+ */
+#ifndef EBB_MODEL_H
+#define EBB_MODEL_H
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "cpumap.h"
+#include "guardian.h"
+#include "rule.h"
+#include "store.h"
+#include "structure.h"
+
+/* A host structure's live side. */
+struct host {
+	struct structure *structure; /* its document: resources.cpu.max, .free, core_usage_mapping,
+					mem.max, .free */
+	char *address;               /* the agent's API */
+	struct cpumap *cpumap;
+	int64_t max[EBB_RESOURCE_MAX]; /* 0: not accounted (no limit known for it) */
+	int64_t free[EBB_RESOURCE_MAX];
+	json_t *topology;
+	bool connected;    /* its agent has been heard within 5 s */
+	double last_heard; /* wall clock */
+	void *session;     /* feed.c */
+};
+
+struct scaler_config {
+	bool active;
+	double polling_frequency; /* how often requests that wait are tried again, s */
+	double request_timeout;   /* s */
+	bool check_core_map;
+	bool pin_cores; /* PIN_CORES: write cpusets */
+};
+int scaler_config_from_json(const json_t *config, struct scaler_config *ret_config,
+			    char **ret_error);
+
+struct model {
+	pthread_mutex_t lock;
+	struct store *store; /* borrowed; NULL in tests: nothing is kept */
+
+	/* Owned by model.c; read them, change them through the functions below. */
+	struct structure **structures;
+	size_t n_structures;
+	struct host **hosts;
+	size_t n_hosts;
+	json_t *rules;    /* name -> document */
+	json_t *services; /* name -> document */
+	struct ruleset *ruleset;
+	struct guardian_config guardian;
+	struct scaler_config scaler;
+	struct model_index *index; /* name -> structure */
+	struct structure *dirty;
+	unsigned long generation; /* +1 per change that a feed answer carries (guard tables) */
+};
+
+/* Loads everything from `store`, adds the default rules and services documents that are missing. */
+int model_new(struct store *store, struct model **ret_model);
+void model_free(struct model *model);
+
+void model_lock(struct model *model);
+/* Hands documents that were touched to the store, then unlocks. */
+void model_unlock(struct model *model);
+
+struct structure *model_structure(struct model *model, const char *name);
+struct host *model_host(struct model *model, const char *name);
+
+/* The documents to write when the lock is released. */
+enum { MODEL_DIRTY_STRUCTURE = 1, MODEL_DIRTY_LIMITS = 2 };
+void model_touch(struct model *model, struct structure *structure, unsigned what);
+/* The guard tables (who is guarded, upper limits) of the structure's host changed. */
+void model_guard_changed(struct model *model, struct structure *structure);
+
+/* Takes `structure` over. -EEXIST. */
+int model_add(struct model *model, struct structure *structure);
+/* Returns its shares to the host, deletes its documents, frees it. */
+void model_remove(struct model *model, struct structure *structure);
+
+/*
+ * A host and its containers as an agent registers them. Unknown ones become structures: guard
+ * false, max = the host's (or the limit in force), min = 20 shares / 64 MiB / 1 MiB/s or max when
+ * that is less, boundary 10% of current. Known ones keep their documents.
+ */
+int model_register_host(struct model *model, const json_t *registration, struct host **ret_host);
+int model_register_container(struct model *model, struct host *host, const json_t *added,
+			     struct structure **ret_structure);
+/* The container has gone: shares go back; an automatic structure is forgotten, another one waits
+ * for its return. */
+void model_container_gone(struct model *model, struct structure *structure);
+
+/*
+ * Guarding sets shares aside on the host: the limit in force when it has one and it fits, else what
+ * it uses now plus head-room, at least min, at most max and what is free. -ENOSPC when not even min
+ * is free. Unguarding keeps the limit and the shares. `ret_error` says what to do, caller frees.
+ */
+int model_guard(struct model *model, struct structure *structure, bool guard, char **ret_error);
+int model_guard_resource(struct model *model, struct structure *structure,
+			 enum ebb_resource resource, bool guard, char **ret_error);
+/* Spec 3.3: `param` is "max", "min" or "weight". -EINVAL with `ret_error`: min > max, max above the
+ * host, negative. */
+int model_set_parameter(struct model *model, struct structure *structure,
+			enum ebb_resource resource, const char *param, double value,
+			char **ret_error);
+int model_set_boundary(struct model *model, struct structure *structure, enum ebb_resource resource,
+		       int boundary, char **ret_error);
+int model_set_boundary_type(struct model *model, struct structure *structure,
+			    enum ebb_resource resource, const char *type, char **ret_error);
+
+/* Rules and services: replaces the document and recompiles what depends on it. On failure nothing
+ * changed. */
+int model_set_rule(struct model *model, json_t *doc, char **ret_error);
+int model_set_service(struct model *model, json_t *doc, char **ret_error);
+
+/*
+ * Accounting. Takes up to `amount` (> 0) of `resource` from the host for the container, from the
+ * core map for CPU: returns what was taken. Gives back (amount < 0) exactly.
+ * structure->resources[r].allocated and host->free follow.
+ */
+int64_t model_allocate(struct model *model, struct structure *structure, enum ebb_resource resource,
+		       int64_t amount);
+/* NULL: free = max - allocated holds on every host and the core maps agree; else what is wrong
+ * (caller frees). */
+char *model_check(struct model *model);
+
+#define model_foreach_structure(model, s) \
+	for (size_t _i = 0; _i < (model)->n_structures && ((s) = (model)->structures[_i]); _i++)
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The scaler: from requests to orders (spec section 6). Requests arrive from the guardian (or the
+ * API); what can be done is done at once, what has to wait for a release or an order in flight
+ * waits until REQUEST_TIMEOUT. Shrinks go first; growth takes shares when planned, a shrink gives
+ * them back only when the agent has applied it: at no moment is more promised than the host has.
+ */
+#ifndef EBB_SCALER_H
+#define EBB_SCALER_H
+
+#include "audit.h"
+#include "executor.h"
+#include "model.h"
+
+struct request {
+	struct structure *structure;
+	enum ebb_resource resource;
+	int64_t amount;
+	int priority;
+	double timestamp; /* wall clock, s: expiry and merging */
+	char origin[32];
+	struct decision decision; /* inputs, filled by whoever asked; the scaler completes it */
+	uint64_t sampled_ns, received_ns; /* CLOCK_MONOTONIC of this machine; 0 unknown */
+};
+
+struct scaler;
+/* Borrows all three. `executor` is set later by scaler_set_executor (each needs the other). */
+int scaler_new(struct model *model, struct audit *audit, struct scaler **ret_scaler);
+void scaler_set_executor(struct scaler *scaler, struct executor *executor);
+void scaler_free(struct scaler *scaler);
+
+/* Model lock held. Copies. Merged by structure, resource and sign: the higher priority, then the
+ * newer, wins; amounts are not added. */
+int scaler_request(struct scaler *scaler, const struct request *request);
+/* Model lock held: plans all waiting requests and submits the orders. After a feed message, an API
+ * change, and by time. */
+void scaler_run(struct scaler *scaler);
+/* Model lock held: the structure goes away or is unguarded: its waiting requests are dropped. */
+void scaler_forget(struct scaler *scaler, struct structure *structure);
+/* order_done_fn: takes the model's lock itself. */
+void scaler_order_done(void *scaler, void *order_userdata, const struct order_result *result);
+
+struct scaler_stats {
+	unsigned long requests, orders, applied, failed, refused, expired;
+	unsigned waiting, in_flight;
+};
+void scaler_get_stats(const struct scaler *scaler, struct scaler_stats *ret_stats);
+
+#endif

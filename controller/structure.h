@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A structure as the controller holds it: the typed fields that decisions use, over the document
+ * that it came from. All values are in edge units (shares, MiB, MiB/s). Documents: spec section 2;
+ * fields Ebb does not know are kept.
+ */
+#ifndef EBB_STRUCTURE_H
+#define EBB_STRUCTURE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ebb/units.h"
+
+enum structure_subtype {
+	STRUCTURE_HOST,
+	STRUCTURE_CONTAINER,
+	STRUCTURE_APPLICATION,
+	STRUCTURE_SUBTYPE_MAX
+};
+
+enum boundary_type {
+	BOUNDARY_PERCENTAGE_OF_MAX,
+	BOUNDARY_PERCENTAGE_OF_CURRENT,
+	BOUNDARY_TYPE_MAX
+};
+
+/* What a resource of a container (later: of an application) may be and is. */
+struct resource_state {
+	bool present;
+	bool guard;
+	int64_t max, min;
+	int64_t current; /* limit in force; -1: not known yet */
+	double weight;   /* 0: not set */
+	double usage;    /* last measured; NAN: none. Never persisted for containers */
+
+	/* From the limits document. */
+	bool has_boundary;
+	int boundary; /* percent, 0..100 */
+	enum boundary_type boundary_type;
+	int64_t upper, lower; /* set by limits_adjust() */
+
+	int64_t allocated; /* what the host has set aside for it; 0: not managed */
+};
+
+struct structure {
+	char *name;
+	enum structure_subtype subtype;
+	bool guard;
+	struct resource_state resources[EBB_RESOURCE_MAX];
+	json_t *doc; /* the structure document as last read or written, without the typed fields'
+			newest values */
+	json_t *limits_doc; /* likewise; NULL: no limits yet */
+	char *host_name;    /* containers */
+
+	bool automatic; /* registered by itself and never touched by an operator: forgotten when it
+			   goes */
+	bool live;      /* its agent reports it */
+	int64_t physical[EBB_RESOURCE_MAX]; /* limits the agent last reported, -1 unlimited,
+					       INT64_MIN not reported */
+
+	struct guard_state *guard_state; /* guardian.h; NULL: not guarded */
+	unsigned in_flight;              /* 1 << enum ebb_resource: an order is under way */
+	unsigned dirty;                  /* model.c: documents to be written */
+	struct structure *next_dirty;
+	void *host; /* struct host * (model.h); NULL until its host is known */
+};
+
+/*
+ * The document with the newest typed values laid over it: what GET returns and the store keeps. New
+ * reference. structure_limits_to_json: the limits document (NULL when there is none).
+ */
+json_t *structure_to_json(const struct structure *structure);
+json_t *structure_limits_to_json(const struct structure *structure);
+
+/*
+ * From documents (`limits` may be NULL). -EINVAL with a reason in `ret_error` (caller frees): wrong
+ * types, min > max, no name.
+ */
+int structure_from_json(const json_t *doc, const json_t *limits, struct structure **ret_structure,
+			char **ret_error);
+void structure_free(struct structure *structure);
+
+const char *structure_subtype_name(enum structure_subtype subtype);
+const char *boundary_type_name(enum boundary_type type);
+enum boundary_type boundary_type_from_name(const char *name); /* BOUNDARY_TYPE_MAX: unknown */
+
+#endif

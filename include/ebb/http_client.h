@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP client over libcurl: many requests at once on keep-alive connections inside a loop, or one
+ * at a time and blocking (command line, tests). Addresses are "http://HOST:PORT" or "unix:PATH".
+ */
+#ifndef EBB_HTTP_CLIENT_H
+#define EBB_HTTP_CLIENT_H
+
+#include <stddef.h>
+
+#include "ebb/loop.h"
+
+struct http_client;
+
+struct http_response {
+	long status; /* 0: no answer, see `error` */
+	const char *body;
+	size_t body_len;
+	const char *error; /* what went wrong, for people; "" when answered */
+	double seconds;    /* from start to end of the request */
+};
+
+/* Runs in the loop's thread. `response` lives until it returns. */
+typedef void (*http_done_fn)(void *userdata, const struct http_response *response);
+
+struct http_request_options {
+	const char *method;  /* "GET", ... */
+	const char *address; /* "http://127.0.0.1:8000" or "unix:/run/ebb/agent.sock" */
+	const char *path;    /* "/container/c0", already encoded (http_escape) */
+	const char *body;    /* copied; NULL: none. Sent as application/json */
+	size_t body_len;
+	const char *token;   /* NULL: none */
+	unsigned timeout_ms; /* 0: 5,000 */
+	size_t response_max; /* bytes kept; 0: 64 MiB. More is an error */
+};
+
+int http_client_new(struct loop *loop, struct http_client **ret_client);
+/* Requests under way are dropped without their callback. */
+void http_client_free(struct http_client *client);
+/* 0 and `done` is called once, later; or a negative errno and it is never called. */
+int http_client_send(struct http_client *client, const struct http_request_options *options,
+		     http_done_fn done, void *userdata);
+
+/* Blocking. Free with http_result_clear(). Negative errno only when nothing could be tried. */
+struct http_result {
+	long status;
+	char *body; /* NUL-terminated, owned */
+	size_t body_len;
+	char error[256];
+	double seconds;
+};
+int http_call_blocking(const struct http_request_options *options, struct http_result *ret_result);
+void http_result_clear(struct http_result *result);
+
+/* Percent-encodes one path segment. Caller frees; NULL on no memory. */
+char *http_escape(const char *segment);
+
+#endif

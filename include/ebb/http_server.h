@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP server over libmicrohttpd: routes by method and pattern, JSON in and out, bearer token,
+ * bounded bodies and connections. Runs either inside a loop (agent: one thread owns all state) or
+ * on its own threads (controller).
+ */
+#ifndef EBB_HTTP_SERVER_H
+#define EBB_HTTP_SERVER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "ebb/loop.h"
+
+struct http_server;
+struct http_request;
+
+enum http_method { HTTP_GET, HTTP_PUT, HTTP_POST, HTTP_DELETE, HTTP_METHOD_MAX };
+
+#define HTTP_MAX_CAPTURES 6
+
+/*
+ * What a handler sees. Strings live until the handler returns. `captures` are the decoded path
+ * segments that matched '*' in the pattern, in order. A decoded segment with a NUL, a '/' or broken
+ * UTF-8 never reaches a handler: the request is answered 400.
+ */
+struct http_call {
+	struct http_request *request; /* opaque, for http_request_* and deferred replies */
+	enum http_method method;
+	const char *path;
+	const char *captures[HTTP_MAX_CAPTURES];
+	const char *body; /* NUL-terminated; may be empty */
+	size_t body_len;
+};
+
+/*
+ * Handles a call and answers it with one of the http_reply_* functions, now or (loop mode and
+ * threaded mode alike) later after http_defer(). A handler that returns without either is answered
+ * 500.
+ */
+typedef void (*http_handler_fn)(void *userdata, struct http_call *call);
+
+struct http_route {
+	enum http_method method;
+	const char *pattern; /* segments joined by '/', '*' matches one segment; trailing slash
+				optional */
+	http_handler_fn handler;
+	bool public; /* served without a token even where one is set (heartbeat) */
+};
+
+struct http_server_options {
+	const char *listen;  /* "ADDR:PORT", "[V6]:PORT" or "unix:PATH"; port 0 picks a free one */
+	const char *token;   /* NULL: none asked. Compared in constant time */
+	bool token_on_reads; /* ask it on GET too */
+	size_t body_max;     /* bytes; 413 above */
+	unsigned connections_max;
+	unsigned timeout_s;
+	unsigned threads; /* 0: run in `loop` */
+	struct loop *loop;
+	const struct http_route *routes;
+	size_t n_routes;
+	void *userdata;
+};
+
+/* Logs what is wrong with the address. -EADDRINUSE, -EACCES, -EINVAL, ... */
+int http_server_new(const struct http_server_options *options, struct http_server **ret_server);
+void http_server_free(struct http_server *server);
+/* The bound address, "127.0.0.1:8000" or "unix:/run/x": with port 0, the port that was picked. */
+const char *http_server_address(const struct http_server *server);
+
+/* NULL when absent; "" for a key without a value (?cpu&mem). */
+const char *http_query(struct http_call *call, const char *key);
+const char *http_header(struct http_call *call, const char *name);
+
+/* Adds a response header to whatever reply follows. */
+void http_reply_header(struct http_call *call, const char *name, const char *value);
+/* Steals `body`. */
+void http_reply_json(struct http_call *call, unsigned status, json_t *body);
+void http_reply_text(struct http_call *call, unsigned status, const char *content_type,
+		     const char *text, size_t len);
+/* {"error": <status phrase>, "message": ...}: the message says what to do. */
+void http_reply_error(struct http_call *call, unsigned status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/*
+ * Takes the call out of its handler: the connection waits and *ret_deferred, which the caller owns,
+ * is answered later, from any thread, by http_resume_*, which frees it. A client that has gone by
+ * then is no error.
+ */
+struct http_deferred;
+int http_defer(struct http_call *call, struct http_deferred **ret_deferred);
+void http_resume_json(struct http_deferred *deferred, unsigned status, json_t *body);
+void http_resume_error(struct http_deferred *deferred, unsigned status, const char *message);
+
+/*
+ * Parses the body as a JSON object. On failure answers 400 (with the place) and returns NULL. New
+ * reference.
+ */
+json_t *http_body_object(struct http_call *call);
+
+/* Counters for /metrics. */
+struct http_server_stats {
+	unsigned long requests, errors_4xx, errors_5xx, connections;
+};
+void http_server_get_stats(const struct http_server *server, struct http_server_stats *ret_stats);
+
+#endif

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what building, testing and the demo need, through apt or dnf.
+#   packaging/deps.sh [--if-missing]
+set -eu
+PATH=$PATH:/usr/sbin:/sbin
+
+missing() {
+	local what=()
+	for tool in gcc make pkg-config bpftool curl jq; do
+		command -v "$tool" >/dev/null || what+=("$tool")
+	done
+	ls /usr/bin/clang-1[6-9] /usr/bin/clang-2[0-9] >/dev/null 2>&1 ||
+		{ command -v clang >/dev/null && [ "$(clang -dumpversion | cut -d. -f1)" -ge 16 ]; } || what+=(clang)
+	for lib in libbpf libelf zlib libcurl jansson libmicrohttpd sqlite3 inih; do
+		pkg-config --exists "$lib" 2>/dev/null || what+=("$lib")
+	done
+	echo "${what[@]+"${what[@]}"}"
+}
+
+if [ "${1-}" = --if-missing ]; then
+	what=$(missing)
+	[ -z "$what" ] && exit 0
+	echo "missing: $what"
+fi
+if [ "$(id -u)" -ne 0 ]; then
+	echo "installing packages needs root: run 'sudo make deps' first" >&2
+	exit 1
+fi
+
+if command -v apt-get >/dev/null; then
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -q
+	# The newest of the versioned compilers that this release has, or the plain one.
+	clang=clang
+	for version in 19 18 17 16; do
+		if apt-cache show "clang-$version" >/dev/null 2>&1; then
+			clang=clang-$version
+			break
+		fi
+	done
+	bpftool=bpftool
+	apt-cache show bpftool >/dev/null 2>&1 || bpftool=linux-tools-common
+	apt-get install -q -y --no-install-recommends gcc make pkg-config libc6-dev linux-libc-dev "$clang" $bpftool \
+		libbpf-dev libelf-dev zlib1g-dev libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev \
+		libsqlite3-dev libinih-dev curl jq procps
+elif command -v dnf >/dev/null; then
+	dnf install -y gcc make pkgconf clang bpftool libbpf-devel elfutils-libelf-devel zlib-devel libcurl-devel \
+		jansson-devel libmicrohttpd-devel sqlite-devel inih-devel curl jq procps-ng
+else
+	echo "neither apt-get nor dnf here; install by hand: $(missing)" >&2
+	exit 1
+fi
+
+what=$(missing)
+if [ -n "$what" ]; then
+	echo "still missing after the installation: $what" >&2
+	exit 1
+fi
