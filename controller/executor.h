@@ -11,7 +11,8 @@
 struct order {
 	char *address; /* the agent's API */
 	char *container;
-	json_t *body; /* as PUT /container/NAME takes it */
+	json_t *body;        /* as PUT /container/NAME takes it */
+	unsigned timeout_ms; /* 0: 2,000 */
 	void *userdata;
 };
 

@@ -18,7 +18,11 @@ struct http_response {
 	size_t body_len;
 	const char *error; /* what went wrong, for people; "" when answered */
 	double seconds;    /* from start to end of the request */
+	void *easy;        /* for http_response_header() */
 };
+
+/* A header of the response, case ignored; NULL when absent. Lives as long as the response. */
+const char *http_response_header(const struct http_response *response, const char *name);
 
 /* Runs in the loop's thread. `response` lives until it returns. */
 typedef void (*http_done_fn)(void *userdata, const struct http_response *response);
