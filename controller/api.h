@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The controller's HTTP API (spec section 3): routes by group, one api_*.c each. */
+/*
+ * The controller's HTTP API (spec section 3): routes by group, one api_*.c each. A change is
+ * answered 200 with the changed document, a refusal 4xx with {"error","message"} and the state as
+ * it was. Replies are built under the model's lock and serialised outside of it.
+ */
 #ifndef EBB_CONTROLLER_API_H
 #define EBB_CONTROLLER_API_H
 
@@ -16,7 +20,7 @@ struct api {
 	struct feed *feed;
 	struct store *store;
 	struct http_server *server; /* for /metrics; set after the server exists */
-	double started;
+	double started;             /* wall clock, s */
 };
 
 /* Handlers get a struct api * as userdata. */
@@ -27,5 +31,29 @@ extern const size_t api_structure_n_routes, api_rule_n_routes, api_service_n_rou
 
 /* All groups in one array; caller frees. */
 int api_routes(struct http_route **ret_routes, size_t *ret_n);
+
+/*
+ * Shared by the groups. Those that return false or NULL have answered the call already, and hold no
+ * lock.
+ */
+
+/* With the lock taken, or 404. */
+struct structure *api_lock_structure(struct api *api, struct http_call *call);
+/* The resource that capture `index` names, or 400 with the list of names. */
+bool api_resource(struct http_call *call, int index, enum ebb_resource *ret_resource);
+/* The body's `key`, or 400. *ret_body owns *ret_value. */
+bool api_body_member(struct http_call *call, const char *key, json_t **ret_body,
+		     json_t **ret_value);
+/* A finite number from a JSON number or a numeric string, or 400 that names `what`. */
+bool api_number(struct http_call *call, const json_t *value, const char *what, double *ret_number);
+/* The same, and a whole one within min..max. */
+bool api_integer(struct http_call *call, const json_t *value, const char *what, int64_t min,
+		 int64_t max, int64_t *ret_integer);
+bool api_string(struct http_call *call, const json_t *value, const char *what,
+		const char **ret_string);
+/* 400, 404, 409 or 500 by `err`, a negative errno; `message` may be NULL. */
+void api_reply_failure(struct http_call *call, int err, const char *message);
+/* Steals `body`; NULL is answered as out of memory. */
+void api_reply(struct http_call *call, json_t *body);
 
 #endif

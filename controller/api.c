@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the groups of routes share: finding things, reading values from bodies, answering. */
+#include "api.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "ebb/cleanup.h"
+#include "ebb/util.h"
+
+int api_routes(struct http_route **ret_routes, size_t *ret_n)
+{
+	const struct {
+		const struct http_route *routes;
+		size_t n;
+	} groups[] = {
+		{api_structure_routes, api_structure_n_routes},
+		{api_rule_routes, api_rule_n_routes},
+		{api_service_routes, api_service_n_routes},
+		{api_system_routes, api_system_n_routes},
+	};
+	struct http_route *routes;
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
+		n += groups[i].n;
+	routes = calloc(n, sizeof(*routes));
+	if (!routes)
+		return -ENOMEM;
+	n = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
+		memcpy(routes + n, groups[i].routes, groups[i].n * sizeof(*routes));
+		n += groups[i].n;
+	}
+	*ret_routes = routes;
+	*ret_n = n;
+	return 0;
+}
+
+struct structure *api_lock_structure(struct api *api, struct http_call *call)
+{
+	struct structure *structure;
+
+	model_lock(api->model);
+	structure = model_structure(api->model, call->captures[0]);
+	if (structure)
+		return structure;
+	model_unlock(api->model);
+	http_reply_error(call, 404,
+			 "There is no structure '%s'. GET /structure/ lists those that are known",
+			 call->captures[0]);
+	return NULL;
+}
+
+bool api_resource(struct http_call *call, int index, enum ebb_resource *ret_resource)
+{
+	enum ebb_resource resource = ebb_resource_from_name(call->captures[index]);
+
+	if (resource == EBB_RESOURCE_INVALID) {
+		http_reply_error(call, 400,
+				 "Resource '%s' is not valid. Use cpu, mem, disk_read, disk_write, "
+				 "net or energy",
+				 call->captures[index]);
+		return false;
+	}
+	*ret_resource = resource;
+	return true;
+}
+
+bool api_body_member(struct http_call *call, const char *key, json_t **ret_body, json_t **ret_value)
+{
+	_cleanup_json_
+	json_t *body = NULL;
+	json_t *value;
+
+	body = http_body_object(call);
+	if (!body)
+		return false;
+	value = json_object_get(body, key);
+	if (!value) {
+		http_reply_error(call, 400, "The body has no \"%s\"", key);
+		return false;
+	}
+	*ret_body = TAKE_PTR(body);
+	*ret_value = value;
+	return true;
+}
+
+bool api_number(struct http_call *call, const json_t *value, const char *what, double *ret_number)
+{
+	double number = NAN;
+
+	if (json_is_number(value))
+		number = json_number_value(value);
+	else if (!json_is_string(value) || parse_double(json_string_value(value), &number) < 0)
+		number = NAN;
+	if (!isfinite(number)) {
+		http_reply_error(call, 400, "%s must be a number, such as 100 or \"100\"", what);
+		return false;
+	}
+	*ret_number = number;
+	return true;
+}
+
+bool api_integer(struct http_call *call, const json_t *value, const char *what, int64_t min,
+		 int64_t max, int64_t *ret_integer)
+{
+	double number;
+
+	if (!api_number(call, value, what, &number))
+		return false;
+	if (number != trunc(number) || number < (double)min || number > (double)max) {
+		http_reply_error(call, 400, "%s must be a whole number from %lld to %lld", what,
+				 (long long)min, (long long)max);
+		return false;
+	}
+	*ret_integer = (int64_t)number;
+	return true;
+}
+
+bool api_string(struct http_call *call, const json_t *value, const char *what,
+		const char **ret_string)
+{
+	if (!json_is_string(value) || !*json_string_value(value)) {
+		http_reply_error(call, 400, "%s must be a string that is not empty", what);
+		return false;
+	}
+	*ret_string = json_string_value(value);
+	return true;
+}
+
+void api_reply_failure(struct http_call *call, int err, const char *message)
+{
+	unsigned status;
+
+	switch (-err) {
+	case EINVAL:
+	case ERANGE: status = 400; break;
+	case ENOENT:
+	case ENODATA: status = 404; break;
+	case ENOSPC:
+	case EBUSY:
+	case EEXIST: status = 409; break;
+	default: status = 500; break;
+	}
+	http_reply_error(call, status, "%s", message ? message : strerror(-err));
+}
+
+void api_reply(struct http_call *call, json_t *body)
+{
+	if (body)
+		http_reply_json(call, 200, body);
+	else
+		http_reply_error(call, 500, "The controller is out of memory");
+}

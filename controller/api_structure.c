@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /structure/: reading structures, their ranges, guarding, boundaries (spec 3.3). */
+#include "api.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "ebb/cleanup.h"
+#include "ebb/loop.h"
+
+/* ?guard=true; -1: not asked. False: answered 400. */
+static bool query_bool(struct http_call *call, const char *key, int *ret_value)
+{
+	const char *text = http_query(call, key);
+
+	if (!text)
+		*ret_value = -1;
+	else if (!strcmp(text, "true") || !strcmp(text, "1"))
+		*ret_value = 1;
+	else if (!strcmp(text, "false") || !strcmp(text, "0"))
+		*ret_value = 0;
+	else {
+		http_reply_error(call, 400, "?%s= takes true or false", key);
+		return false;
+	}
+	return true;
+}
+
+/* GET /structure/?subtype=&host=&guard= */
+static void structure_list(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	const char *subtype = http_query(call, "subtype"), *host = http_query(call, "host");
+	struct structure *s;
+	json_t *list;
+	int guard;
+
+	if (!query_bool(call, "guard", &guard))
+		return;
+	list = json_array();
+	model_lock(api->model);
+	model_foreach_structure(api->model, s) {
+		if (subtype && strcmp(subtype, structure_subtype_name(s->subtype)))
+			continue;
+		if (host && strcmp(host, s->host_name ? s->host_name : s->name))
+			continue;
+		if (guard >= 0 && s->guard != guard)
+			continue;
+		json_array_append_new(list, structure_to_json(s));
+	}
+	model_unlock(api->model);
+	api_reply(call, list);
+}
+
+static void structure_get(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	struct structure *s = api_lock_structure(api, call);
+	json_t *doc;
+
+	if (!s)
+		return;
+	doc = structure_to_json(s);
+	model_unlock(api->model);
+	api_reply(call, doc);
+}
+
+/* Answers the part of `doc` that the captures from the second on lead to, below `member`. Steals
+ * `doc`, which is the caller's own copy. */
+static void reply_part(struct http_call *call, json_t *doc, const char *member)
+{
+	_cleanup_json_
+	json_t *owned = doc;
+	json_t *part = json_object_get(doc, member);
+
+	for (int i = 1; part && i < HTTP_MAX_CAPTURES && call->captures[i]; i++) {
+		part = json_object_get(part, call->captures[i]);
+		if (!part) {
+			http_reply_error(call, 404, "'%s' has no '%s' under %s", call->captures[0],
+					 call->captures[i], member);
+			return;
+		}
+	}
+	if (!part)
+		http_reply_error(call, 404, "'%s' has no %s", call->captures[0], member);
+	else
+		api_reply(call, json_incref(part));
+}
+
+static void resources_get(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	struct structure *s = api_lock_structure(api, call);
+	_cleanup_json_
+	json_t *doc = NULL;
+
+	if (!s)
+		return;
+	doc = structure_to_json(s);
+	model_unlock(api->model);
+	reply_part(call, doc, "resources");
+}
+
+static void limits_get(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	struct structure *s = api_lock_structure(api, call);
+	_cleanup_json_
+	json_t *doc = NULL;
+
+	if (!s)
+		return;
+	doc = structure_limits_to_json(s);
+	model_unlock(api->model);
+	reply_part(call, doc, "resources");
+}
+
+/*
+ * Ends a change under the lock: lets the scaler order what follows from it and answers with the
+ * structure's document, or with the limits document when `limits`.
+ */
+static void finish(struct api *api, struct http_call *call, struct structure *s, int r,
+		   const char *error, bool limits)
+{
+	json_t *doc = NULL;
+
+	if (r >= 0) {
+		scaler_run(api->scaler);
+		doc = limits ? structure_limits_to_json(s) : structure_to_json(s);
+	}
+	model_unlock(api->model);
+	if (r < 0)
+		api_reply_failure(call, r, error);
+	else
+		api_reply(call, doc);
+}
+
+static void set_guard(struct api *api, struct http_call *call, bool guard)
+{
+	struct structure *s = api_lock_structure(api, call);
+	_cleanup_free_
+	char *error = NULL;
+	int r;
+
+	if (!s)
+		return;
+	r = model_guard(api->model, s, guard, &error);
+	if (r >= 0 && !guard)
+		scaler_forget(api->scaler, s);
+	finish(api, call, s, r, error, false);
+}
+
+static void structure_guard(void *userdata, struct http_call *call)
+{
+	set_guard(userdata, call, true);
+}
+
+static void structure_unguard(void *userdata, struct http_call *call)
+{
+	set_guard(userdata, call, false);
+}
+
+/* All of `mask` or, when one is refused, none. */
+static int guard_resources(struct model *model, struct structure *s, unsigned mask, bool guard,
+			   char **ret_error)
+{
+	unsigned changed = 0;
+	int r = 0;
+
+	for (int i = 0; i < EBB_RESOURCE_MAX && r >= 0; i++) {
+		if (!(mask & 1u << i) ||
+		    (s->resources[i].present && s->resources[i].guard == guard))
+			continue;
+		r = model_guard_resource(model, s, i, guard, ret_error);
+		if (r >= 0)
+			changed |= 1u << i;
+	}
+	for (int i = 0; i < EBB_RESOURCE_MAX && r < 0; i++)
+		if (changed & 1u << i)
+			(void)model_guard_resource(model, s, i, !guard, NULL);
+	return r;
+}
+
+static void set_resources_guard(struct api *api, struct http_call *call, unsigned mask, bool guard)
+{
+	struct structure *s = api_lock_structure(api, call);
+	_cleanup_free_
+	char *error = NULL;
+	int r;
+
+	if (!s)
+		return;
+	r = guard_resources(api->model, s, mask, guard, &error);
+	finish(api, call, s, r, error, false);
+}
+
+static void resource_guard(void *userdata, struct http_call *call)
+{
+	enum ebb_resource resource;
+
+	if (api_resource(call, 1, &resource))
+		set_resources_guard(userdata, call, 1u << resource, true);
+}
+
+static void resource_unguard(void *userdata, struct http_call *call)
+{
+	enum ebb_resource resource;
+
+	if (api_resource(call, 1, &resource))
+		set_resources_guard(userdata, call, 1u << resource, false);
+}
+
+/* {"resources": ["cpu", "mem"]} */
+static bool read_resources(struct http_call *call, unsigned *ret_mask)
+{
+	_cleanup_json_
+	json_t *body = NULL;
+	json_t *list, *item;
+	unsigned mask = 0;
+	size_t i;
+
+	if (!api_body_member(call, "resources", &body, &list))
+		return false;
+	if (!json_array_size(list)) {
+		http_reply_error(
+			call, 400,
+			"\"resources\" must be a list of names, such as [\"cpu\",\"mem\"]");
+		return false;
+	}
+	json_array_foreach(list, i, item) {
+		const char *name = json_string_value(item);
+		enum ebb_resource r = name ? ebb_resource_from_name(name) : EBB_RESOURCE_INVALID;
+
+		if (r == EBB_RESOURCE_INVALID) {
+			http_reply_error(call, 400,
+					 "Resource '%s' is not valid. Use cpu, mem, disk_read, "
+					 "disk_write, net or energy",
+					 name ? name : "(not a string)");
+			return false;
+		}
+		mask |= 1u << r;
+	}
+	*ret_mask = mask;
+	return true;
+}
+
+static void resources_guard(void *userdata, struct http_call *call)
+{
+	unsigned mask;
+
+	if (read_resources(call, &mask))
+		set_resources_guard(userdata, call, mask, true);
+}
+
+static void resources_unguard(void *userdata, struct http_call *call)
+{
+	unsigned mask;
+
+	if (read_resources(call, &mask))
+		set_resources_guard(userdata, call, mask, false);
+}
+
+/*
+ * After max or min changed: a guarded resource whose limit lies outside of the new range is asked
+ * back into it, instead of waiting for usage to make a rule do so.
+ */
+static void request_into_range(struct api *api, struct structure *s, enum ebb_resource resource)
+{
+	const struct resource_state *state = &s->resources[resource];
+	int64_t amount;
+	struct request request = {
+		.structure = s,
+		.resource = resource,
+		.timestamp = wall_seconds(),
+		.origin = "api",
+	};
+	struct decision *decision = &request.decision;
+
+	if (!s->guard || !state->guard || state->current < 0)
+		return;
+	amount = CLAMP(state->current, state->min, state->max) - state->current;
+	if (!amount)
+		return;
+	request.amount = amount;
+	decision->resource = resource;
+	decision->usage = decision->peak = state->usage;
+	decision->throttled = NAN;
+	decision->current = state->current;
+	decision->upper = state->upper;
+	decision->lower = state->lower;
+	decision->min = state->min;
+	decision->max = state->max;
+	decision->requested = amount;
+	decision->received_ms = decision->evaluated_ms = NAN;
+	decision->sent_ms = decision->applied_ms = NAN;
+	(void)scaler_request(api->scaler, &request);
+}
+
+/* PUT .../resources/R/{max|min|weight} {"value": N} */
+static void parameter_put(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	const char *param = call->captures[2];
+	_cleanup_json_
+	json_t *body = NULL;
+	_cleanup_free_
+	char *error = NULL;
+	enum ebb_resource resource;
+	struct structure *s;
+	int64_t integer;
+	json_t *value;
+	double number;
+	int r;
+
+	if (!api_resource(call, 1, &resource))
+		return;
+	if (strcmp(param, "max") && strcmp(param, "min") && strcmp(param, "weight")) {
+		http_reply_error(call, 400,
+				 "Parameter '%s' cannot be set. Use max, min or weight; the limit "
+				 "in force follows from them and from usage",
+				 param);
+		return;
+	}
+	if (!api_body_member(call, "value", &body, &value))
+		return;
+	if (!strcmp(param, "weight")) {
+		if (!api_number(call, value, "weight", &number))
+			return;
+	} else {
+		/* A million cores, or a PiB of memory: more is a slip of the hand. */
+		if (!api_integer(call, value, param, 0, 1LL << 30, &integer))
+			return;
+		number = (double)integer;
+	}
+
+	s = api_lock_structure(api, call);
+	if (!s)
+		return;
+	r = model_set_parameter(api->model, s, resource, param, number, &error);
+	if (r >= 0)
+		request_into_range(api, s, resource);
+	finish(api, call, s, r, error, false);
+}
+
+static void boundary_put(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	_cleanup_json_
+	json_t *body = NULL;
+	_cleanup_free_
+	char *error = NULL;
+	enum ebb_resource resource;
+	struct structure *s;
+	int64_t boundary;
+	json_t *value;
+	int r;
+
+	if (!api_resource(call, 1, &resource) || !api_body_member(call, "value", &body, &value) ||
+	    !api_integer(call, value, "boundary, a percentage,", 0, 100, &boundary))
+		return;
+	s = api_lock_structure(api, call);
+	if (!s)
+		return;
+	r = model_set_boundary(api->model, s, resource, (int)boundary, &error);
+	finish(api, call, s, r, error, true);
+}
+
+static void boundary_type_put(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	_cleanup_json_
+	json_t *body = NULL;
+	_cleanup_free_
+	char *error = NULL;
+	enum ebb_resource resource;
+	struct structure *s;
+	const char *type;
+	json_t *value;
+	int r;
+
+	if (!api_resource(call, 1, &resource) || !api_body_member(call, "value", &body, &value) ||
+	    !api_string(call, value, "boundary_type", &type))
+		return;
+	s = api_lock_structure(api, call);
+	if (!s)
+		return;
+	r = model_set_boundary_type(api->model, s, resource, type, &error);
+	finish(api, call, s, r, error, true);
+}
+
+/* The first pattern that fits is taken: words before '*'. */
+const struct http_route api_structure_routes[] = {
+	{HTTP_GET, "/structure", structure_list, false},
+	{HTTP_GET, "/structure/*", structure_get, false},
+	{HTTP_PUT, "/structure/*/guard", structure_guard, false},
+	{HTTP_PUT, "/structure/*/unguard", structure_unguard, false},
+	{HTTP_GET, "/structure/*/resources", resources_get, false},
+	{HTTP_GET, "/structure/*/resources/*", resources_get, false},
+	{HTTP_GET, "/structure/*/resources/*/*", resources_get, false},
+	{HTTP_PUT, "/structure/*/resources/guard", resources_guard, false},
+	{HTTP_PUT, "/structure/*/resources/unguard", resources_unguard, false},
+	{HTTP_PUT, "/structure/*/resources/*/guard", resource_guard, false},
+	{HTTP_PUT, "/structure/*/resources/*/unguard", resource_unguard, false},
+	{HTTP_PUT, "/structure/*/resources/*/*", parameter_put, false},
+	{HTTP_GET, "/structure/*/limits", limits_get, false},
+	{HTTP_GET, "/structure/*/limits/*", limits_get, false},
+	{HTTP_PUT, "/structure/*/limits/*/boundary", boundary_put, false},
+	{HTTP_PUT, "/structure/*/limits/*/boundary_type", boundary_type_put, false},
+};
+const size_t api_structure_n_routes = ARRAY_SIZE(api_structure_routes);

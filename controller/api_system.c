@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /heartbeat, /feed, /metrics and /decision/: the controller about itself. */
+#include "api.h"
+
+#include <string.h>
+
+#include "metrics.h"
+#include "ebb/cleanup.h"
+#include "ebb/loop.h"
+#include "ebb/util.h"
+
+static void heartbeat(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	struct model *model = api->model;
+	size_t containers = 0, guarded = 0, connected = 0, n_hosts;
+	bool guardian, scaler;
+	struct structure *s;
+
+	model_lock(model);
+	model_foreach_structure(model, s) {
+		containers += s->subtype == STRUCTURE_CONTAINER;
+		guarded += s->guard;
+	}
+	n_hosts = model->n_hosts;
+	for (size_t i = 0; i < n_hosts; i++)
+		connected += model->hosts[i]->connected;
+	guardian = model->guardian.active;
+	scaler = model->scaler.active;
+	model_unlock(model);
+
+	api_reply(call,
+		  json_pack("{s:s, s:s, s:f, s:I, s:I, s:I, s:I, s:b, s:b}", "status", "alive",
+			    "version", EBB_VERSION, "uptime", wall_seconds() - api->started,
+			    "hosts", (json_int_t)n_hosts, "hosts_connected", (json_int_t)connected,
+			    "containers", (json_int_t)containers, "guarded", (json_int_t)guarded,
+			    "guardian_active", guardian, "scaler_active", scaler));
+}
+
+static void feed_post(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+
+	feed_handle(api->feed, call);
+}
+
+static void metrics_get(void *userdata, struct http_call *call)
+{
+	_cleanup_free_
+	char *text = NULL;
+	size_t len;
+	int r;
+
+	r = metrics_format(userdata, &text, &len);
+	if (r < 0)
+		api_reply_failure(call, r, NULL);
+	else
+		http_reply_text(call, 200, "text/plain; version=0.0.4; charset=utf-8", text, len);
+}
+
+/* GET /decision/?structure=NAME&limit=N, newest first. */
+static void decision_list(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	const char *name = http_query(call, "structure"), *text = http_query(call, "limit");
+	_cleanup_json_
+	json_t *list = NULL;
+	uint64_t limit = 100;
+
+	if (text && (parse_u64(text, &limit) < 0 || !limit || limit > 10000)) {
+		http_reply_error(call, 400, "?limit= takes a number from 1 to 10000");
+		return;
+	}
+	list = audit_query(api->audit, name, limit);
+	if (name && list && !json_array_size(list)) {
+		bool known;
+
+		model_lock(api->model);
+		known = model_structure(api->model, name) != NULL;
+		model_unlock(api->model);
+		if (!known) {
+			http_reply_error(call, 404,
+					 "There is no structure '%s', and no decision about one. "
+					 "GET /structure/ lists those that are known",
+					 name);
+			return;
+		}
+	}
+	api_reply(call, TAKE_PTR(list));
+}
+
+const struct http_route api_system_routes[] = {
+	{HTTP_GET, "/heartbeat", heartbeat, true},
+	{HTTP_POST, "/feed", feed_post, false},
+	{HTTP_GET, "/metrics", metrics_get, false},
+	{HTTP_GET, "/decision", decision_list, false},
+};
+const size_t api_system_n_routes = ARRAY_SIZE(api_system_routes);

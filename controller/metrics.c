@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "metrics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "ebb/cleanup.h"
+#include "ebb/loop.h"
+#include "ebb/util.h"
+
+/* One structure, copied out under the lock. */
+struct row {
+	char *labels; /* structure="c0",host="h0" */
+	enum structure_subtype subtype;
+	bool guard, live;
+	struct {
+		bool present, guard;
+		int64_t max, min, current, upper, lower, free;
+		double usage;
+	} resources[EBB_RESOURCE_MAX];
+};
+
+struct snapshot {
+	struct row *rows;
+	size_t n;
+	unsigned hosts_connected, guarded;
+	size_t n_hosts;
+	struct scaler_stats scaler; /* read under the model's lock */
+};
+
+static void snapshot_clear(struct snapshot *snapshot)
+{
+	for (size_t i = 0; i < snapshot->n; i++)
+		free(snapshot->rows[i].labels);
+	free(snapshot->rows);
+}
+
+char *metrics_escape(const char *text)
+{
+	char *escaped = malloc(2 * strlen(text) + 1), *out = escaped;
+
+	if (!escaped)
+		return NULL;
+	for (; *text; text++) {
+		if (*text == '\\' || *text == '"' || *text == '\n')
+			*out++ = '\\';
+		*out++ = *text == '\n' ? 'n' : *text;
+	}
+	*out = '\0';
+	return escaped;
+}
+
+static char *row_labels(const struct structure *s)
+{
+	_cleanup_free_
+	char *name = metrics_escape(s->name);
+	_cleanup_free_
+	char *host = metrics_escape(s->host_name ? s->host_name : s->name);
+	char *labels;
+
+	if (!name || !host || asprintf(&labels, "structure=\"%s\",host=\"%s\"", name, host) < 0)
+		return NULL;
+	return labels;
+}
+
+static int row_fill(struct row *row, const struct structure *s, const struct host *host)
+{
+	row->labels = row_labels(s);
+	if (!row->labels)
+		return -ENOMEM;
+	row->subtype = s->subtype;
+	row->guard = s->guard;
+	row->live = s->live;
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
+		const struct resource_state *r = &s->resources[i];
+
+		row->resources[i].present = r->present;
+		row->resources[i].guard = r->guard;
+		row->resources[i].max = r->max;
+		row->resources[i].min = r->min;
+		row->resources[i].current = r->current;
+		row->resources[i].upper = r->has_boundary ? r->upper : -1;
+		row->resources[i].lower = r->has_boundary ? r->lower : -1;
+		row->resources[i].usage = r->usage;
+		if (host) {
+			row->resources[i].max = host->max[i];
+			row->resources[i].free = host->free[i];
+		}
+	}
+	return 0;
+}
+
+static int snapshot_take(struct api *api, struct snapshot *ret_snapshot)
+{
+	struct model *model = api->model;
+	struct snapshot snapshot = {};
+	struct structure *s;
+	int r = 0;
+
+	model_lock(model);
+	snapshot.rows = calloc(model->n_structures + 1, sizeof(*snapshot.rows));
+	if (!snapshot.rows)
+		r = -ENOMEM;
+	model_foreach_structure(model, s) {
+		if (r < 0)
+			break;
+		r = row_fill(&snapshot.rows[snapshot.n], s,
+			     s->subtype == STRUCTURE_HOST ? model_host(model, s->name) : NULL);
+		if (r >= 0)
+			snapshot.n++;
+		snapshot.guarded += s->guard;
+	}
+	snapshot.n_hosts = model->n_hosts;
+	for (size_t i = 0; i < model->n_hosts; i++)
+		snapshot.hosts_connected += model->hosts[i]->connected;
+	scaler_get_stats(api->scaler, &snapshot.scaler);
+	model_unlock(model);
+	if (r < 0)
+		snapshot_clear(&snapshot);
+	else
+		*ret_snapshot = snapshot;
+	return r;
+}
+
+static void head(FILE *out, const char *name, const char *type, const char *help)
+{
+	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void value(FILE *out, const char *name, const char *type, const char *help, double number)
+{
+	head(out, name, type, help);
+	fprintf(out, "%s %.10g\n", name, number);
+}
+
+enum field { FIELD_USAGE, FIELD_LIMIT, FIELD_MAX, FIELD_MIN, FIELD_UPPER, FIELD_LOWER, FIELD_N };
+
+/* NAN: nothing to show. */
+static double row_field(const struct row *row, int resource, enum field field)
+{
+	int64_t number = -1;
+
+	switch (field) {
+	case FIELD_USAGE: return row->resources[resource].usage;
+	case FIELD_LIMIT: number = row->resources[resource].current; break;
+	case FIELD_MAX: number = row->resources[resource].max; break;
+	case FIELD_MIN: number = row->resources[resource].min; break;
+	case FIELD_UPPER: number = row->resources[resource].upper; break;
+	case FIELD_LOWER: number = row->resources[resource].lower; break;
+	case FIELD_N: break;
+	}
+	return number < 0 ? NAN : (double)number;
+}
+
+static void write_structures(FILE *out, const struct snapshot *snapshot)
+{
+	static const struct {
+		const char *name, *help;
+	} fields[FIELD_N] = {
+		[FIELD_USAGE] = {"ebb_structure_usage",
+				 "Last measured usage; shares (100 = one core), MiB, MiB/s"},
+		[FIELD_LIMIT] = {"ebb_structure_limit", "Limit in force"},
+		[FIELD_MAX] = {"ebb_structure_max", "Most the limit may become"},
+		[FIELD_MIN] = {"ebb_structure_min", "Least the limit may become"},
+		[FIELD_UPPER] = {"ebb_structure_upper", "Usage above it asks for more"},
+		[FIELD_LOWER] = {"ebb_structure_lower", "Usage below it gives some back"},
+	};
+
+	head(out, "ebb_structure_guarded", "gauge", "1 when the structure is guarded");
+	for (size_t i = 0; i < snapshot->n; i++)
+		if (snapshot->rows[i].subtype != STRUCTURE_HOST)
+			fprintf(out, "ebb_structure_guarded{%s} %d\n", snapshot->rows[i].labels,
+				snapshot->rows[i].guard);
+	for (enum field f = 0; f < FIELD_N; f++) {
+		head(out, fields[f].name, "gauge", fields[f].help);
+		for (size_t i = 0; i < snapshot->n; i++) {
+			const struct row *row = &snapshot->rows[i];
+
+			if (row->subtype == STRUCTURE_HOST)
+				continue;
+			for (int r = 0; r < EBB_RESOURCE_MAX; r++) {
+				double number = row_field(row, r, f);
+
+				if (row->resources[r].present && isfinite(number))
+					fprintf(out, "%s{%s,resource=\"%s\"} %.10g\n",
+						fields[f].name, row->labels, ebb_resource_name(r),
+						number);
+			}
+		}
+	}
+}
+
+static void write_hosts(FILE *out, const struct snapshot *snapshot)
+{
+	for (int what = 0; what < 2; what++) {
+		const char *name = what ? "ebb_host_free" : "ebb_host_max";
+
+		head(out, name, "gauge",
+		     what ? "What no structure has been given" : "What the host has to give");
+		for (size_t i = 0; i < snapshot->n; i++) {
+			const struct row *row = &snapshot->rows[i];
+
+			for (int r = 0; row->subtype == STRUCTURE_HOST && r < EBB_RESOURCE_MAX; r++)
+				if (row->resources[r].max > 0)
+					fprintf(out, "%s{%s,resource=\"%s\"} %lld\n", name,
+						row->labels, ebb_resource_name(r),
+						what ? (long long)row->resources[r].free
+						     : (long long)row->resources[r].max);
+		}
+	}
+}
+
+static void write_scaler(FILE *out, const struct scaler_stats *stats)
+{
+	value(out, "ebb_scaler_requests_total", "counter", "Requests the scaler was given",
+	      stats->requests);
+	value(out, "ebb_scaler_orders_total", "counter", "Orders sent to agents", stats->orders);
+	head(out, "ebb_scaler_results_total", "counter", "What became of requests");
+	fprintf(out,
+		"ebb_scaler_results_total{result=\"applied\"} %lu\n"
+		"ebb_scaler_results_total{result=\"failed\"} %lu\n"
+		"ebb_scaler_results_total{result=\"refused\"} %lu\n"
+		"ebb_scaler_results_total{result=\"expired\"} %lu\n",
+		stats->applied, stats->failed, stats->refused, stats->expired);
+	value(out, "ebb_scaler_waiting", "gauge", "Requests that wait for room or for an order",
+	      stats->waiting);
+	value(out, "ebb_scaler_in_flight", "gauge", "Orders under way", stats->in_flight);
+}
+
+static void write_reaction(FILE *out, const struct audit_stats *stats)
+{
+	value(out, "ebb_decisions_total", "counter", "Decisions on record", stats->total);
+	value(out, "ebb_decisions_dropped_total", "counter", "Decisions not written to the file",
+	      stats->dropped);
+	head(out, "ebb_reaction_seconds", "summary",
+	     "From a sample to the limit in force, over the last 1,024");
+	if (isfinite(stats->reaction_ms_p50))
+		fprintf(out,
+			"ebb_reaction_seconds{quantile=\"0.5\"} %.6g\n"
+			"ebb_reaction_seconds{quantile=\"0.95\"} %.6g\n"
+			"ebb_reaction_seconds{quantile=\"0.99\"} %.6g\n",
+			stats->reaction_ms_p50 / 1e3, stats->reaction_ms_p95 / 1e3,
+			stats->reaction_ms_p99 / 1e3);
+	fprintf(out, "ebb_reaction_seconds_count %lu\n", stats->applied);
+}
+
+static void write_feed(FILE *out, const struct feed_stats *stats)
+{
+	value(out, "ebb_feed_messages_total", "counter", "Feed messages taken", stats->messages);
+	value(out, "ebb_feed_rejected_total", "counter", "Feed messages refused", stats->rejected);
+	value(out, "ebb_feed_samples_total", "counter", "Samples taken", stats->samples);
+	value(out, "ebb_feed_sessions", "gauge", "Agents with a session", stats->sessions);
+	value(out, "ebb_guardian_evaluations_total", "counter", "Structures evaluated",
+	      stats->evaluations);
+	value(out, "ebb_guardian_evaluation_seconds", "gauge", "Mean time of an evaluation",
+	      stats->evaluate_ns / 1e9);
+}
+
+static void write_store(FILE *out, struct store *store)
+{
+	struct store_stats stats = {};
+
+	store_get_stats(store, &stats);
+	value(out, "ebb_store_writes_total", "counter", "Documents written", stats.writes);
+	value(out, "ebb_store_batches_total", "counter", "Batches written", stats.batches);
+	value(out, "ebb_store_failures_total", "counter", "Batches that failed", stats.failures);
+	value(out, "ebb_store_queued", "gauge", "Documents waiting to be written",
+	      (double)stats.queued);
+}
+
+static void write_http(FILE *out, const struct http_server *server)
+{
+	struct http_server_stats stats = {};
+
+	http_server_get_stats(server, &stats);
+	value(out, "ebb_http_requests_total", "counter", "Requests answered", stats.requests);
+	head(out, "ebb_http_errors_total", "counter", "Requests answered with an error");
+	fprintf(out,
+		"ebb_http_errors_total{class=\"4xx\"} %lu\n"
+		"ebb_http_errors_total{class=\"5xx\"} %lu\n",
+		stats.errors_4xx, stats.errors_5xx);
+	value(out, "ebb_http_connections", "gauge", "Open connections", stats.connections);
+}
+
+static void write_process(FILE *out, double started)
+{
+	struct rusage usage;
+	char statm[128];
+	unsigned long pages;
+
+	if (!getrusage(RUSAGE_SELF, &usage))
+		value(out, "process_cpu_seconds_total", "counter", "CPU time of the controller",
+		      usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +
+			      (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+	if (read_file_at(AT_FDCWD, "/proc/self/statm", statm, sizeof(statm)) > 0 &&
+	    sscanf(statm, "%*u %lu", &pages) == 1)
+		value(out, "process_resident_memory_bytes", "gauge", "Memory of the controller",
+		      (double)pages * (double)sysconf(_SC_PAGESIZE));
+	value(out, "process_start_time_seconds", "gauge", "When it was started", started);
+}
+
+int metrics_format(struct api *api, char **ret_text, size_t *ret_len)
+{
+	struct snapshot snapshot;
+	struct audit_stats audit = {};
+	struct feed_stats feed = {};
+	char *text = NULL, *version;
+	size_t len = 0;
+	FILE *out;
+	int r;
+
+	r = snapshot_take(api, &snapshot);
+	if (r < 0)
+		return r;
+	audit_get_stats(api->audit, &audit);
+	feed_get_stats(api->feed, &feed);
+
+	out = open_memstream(&text, &len);
+	if (!out) {
+		snapshot_clear(&snapshot);
+		return -ENOMEM;
+	}
+	version = metrics_escape(EBB_VERSION);
+	head(out, "ebb_build_info", "gauge", "The version that runs");
+	fprintf(out, "ebb_build_info{version=\"%s\"} 1\n", version ? version : "");
+	free(version);
+	value(out, "ebb_hosts", "gauge", "Hosts known", (double)snapshot.n_hosts);
+	value(out, "ebb_hosts_connected", "gauge", "Hosts whose agent has been heard within 5 s",
+	      snapshot.hosts_connected);
+	value(out, "ebb_structures", "gauge", "Structures known, hosts included",
+	      (double)snapshot.n);
+	value(out, "ebb_structures_guarded", "gauge", "Structures guarded", snapshot.guarded);
+	write_hosts(out, &snapshot);
+	write_structures(out, &snapshot);
+	write_scaler(out, &snapshot.scaler);
+	write_reaction(out, &audit);
+	write_feed(out, &feed);
+	if (api->store)
+		write_store(out, api->store);
+	if (api->server)
+		write_http(out, api->server);
+	write_process(out, api->started);
+	snapshot_clear(&snapshot);
+	if (fclose(out)) {
+		free(text);
+		return -ENOMEM;
+	}
+	*ret_text = text;
+	*ret_len = len;
+	return 0;
+}
