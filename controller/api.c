@@ -70,8 +70,7 @@ bool api_resource(struct http_call *call, int index, enum ebb_resource *ret_reso
 
 bool api_body_member(struct http_call *call, const char *key, json_t **ret_body, json_t **ret_value)
 {
-	_cleanup_json_
-	json_t *body = NULL;
+	_cleanup_json_ json_t *body = NULL;
 	json_t *value;
 
 	body = http_body_object(call);

@@ -59,8 +59,7 @@ static bool read_change(struct http_call *call, struct rule_change *ret_change, 
 {
 	const char *what = call->captures[1];
 	struct rule_change change = {};
-	_cleanup_json_
-	json_t *body = NULL;
+	_cleanup_json_ json_t *body = NULL;
 	json_t *value;
 	int64_t events;
 
@@ -115,10 +114,8 @@ static void rule_put(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
 	struct rule_change change;
-	_cleanup_json_
-	json_t *body = NULL, *doc = NULL;
-	_cleanup_free_
-	char *error = NULL;
+	_cleanup_json_ json_t *body = NULL, *doc = NULL;
+	_cleanup_free_ char *error = NULL;
 	int r;
 
 	if (!read_change(call, &change, &body))

@@ -108,10 +108,8 @@ static void service_get(void *userdata, struct http_call *call)
 /* Lays `changes`, whose values are final, over the service's configuration: all of them or none. */
 static void change_service(struct api *api, struct http_call *call, json_t *changes)
 {
-	_cleanup_json_
-	json_t *doc = NULL;
-	_cleanup_free_
-	char *error = NULL;
+	_cleanup_json_ json_t *doc = NULL;
+	_cleanup_free_ char *error = NULL;
 	json_t *config;
 	int r = 0;
 
@@ -160,8 +158,7 @@ static bool add_change(struct http_call *call, json_t *changes, const char *key,
 
 static void service_put(void *userdata, struct http_call *call)
 {
-	_cleanup_json_
-	json_t *body = NULL, *changes = json_object();
+	_cleanup_json_ json_t *body = NULL, *changes = json_object();
 	const char *key;
 	json_t *given;
 
@@ -180,8 +177,7 @@ static void service_put(void *userdata, struct http_call *call)
 
 static void service_put_key(void *userdata, struct http_call *call)
 {
-	_cleanup_json_
-	json_t *body = NULL, *changes = json_object();
+	_cleanup_json_ json_t *body = NULL, *changes = json_object();
 	json_t *given;
 
 	if (!api_body_member(call, "value", &body, &given) ||

@@ -65,12 +65,9 @@ static void structure_get(void *userdata, struct http_call *call)
 	api_reply(call, doc);
 }
 
-/* Answers the part of `doc` that the captures from the second on lead to, below `member`. Steals
- * `doc`, which is the caller's own copy. */
-static void reply_part(struct http_call *call, json_t *doc, const char *member)
+/* Answers the part of `doc` that the captures from the second on lead to, below `member`. */
+static void reply_part(struct http_call *call, const json_t *doc, const char *member)
 {
-	_cleanup_json_
-	json_t *owned = doc;
 	json_t *part = json_object_get(doc, member);
 
 	for (int i = 1; part && i < HTTP_MAX_CAPTURES && call->captures[i]; i++) {
@@ -91,8 +88,7 @@ static void resources_get(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
 	struct structure *s = api_lock_structure(api, call);
-	_cleanup_json_
-	json_t *doc = NULL;
+	_cleanup_json_ json_t *doc = NULL;
 
 	if (!s)
 		return;
@@ -105,8 +101,7 @@ static void limits_get(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
 	struct structure *s = api_lock_structure(api, call);
-	_cleanup_json_
-	json_t *doc = NULL;
+	_cleanup_json_ json_t *doc = NULL;
 
 	if (!s)
 		return;
@@ -138,8 +133,7 @@ static void finish(struct api *api, struct http_call *call, struct structure *s,
 static void set_guard(struct api *api, struct http_call *call, bool guard)
 {
 	struct structure *s = api_lock_structure(api, call);
-	_cleanup_free_
-	char *error = NULL;
+	_cleanup_free_ char *error = NULL;
 	int r;
 
 	if (!s)
@@ -184,8 +178,7 @@ static int guard_resources(struct model *model, struct structure *s, unsigned ma
 static void set_resources_guard(struct api *api, struct http_call *call, unsigned mask, bool guard)
 {
 	struct structure *s = api_lock_structure(api, call);
-	_cleanup_free_
-	char *error = NULL;
+	_cleanup_free_ char *error = NULL;
 	int r;
 
 	if (!s)
@@ -213,8 +206,7 @@ static void resource_unguard(void *userdata, struct http_call *call)
 /* {"resources": ["cpu", "mem"]} */
 static bool read_resources(struct http_call *call, unsigned *ret_mask)
 {
-	_cleanup_json_
-	json_t *body = NULL;
+	_cleanup_json_ json_t *body = NULL;
 	json_t *list, *item;
 	unsigned mask = 0;
 	size_t i;
@@ -301,10 +293,8 @@ static void parameter_put(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
 	const char *param = call->captures[2];
-	_cleanup_json_
-	json_t *body = NULL;
-	_cleanup_free_
-	char *error = NULL;
+	_cleanup_json_ json_t *body = NULL;
+	_cleanup_free_ char *error = NULL;
 	enum ebb_resource resource;
 	struct structure *s;
 	int64_t integer;
@@ -345,10 +335,8 @@ static void parameter_put(void *userdata, struct http_call *call)
 static void boundary_put(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
-	_cleanup_json_
-	json_t *body = NULL;
-	_cleanup_free_
-	char *error = NULL;
+	_cleanup_json_ json_t *body = NULL;
+	_cleanup_free_ char *error = NULL;
 	enum ebb_resource resource;
 	struct structure *s;
 	int64_t boundary;
@@ -368,10 +356,8 @@ static void boundary_put(void *userdata, struct http_call *call)
 static void boundary_type_put(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
-	_cleanup_json_
-	json_t *body = NULL;
-	_cleanup_free_
-	char *error = NULL;
+	_cleanup_json_ json_t *body = NULL;
+	_cleanup_free_ char *error = NULL;
 	enum ebb_resource resource;
 	struct structure *s;
 	const char *type;

@@ -46,8 +46,7 @@ static void feed_post(void *userdata, struct http_call *call)
 
 static void metrics_get(void *userdata, struct http_call *call)
 {
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	size_t len;
 	int r;
 
@@ -63,8 +62,7 @@ static void decision_list(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
 	const char *name = http_query(call, "structure"), *text = http_query(call, "limit");
-	_cleanup_json_
-	json_t *list = NULL;
+	_cleanup_json_ json_t *list = NULL;
 	uint64_t limit = 100;
 
 	if (text && (parse_u64(text, &limit) < 0 || !limit || limit > 10000)) {

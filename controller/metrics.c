@@ -56,10 +56,8 @@ char *metrics_escape(const char *text)
 
 static char *row_labels(const struct structure *s)
 {
-	_cleanup_free_
-	char *name = metrics_escape(s->name);
-	_cleanup_free_
-	char *host = metrics_escape(s->host_name ? s->host_name : s->name);
+	_cleanup_free_ char *name = metrics_escape(s->name);
+	_cleanup_free_ char *host = metrics_escape(s->host_name ? s->host_name : s->name);
 	char *labels;
 
 	if (!name || !host || asprintf(&labels, "structure=\"%s\",host=\"%s\"", name, host) < 0)
