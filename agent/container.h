@@ -32,6 +32,10 @@ struct container {
 	void *feed_state;                /* the feed's own, freed by it */
 };
 
+/* An unsampled container without directories and bounds; name and path are copied. */
+int container_new(uint64_t id, const char *name, const char *path, const char *engine,
+		  struct container **ret_container);
+
 struct container_table;
 
 int container_table_new(struct container_table **ret_table);
@@ -40,8 +44,10 @@ void container_table_free(struct container_table *table);
 size_t container_table_count(const struct container_table *table);
 struct container *container_table_by_name(struct container_table *table, const char *name);
 struct container *container_table_by_id(struct container_table *table, uint64_t id);
-/* Takes `container` over. Makes its name unique ("name", "name-2", ...) where another container has
- * it. -EEXIST: id known. */
+/*
+ * Takes `container` over. Makes its name unique where another container has it: "name-2" and so on,
+ * from the tenth on "name-ID", so that thousands of equal names stay cheap. -EEXIST: id known.
+ */
 int container_table_add(struct container_table *table, struct container *container);
 /* Takes it out without freeing. NULL when unknown. */
 struct container *container_table_remove(struct container_table *table, uint64_t id);

@@ -13,12 +13,23 @@
 
 struct discovery_options {
 	const struct hierarchies *hierarchies;
+	/* For a second look at a cgroup that was announced before it can be opened (the kernel's
+	 * mkdir event comes a moment earlier). NULL: such a cgroup waits for the next scan. */
+	struct loop *loop;
 	const struct string_list *globs; /* --containers, relative to the root; '*' stops at '/' */
 	const struct string_list *excludes; /* --exclude, matched against the name; fnmatch */
 	unsigned max_containers;
 	/* Called after the table has it / before it leaves the table. */
 	void (*added)(void *userdata, struct container *container);
 	void (*removed)(void *userdata, struct container *container);
+	/*
+	 * The container's dir_fds and ids changed after `added`: on v1 engines make the
+	 * directories of one container one after another, so most containers start with one
+	 * directory and are joined by the others within a millisecond. Also when one of them goes
+	 * before the primary one. The sampler must take its references anew; the container, its
+	 * name and its slot stay.
+	 */
+	void (*joined)(void *userdata, struct container *container);
 	void *userdata;
 };
 

@@ -8,7 +8,9 @@
 #define EBB_HIERARCHY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum cgroup_controller {
 	CGROUP_CPU,
@@ -20,10 +22,19 @@ enum cgroup_controller {
 };
 
 struct hierarchy {
-	char *mount;      /* "/sys/fs/cgroup/cpu"; NULL: the host has no such controller */
-	int version;      /* 1 or 2 */
-	int root_fd;      /* O_PATH|O_DIRECTORY on the mount */
-	uint64_t root_id; /* cgroup id (inode number) of the root */
+	char *mount; /* "/sys/fs/cgroup/cpu"; NULL: the host has no such controller */
+	int version; /* 1 or 2 */
+	int root_fd; /* O_PATH|O_DIRECTORY on the mount */
+	/*
+	 * The kernel's number of the hierarchy (cgroup_root.hierarchy_id, first column of
+	 * /proc/PID/cgroup); 0: v2. Cgroup ids are unique only within one hierarchy.
+	 */
+	int id;
+	uint64_t root_id; /* cgroup id of the mount's root: 1 unless a subtree is mounted */
+	/* Where this process was at start, relative to the mount; NULL: not below it. Never a
+	 * container, never limited. */
+	char *own_path;
+	uint64_t own_id; /* its cgroup id, 0: none */
 	/*
 	 * Index of the first controller that lives in the same mount: controllers with equal
 	 * `shared` have one directory per container.
@@ -49,7 +60,39 @@ void hierarchies_close(struct hierarchies *hierarchies);
 /* "cpu", "cpuacct", "cpuset", "memory", "io". */
 const char *cgroup_controller_name(enum cgroup_controller controller);
 
+/* Is the cgroup at `path` the root, or does this process run in it or below it, in any hierarchy?
+ */
+bool hierarchies_path_is_own(const struct hierarchies *hierarchies, const char *path);
+
 /* The cgroup id of an open cgroup directory (its inode number). 0 on failure. */
 uint64_t cgroup_id_of_fd(int fd);
+
+/*
+ * Opens (O_PATH) the directory `path` below `root_fd`: never above it, through no symbolic link.
+ * A leading '/' means the root. Negative errno; -EXDEV or -ELOOP for a path that tries.
+ */
+int cgroup_open_beneath(int root_fd, const char *path);
+/* The same, segment by segment, for kernels without openat2(2) (before 5.6, or seccomp). */
+int cgroup_open_beneath_by_segments(int root_fd, const char *path);
+
+/* One cgroup mount of a mountinfo text. Pure; for hierarchies_open() and tests. */
+struct cgroup_mount {
+	char *path;           /* mount point, escapes resolved */
+	char *root;           /* what of the hierarchy is mounted, "/" for all */
+	unsigned controllers; /* 1 << enum cgroup_controller; v2: 0, its cgroup.controllers tells */
+	int version;
+	dev_t device;
+	bool read_only;
+};
+/* v1 mounts without a controller of ours (named hierarchies, pids, ...) are left out. Caller frees
+ * with cgroup_mounts_free(). */
+int cgroup_mounts_parse(const char *mountinfo, struct cgroup_mount **ret_mounts, size_t *ret_n);
+void cgroup_mounts_free(struct cgroup_mount *mounts, size_t n);
+/*
+ * The index of the mount to use for `controller`, or -1: the whole hierarchy before a part of it,
+ * writable before read-only, the first mounted otherwise. `v2_controllers`: those of cgroup2.
+ */
+int cgroup_mounts_choose(const struct cgroup_mount *mounts, size_t n,
+			 enum cgroup_controller controller, unsigned v2_controllers);
 
 #endif

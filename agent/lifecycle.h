@@ -21,7 +21,8 @@ enum lifecycle_kind {
 
 struct lifecycle_event {
 	enum lifecycle_kind kind;
-	uint64_t root_id; /* cgroup id of the hierarchy's root: which mount */
+	int hierarchy_id; /* cgroup_root.hierarchy_id, struct hierarchy's `id`. The root's cgroup
+			     id would not tell: it is 1 in every hierarchy */
 	uint64_t cgroup_id;
 	uint64_t at_ns;   /* CLOCK_MONOTONIC, in the kernel */
 	int pid;          /* ATTACH, OOM_KILL */
