@@ -89,9 +89,11 @@ static char test_skip_reason[256];
 #define TEST_MAIN()                                                                                \
 	int main(int argc, char **argv)                                                            \
 	{                                                                                          \
-		int failed = 0;                                                                    \
+		/* Static: longjmp may lose what a register held. */                               \
+		static struct test_case *t;                                                        \
+		static int failed;                                                                 \
 		setvbuf(stdout, NULL, _IOLBF, 0);                                                  \
-		for (struct test_case *t = test_first; t; t = t->next) {                           \
+		for (t = test_first; t; t = t->next) {                                             \
 			if (argc > 1 && !strstr(t->name, argv[1]))                                 \
 				continue;                                                          \
 			test_n_ends = 0;                                                           \
