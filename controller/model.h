@@ -58,6 +58,7 @@ struct model {
 	struct scaler_config scaler;
 	struct model_index *index; /* name -> structure */
 	struct structure *dirty;
+	struct structure *apply;  /* see `apply` in struct structure */
 	unsigned long generation; /* +1 per change that a feed answer carries (guard tables) */
 };
 
@@ -94,6 +95,29 @@ int model_register_container(struct model *model, struct host *host, const json_
 /* The container has gone: shares go back; an automatic structure is forgotten, another one waits
  * for its return. */
 void model_container_gone(struct model *model, struct structure *structure);
+
+/*
+ * After all `added` of a registration were given to model_register_container(): the host's
+ * containers that were not among them have gone.
+ */
+void model_host_registered(struct model *model, struct host *host);
+/*
+ * Limits as an agent reports them (`limits` of an added container, or an entry of the feed's
+ * `limits`). A container that is not managed takes them as its `current`. Of a managed one those
+ * that differ from `current`, with no order in flight, are adopted too when finite (what is
+ * physically in force is the truth; the accounting follows as far as the host has room), and put
+ * back when not. Returns 1 << resource for each of those: somebody else wrote them.
+ */
+unsigned model_limits_reported(struct model *model, struct structure *structure,
+			       const json_t *limits);
+/* Hosts not heard for 5 s are disconnected: no orders for them. `now`: wall clock. */
+void model_check_hosts(struct model *model, double now);
+
+/* `current` of `resource` is to be put in force as it stands: see `apply` in struct structure. */
+void model_apply(struct model *model, struct structure *structure, enum ebb_resource resource);
+/* Takes a structure with such resources off the list, NULL when there is none. The caller clears
+ * structure->apply. */
+struct structure *model_next_apply(struct model *model);
 
 /*
  * Guarding sets shares aside on the host: the limit in force when it has one and it fits, else what

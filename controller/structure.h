@@ -39,9 +39,10 @@ struct resource_state {
 	bool has_boundary;
 	int boundary; /* percent, 0..100 */
 	enum boundary_type boundary_type;
-	int64_t upper, lower; /* set by limits_adjust() */
+	int64_t upper, lower; /* set by boundaries_adjust(); -1: not yet */
 
-	int64_t allocated; /* what the host has set aside for it; 0: not managed */
+	int64_t allocated; /* what the host has set aside for it; 0: not managed. Kept in the
+			      document */
 };
 
 struct structure {
@@ -49,20 +50,30 @@ struct structure {
 	enum structure_subtype subtype;
 	bool guard;
 	struct resource_state resources[EBB_RESOURCE_MAX];
-	json_t *doc; /* the structure document as last read or written, without the typed fields'
-			newest values */
-	json_t *limits_doc; /* likewise; NULL: no limits yet */
+	json_t *doc; /* the fields of its document that have no type here (unknown ones, _id, app
+			fields, a host's disks); NULL: none. The whole document is what
+			structure_to_json() builds */
+	json_t *limits_doc; /* likewise of its limits document */
 	char *host_name;    /* containers */
 
 	bool automatic; /* registered by itself and never touched by an operator: forgotten when it
-			   goes */
+			   goes. Kept in the document */
 	bool live;      /* its agent reports it */
 	int64_t physical[EBB_RESOURCE_MAX]; /* limits the agent last reported, -1 unlimited,
 					       INT64_MIN not reported */
 
 	struct guard_state *guard_state; /* guardian.h; NULL: not guarded */
 	unsigned in_flight;              /* 1 << enum ebb_resource: an order is under way */
-	unsigned dirty;                  /* model.c: documents to be written */
+	/*
+	 * 1 << enum ebb_resource: the model set `current` itself (first guard, a lower max, a
+	 * container that came back) and it is not in force yet. scaler_run() takes these from
+	 * model_next_apply() and orders exactly `current`; once that is applied it gives back
+	 * allocated - current through model_allocate(). When such an order fails, model_apply()
+	 * asks for it again.
+	 */
+	unsigned apply;
+	struct structure *next_apply;
+	unsigned dirty; /* model.c: documents to be written */
 	struct structure *next_dirty;
 	void *host; /* struct host * (model.h); NULL until its host is known */
 };
@@ -80,7 +91,17 @@ json_t *structure_limits_to_json(const struct structure *structure);
  */
 int structure_from_json(const json_t *doc, const json_t *limits, struct structure **ret_structure,
 			char **ret_error);
+/* An empty one: no resource present, every limit unknown. NULL on no memory. */
+struct structure *structure_new(const char *name, enum structure_subtype subtype);
+/* Not its guard_state: whoever made that frees it. */
 void structure_free(struct structure *structure);
+
+/*
+ * Numbers as documents and requests carry them: an integer, a real or a numeric string. Integers
+ * are cut towards zero. -EINVAL: not a number; -ERANGE: not finite, or beyond 2^53.
+ */
+int json_to_double(const json_t *value, double *ret_value);
+int json_to_int64(const json_t *value, int64_t *ret_value);
 
 const char *structure_subtype_name(enum structure_subtype subtype);
 const char *boundary_type_name(enum boundary_type type);
