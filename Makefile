@@ -20,8 +20,9 @@ else
   msg = @printf '  %-8s %s\n' "$(1)" "$(patsubst $(CURDIR)/%,%,$(2))"
 endif
 
-CC      ?= gcc
-AR      ?= ar
+ifeq ($(origin CC),default)
+  CC := gcc
+endif
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
 # The newest clang: from 16 on it emits the type tags that mark a held cgroup reference (kptr).
 CLANG   ?= $(firstword $(foreach v,22 21 20 19 18 17 16,$(wildcard /usr/bin/clang-$(v))) clang)
@@ -66,10 +67,13 @@ controller_SRC := $(filter-out controller/main.c,$(wildcard controller/*.c))
 cli_SRC        := $(filter-out cli/main.c,$(wildcard cli/*.c))
 objs = $(1:%.c=$(BUILD)/%.o)
 
-PROGRAMS := $(BUILD)/ebb-agent $(BUILD)/ebb-controller $(BUILD)/ebb
+PROGRAMS := $(if $(wildcard agent/main.c),$(BUILD)/ebb-agent) \
+            $(if $(wildcard controller/main.c),$(BUILD)/ebb-controller) \
+            $(if $(wildcard cli/main.c),$(BUILD)/ebb)
+ARCHIVES := $(BUILD)/lib.a $(BUILD)/agent.a $(BUILD)/controller.a $(BUILD)/cli.a
 
 .PHONY: all
-all: $(PROGRAMS)
+all: $(PROGRAMS) $(ARCHIVES)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -90,7 +94,10 @@ $(BUILD)/skel/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@
 
 # --- C ----------------------------------------------------------------------------------------
-$(BUILD)/%.o: %.c | $(SKEL)
+# Only the agent reads the skeletons.
+$(call objs,$(agent_SRC) agent/main.c $(wildcard tests/*/agent/*.c)): | $(SKEL)
+
+$(BUILD)/%.o: %.c
 	$(call msg,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -I$(firstword $(subst /, ,$<)) $(PKG_CFLAGS) $(ALL_CFLAGS) -c $< -o $@
@@ -121,15 +128,15 @@ BENCHES     := $(call test_bins,bench)
 SCRIPTS     := $(sort $(wildcard tests/integration/*.sh))
 E2E         := $(sort $(wildcard tests/e2e/*.sh))
 
-define test_part
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/lib.a
+define test_program
+$(BUILD)/tests/$(1)/$(2)/%: $(BUILD)/tests/$(1)/$(2)/%.o $(if $(filter-out lib,$(2)),$(BUILD)/$(2).a) $(BUILD)/lib.a
+	$$(call msg,LINK,$$@)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
 endef
 $(foreach part,lib agent controller cli,$(foreach kind,unit integration bench,\
-  $(eval $(BUILD)/tests/$(kind)/$(part)/%: $(BUILD)/tests/$(kind)/$(part)/%.o \
-    $(if $(filter-out lib,$(part)),$(BUILD)/$(part).a) $(BUILD)/lib.a ; \
-    $$(call msg,LINK,$$@) $$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS))))
+  $(eval $(call test_program,$(kind),$(part)))))
 
-$(BUILD)/tests/%.o: tests/%.c | $(SKEL)
+$(BUILD)/tests/%.o: tests/%.c
 	$(call msg,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -Itests -I$(word 3,$(subst /, ,$<)) $(PKG_CFLAGS) $(ALL_CFLAGS) -c $< -o $@

@@ -17,6 +17,12 @@ void log_set_level(enum log_level level);
 /* "error", "warning", "info", "debug"; -EINVAL for anything else. */
 int log_level_from_name(const char *name, enum log_level *ret_level);
 
+/*
+ * One line's worth of `text` into `buffer`, NUL-terminated: control characters (C1 too) and bytes
+ * that are not UTF-8 as \xNN, "..." at the end when cut. Returns the length.
+ */
+size_t log_escape(const char *text, char *buffer, size_t size);
+
 /* Returns -abs(err), so that `return log_error_errno(r, "...")` both reports and passes on. */
 int log_full(enum log_level level, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

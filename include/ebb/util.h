@@ -16,7 +16,7 @@ ssize_t read_file_at(int dirfd, const char *name, char *buffer, size_t size);
 /* One write(2), O_WRONLY|O_CLOEXEC plus `flags` (O_NONBLOCK). */
 int write_file_at(int dirfd, const char *name, const char *text, int flags);
 
-/* The whole string must be a number in range; -EINVAL, -ERANGE. */
+/* The whole string must be a decimal number in range, no blanks, no '+'; -EINVAL, -ERANGE. */
 int parse_u64(const char *text, uint64_t *ret_value);
 int parse_i64(const char *text, int64_t *ret_value);
 int parse_double(const char *text, double *ret_value); /* finite only */
@@ -27,8 +27,10 @@ struct cpu_list {
 	size_t n;
 };
 
-/* "0-2,5": 0 1 2 5. Empty text is an empty list. -EINVAL on anything else; ids above 65535 are
- * refused. */
+/*
+ * "0-2,5": 0 1 2 5. Empty text is an empty list. -EINVAL on anything else, a CPU named twice
+ * included; ids above 65535 are refused.
+ */
 int cpu_list_parse(const char *text, struct cpu_list *ret_list);
 /* "0,1,2,5": the order is kept. Caller frees; NULL on no memory. */
 char *cpu_list_format(const struct cpu_list *list);
@@ -36,8 +38,9 @@ void cpu_list_clear(struct cpu_list *list);
 bool cpu_list_contains(const struct cpu_list *list, unsigned cpu);
 
 /*
- * A token from a file: first line, trimmed, at least 16 characters. Refuses (with a log line saying
- * what to do) files that others can read. Caller frees.
+ * A token from a file: first line, trimmed, 16 to 512 printable ASCII characters without blanks.
+ * Refuses (with a log line saying what to do) files that others can read or write: -EPERM. Caller
+ * frees.
  */
 int token_read_file(const char *path, char **ret_token);
 /* Time depends on the length of `given` only. NULL `given` is never equal. */
@@ -45,12 +48,30 @@ bool token_equal(const char *expected, const char *given);
 
 /* 2^64 random bits from getrandom(2). */
 uint64_t random_u64(void);
-/* `base` grown by doubling per `attempt`, capped, +-25% jitter. Milliseconds. */
+/* `base` doubled `attempt` times, at most `cap`; then +-25% jitter. Milliseconds. */
 unsigned backoff_ms(unsigned attempt, unsigned base, unsigned cap);
 
+/*
+ * Length of the UTF-8 character that starts `text` (`len` bytes left) and its code point; 0 when it
+ * is not one: overlong, surrogate, above U+10FFFF, cut short.
+ */
+size_t utf8_decode(const char *text, size_t len, uint32_t *ret_code);
+bool utf8_is_valid(const char *text, size_t len);
+/* C0, DEL and C1. */
+bool utf8_is_control(uint32_t code);
 /* Valid UTF-8 without control characters, 1..max bytes. */
 bool name_is_sane(const char *name, size_t max);
 
+/*
+ * "ADDR:PORT", "[V6]:PORT", "NAME:PORT", ":PORT" (every address) or "unix:PATH". -EINVAL when
+ * malformed; nothing is resolved.
+ */
+struct address {
+	char host[256]; /* without brackets; "" for every address, and for unix */
+	uint16_t port;
+	char unix_path[108]; /* "" unless unix */
+};
+int address_parse(const char *text, struct address *ret_address);
 /* Is `listen` ("ADDR:PORT", "unix:PATH") reachable from this machine only? */
 bool address_is_local(const char *listen);
 
