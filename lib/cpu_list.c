@@ -28,8 +28,7 @@ static int parse_id(const char **text, unsigned *ret_id)
 
 int cpu_list_parse(const char *text, struct cpu_list *ret_list)
 {
-	_cleanup_free_
-	unsigned *cpus = NULL;
+	_cleanup_free_ unsigned *cpus = NULL;
 	unsigned char seen[(CPU_ID_MAX + 1) / 8] = {0};
 	size_t n = 0, room = 0;
 

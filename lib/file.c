@@ -9,8 +9,7 @@
 
 ssize_t read_file_at(int dirfd, const char *name, char *buffer, size_t size)
 {
-	_cleanup_close_
-	int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
 	size_t len = 0;
 
 	if (fd < 0)
@@ -38,8 +37,7 @@ ssize_t read_file_at(int dirfd, const char *name, char *buffer, size_t size)
 
 int write_file_at(int dirfd, const char *name, const char *text, int flags)
 {
-	_cleanup_close_
-	int fd = openat(dirfd, name, O_WRONLY | O_CLOEXEC | flags);
+	_cleanup_close_ int fd = openat(dirfd, name, O_WRONLY | O_CLOEXEC | flags);
 	size_t len = strlen(text);
 	ssize_t n;
 

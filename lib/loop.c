@@ -159,8 +159,7 @@ static int arm_timer(int fd, uint64_t first_ns, uint64_t interval_ns)
 int loop_add_timer(struct loop *loop, uint64_t first_ns, uint64_t interval_ns, loop_timer_fn fn,
 		   void *userdata, struct loop_source **ret_source)
 {
-	_cleanup_close_
-	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	_cleanup_close_ int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	struct loop_source *source;
 	int r;
 
@@ -188,8 +187,7 @@ int loop_set_timer(struct loop_source *source, uint64_t first_ns, uint64_t inter
 
 int loop_add_signals(struct loop *loop, const sigset_t *signals, loop_signal_fn fn, void *userdata)
 {
-	_cleanup_close_
-	int fd = signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	_cleanup_close_ int fd = signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	struct loop_source *source;
 	int r;
 

@@ -14,8 +14,7 @@
 
 int token_read_file(const char *path, char **ret_token)
 {
-	_cleanup_close_
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char buffer[TOKEN_MAX + 64];
 	struct stat st;
 

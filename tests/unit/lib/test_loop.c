@@ -112,8 +112,7 @@ static void on_fd(void *userdata, int fd, uint32_t events)
 TEST(descriptor_events)
 {
 	struct loop *loop = make_loop();
-	_cleanup_close_
-	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	_cleanup_close_ int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	struct fd_case c = {.loop = loop};
 
 	CHECK_INT(loop_add_fd(loop, fd, EPOLLIN, on_fd, &c, &c.self), 0);
@@ -146,8 +145,7 @@ static void remove_both(void *userdata, int fd, uint32_t events)
 TEST(callbacks_remove_each_other)
 {
 	struct loop *loop = make_loop();
-	_cleanup_close_
-	int a = eventfd(1, EFD_CLOEXEC), b = eventfd(1, EFD_CLOEXEC);
+	_cleanup_close_ int a = eventfd(1, EFD_CLOEXEC), b = eventfd(1, EFD_CLOEXEC);
 	struct fd_case one = {.loop = loop}, two = {.loop = loop};
 
 	/* Both are ready in the same turn: whichever comes first removes the other. */
@@ -172,8 +170,7 @@ static void replace_self(void *userdata, int fd, uint32_t events)
 TEST(callback_replaces_its_source)
 {
 	struct loop *loop = make_loop();
-	_cleanup_close_
-	int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+	_cleanup_close_ int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
 	struct fd_case c = {.loop = loop};
 
 	CHECK_INT(loop_add_fd(loop, fd, EPOLLIN, replace_self, &c, &c.self), 0);
@@ -199,8 +196,7 @@ static void nested_turn(void *userdata, int fd, uint32_t events)
 TEST(removed_source_outlives_a_nested_turn)
 {
 	struct loop *loop = make_loop();
-	_cleanup_close_
-	int fd = eventfd(1, EFD_CLOEXEC);
+	_cleanup_close_ int fd = eventfd(1, EFD_CLOEXEC);
 	struct fd_case c = {.loop = loop};
 
 	CHECK_INT(loop_add_fd(loop, fd, EPOLLIN, nested_turn, &c, &c.self), 0);

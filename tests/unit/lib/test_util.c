@@ -29,8 +29,7 @@ static int make_dir(void)
 
 static void make_file(int fd, const char *name, mode_t mode, const char *text)
 {
-	_cleanup_close_
-	int file = openat(fd, name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	_cleanup_close_ int file = openat(fd, name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	CHECK(file >= 0);
 	CHECK_INT(write(file, text, strlen(text)), strlen(text));
 	CHECK_INT(fchmod(file, mode), 0);
@@ -108,8 +107,7 @@ TEST(parse_double)
 TEST(cpu_list_parse_and_format)
 {
 	struct cpu_list list = {0};
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 
 	CHECK_INT(cpu_list_parse("7,0-2,5", &list), 0);
 	CHECK_INT(list.n, 5);
@@ -122,15 +120,13 @@ TEST(cpu_list_parse_and_format)
 
 	CHECK_INT(cpu_list_parse("", &list), 0);
 	CHECK_INT(list.n, 0);
-	_cleanup_free_
-	char *none = cpu_list_format(&list);
+	_cleanup_free_ char *none = cpu_list_format(&list);
 	CHECK_STR(none, "");
 	cpu_list_clear(&list);
 
 	CHECK_INT(cpu_list_parse("0-65535", &list), 0);
 	CHECK_INT(list.n, 65536);
-	_cleanup_free_
-	char *all = cpu_list_format(&list);
+	_cleanup_free_ char *all = cpu_list_format(&list);
 	CHECK_STR(all + strlen(all) - 12, ",65534,65535");
 	cpu_list_clear(&list);
 }
@@ -170,8 +166,7 @@ TEST(cpu_list_refuses)
 
 TEST(read_file_strips_one_newline)
 {
-	_cleanup_close_
-	int fd = make_dir();
+	_cleanup_close_ int fd = make_dir();
 	char buffer[8];
 
 	make_file(fd, "f", 0600, "12345\n");
@@ -194,8 +189,7 @@ TEST(read_file_strips_one_newline)
 
 TEST(write_file)
 {
-	_cleanup_close_
-	int fd = make_dir();
+	_cleanup_close_ int fd = make_dir();
 	char buffer[16];
 
 	CHECK_INT(write_file_at(fd, "f", "x", 0), -ENOENT);
@@ -208,10 +202,8 @@ TEST(write_file)
 
 TEST(token_file)
 {
-	_cleanup_close_
-	int fd = make_dir();
-	_cleanup_free_
-	char *token = NULL;
+	_cleanup_close_ int fd = make_dir();
+	_cleanup_free_ char *token = NULL;
 	char path[128];
 
 	snprintf(path, sizeof(path), "%s/token", dir);
@@ -239,8 +231,7 @@ TEST(token_file)
 	memset(big, 'x', sizeof(big) - 1);
 	big[sizeof(big) - 1] = '\0';
 	make_file(fd, "token", 0600, big);
-	_cleanup_free_
-	char *other = NULL;
+	_cleanup_free_ char *other = NULL;
 	CHECK_INT(token_read_file(path, &other), -EINVAL);
 	CHECK(!other);
 }
