@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "limit_order.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ebb/cleanup.h"
+#include "ebb/units.h"
+
+static const struct {
+	const char *resource, *key;
+} kinds[LIMIT_KIND_MAX] = {
+	[LIMIT_CPUS] = {"cpu", "cpu_num"},
+	[LIMIT_QUOTA] = {"cpu", "cpu_allowance_limit"},
+	[LIMIT_MEM] = {"mem", "mem_limit"},
+	[LIMIT_DISK_READ] = {"disk_read", "disk_read_limit"},
+	[LIMIT_DISK_WRITE] = {"disk_write", "disk_write_limit"},
+};
+
+const char *limit_kind_resource(enum limit_kind kind)
+{
+	return kinds[kind].resource;
+}
+
+const char *limit_kind_key(enum limit_kind kind)
+{
+	return kinds[kind].key;
+}
+
+__attribute__((format(printf, 3, 4))) static int refuse(char *message, size_t size,
+							const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, size, format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+/* Accepts 12, 12.5, "12" and "12.5". */
+static int number_of(const json_t *value, double *ret_number)
+{
+	if (json_is_number(value)) {
+		double number = json_number_value(value);
+		if (!isfinite(number))
+			return -EINVAL;
+		*ret_number = number;
+		return 0;
+	}
+	if (json_is_string(value) && strlen(json_string_value(value)) == json_string_length(value))
+		return parse_double(json_string_value(value), ret_number);
+	return -EINVAL;
+}
+
+static int parse_amount(enum limit_kind kind, const json_t *value, struct limit_order *order,
+			char *message, size_t size)
+{
+	static const struct {
+		const char *unit;
+		double least, most; /* edge units; `most` keeps the product below 2^63 */
+		double factor;      /* to agent units */
+	} amounts[LIMIT_KIND_MAX] = {
+		/* The kernel takes no quota below 1 ms, which is one share of a 100 ms period. */
+		[LIMIT_QUOTA] = {"shares (100 are one core)", 1, 6553600,
+				 EBB_CFS_PERIOD_US / (double)EBB_SHARES_PER_CORE},
+		[LIMIT_MEM] = {"MiB", LIMIT_MEM_MIN_MIB, 1e12, EBB_MIB},
+		/* blkio reads 0 as "no limit", the opposite of what 0 asks for. */
+		[LIMIT_DISK_READ] = {"MiB/s", 1.0 / EBB_MIB, 1e12, EBB_MIB},
+		[LIMIT_DISK_WRITE] = {"MiB/s", 1.0 / EBB_MIB, 1e12, EBB_MIB},
+	};
+	const char *key = kinds[kind].key;
+	double number;
+
+	if (number_of(value, &number) < 0)
+		return refuse(message, size,
+			      "%s must be a number of %s, or -1 for unlimited; numeric strings are "
+			      "taken too",
+			      key, amounts[kind].unit);
+	if (number == -1) {
+		order->value[kind] = LIMIT_NONE;
+	} else if (number < 0) {
+		return refuse(message, size, "%s is negative; only -1, for unlimited, may be", key);
+	} else if (number < amounts[kind].least) {
+		if (kind == LIMIT_MEM)
+			return refuse(message, size,
+				      "%s is too low: %g MiB is the least, and -1 is unlimited",
+				      key, amounts[kind].least);
+		return refuse(message, size, "%s is too low: give %s%s, or -1 for unlimited", key,
+			      kind == LIMIT_QUOTA ? "at least 1 of " : "more than 0 ",
+			      amounts[kind].unit);
+	} else if (number > amounts[kind].most) {
+		return refuse(message, size, "%s is too high; write -1 for unlimited", key);
+	} else {
+		order->value[kind] = llround(number * amounts[kind].factor);
+	}
+	order->asked |= 1U << kind;
+	return 0;
+}
+
+static int parse_cpus(const json_t *value, const struct cpu_list *online, struct limit_order *order,
+		      char *message, size_t size)
+{
+	struct cpu_list cpus = {0};
+	_cleanup_free_ char *all = cpu_list_format(online), *text = NULL;
+	char number[24];
+	const char *given = NULL;
+	int r = 0;
+
+	if (!all)
+		return -ENOMEM;
+	if (json_is_integer(value)) {
+		snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(value));
+		given = number;
+	} else if (json_is_string(value) &&
+		   strlen(json_string_value(value)) == json_string_length(value)) {
+		given = json_string_value(value);
+	}
+	if (given && !strcmp(given, "-1"))
+		given = all;
+	if (!given || cpu_list_parse(given, &cpus) < 0)
+		return refuse(message, size,
+			      "cpu_num must be a list of CPUs like \"0-1,4\"; online are %s", all);
+
+	if (!cpus.n)
+		r = refuse(message, size,
+			   "cpu_num names no CPU: a container needs one; online are %s", all);
+	for (size_t i = 0; r == 0 && i < cpus.n; i++) {
+		if (!cpu_list_contains(online, cpus.cpus[i]))
+			r = refuse(message, size, "CPU %u is not online here; online are %s",
+				   cpus.cpus[i], all);
+	}
+	if (r == 0) {
+		text = cpu_list_format(&cpus);
+		if (!text)
+			r = -ENOMEM;
+		else if (strlen(text) >= sizeof(order->cpus))
+			r = refuse(message, size, "cpu_num is too long; write ranges");
+		else
+			memcpy(order->cpus, text, strlen(text) + 1);
+	}
+	cpu_list_clear(&cpus);
+	if (r == 0)
+		order->asked |= 1U << LIMIT_CPUS;
+	return r;
+}
+
+int limit_order_parse(const json_t *body, const struct cpu_list *online,
+		      struct limit_order *ret_order, char *message, size_t size)
+{
+	struct limit_order order = {0};
+	const char *resource, *key;
+	json_t *fields, *value;
+	int r;
+
+	if (!json_is_object(body))
+		return refuse(message, size, "the body must be a JSON object, {\"cpu\":{...}}");
+
+	json_object_foreach((json_t *)body, resource, fields) {
+		if (!strcmp(resource, "energy") || !strcmp(resource, "net"))
+			return refuse(message, size,
+				      "%s cannot be limited by this agent; leave it out", resource);
+
+		bool known = false;
+		for (int kind = 0; kind < LIMIT_KIND_MAX; kind++)
+			known = known || !strcmp(resource, kinds[kind].resource);
+		if (!known)
+			return refuse(message, size,
+				      "unknown resource \"%.64s\"; there are cpu, mem, disk_read and "
+				      "disk_write",
+				      resource);
+		if (!json_is_object(fields))
+			return refuse(message, size, "%s must be an object of limits", resource);
+		if (!json_object_size(fields))
+			return refuse(message, size, "%s holds no limit; leave it out", resource);
+
+		json_object_foreach(fields, key, value) {
+			int kind = 0;
+
+			while (kind < LIMIT_KIND_MAX && (strcmp(resource, kinds[kind].resource) ||
+							 strcmp(key, kinds[kind].key)))
+				kind++;
+			if (kind == LIMIT_KIND_MAX)
+				return refuse(message, size,
+					      "unknown field \"%.64s\" in %s; only limits can be "
+					      "set: cpu_allowance_limit, cpu_num, mem_limit, "
+					      "disk_read_limit, disk_write_limit",
+					      key, resource);
+			r = kind == LIMIT_CPUS ? parse_cpus(value, online, &order, message, size)
+					       : parse_amount(kind, value, &order, message, size);
+			if (r < 0)
+				return r;
+		}
+	}
+	if (!order.asked)
+		return refuse(message, size,
+			      "the body asks for nothing; give at least one of cpu, mem, "
+			      "disk_read and disk_write");
+
+	*ret_order = order;
+	return 0;
+}
+
+int limit_order_supported(const struct limit_order *order, const struct limits *present, dev_t disk,
+			  char *message, size_t size)
+{
+	unsigned disks = 1U << LIMIT_DISK_READ | 1U << LIMIT_DISK_WRITE;
+	const char *lacking = NULL;
+
+	if ((order->asked & 1U << LIMIT_QUOTA) && !present->has_cpu)
+		lacking = "cpu";
+	else if ((order->asked & 1U << LIMIT_CPUS) && !present->has_cpuset)
+		lacking = "cpuset";
+	else if ((order->asked & 1U << LIMIT_MEM) && !present->has_mem)
+		lacking = "memory";
+	else if ((order->asked & disks) && disk && !present->has_disk)
+		lacking = "io";
+	if (lacking) {
+		refuse(message, size,
+		       "the container has no %s cgroup controller; enable it for its cgroup, or "
+		       "leave that limit out",
+		       lacking);
+		return -EOPNOTSUPP;
+	}
+	if ((order->asked & disks) && !disk) {
+		refuse(message, size,
+		       "this host has no disk whose bandwidth can be limited; start the agent "
+		       "with --disk PATH, or leave the disk out");
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static size_t count_cpus(const char *text)
+{
+	struct cpu_list cpus = {0};
+
+	if (cpu_list_parse(text, &cpus) < 0)
+		return 0;
+	size_t n = cpus.n;
+	cpu_list_clear(&cpus);
+	return n;
+}
+
+/* Every CPU of `inner` is in `outer`. */
+static bool cpus_within(const char *inner, const char *outer)
+{
+	struct cpu_list a = {0}, b = {0};
+	bool within = cpu_list_parse(inner, &a) == 0 && cpu_list_parse(outer, &b) == 0;
+
+	for (size_t i = 0; within && i < a.n; i++)
+		within = cpu_list_contains(&b, a.cpus[i]);
+	cpu_list_clear(&a);
+	cpu_list_clear(&b);
+	return within;
+}
+
+uint64_t limits_value(const struct limits *limits, enum limit_kind kind)
+{
+	switch (kind) {
+	case LIMIT_QUOTA: return limits->cpu.quota_us;
+	case LIMIT_MEM: return limits->mem_bytes;
+	case LIMIT_DISK_READ: return limits->disk.read_bps;
+	case LIMIT_DISK_WRITE: return limits->disk.write_bps;
+	case LIMIT_CPUS: return limits->cpu.n_effective;
+	case LIMIT_KIND_MAX: break;
+	}
+	return 0;
+}
+
+size_t limit_order_plan(const struct limit_order *order, const struct limits *present,
+			struct limit_step ret_steps[LIMIT_KIND_MAX])
+{
+	/* Within one direction; quota before the cpuset that narrows behind it. */
+	static const enum limit_kind growing[] = {LIMIT_CPUS, LIMIT_QUOTA, LIMIT_MEM,
+						  LIMIT_DISK_READ, LIMIT_DISK_WRITE};
+	static const enum limit_kind shrinking[] = {LIMIT_QUOTA, LIMIT_CPUS, LIMIT_DISK_READ,
+						    LIMIT_DISK_WRITE, LIMIT_MEM};
+	size_t n = 0;
+
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < LIMIT_KIND_MAX; i++) {
+			enum limit_kind kind = pass ? shrinking[i] : growing[i];
+			bool lowers;
+
+			if (!(order->asked & 1U << kind))
+				continue;
+			if (kind == LIMIT_CPUS) {
+				const char *now = present->cpu.cpus[0] ? present->cpu.cpus
+								       : present->cpu.effective_cpus;
+				size_t want = count_cpus(order->cpus), have = count_cpus(now);
+
+				if (present->cpu.cpus[0] && cpus_within(order->cpus, now) &&
+				    cpus_within(now, order->cpus))
+					continue;
+				lowers = want < have;
+			} else {
+				uint64_t want = order->value[kind];
+				uint64_t have = limits_value(present, kind);
+				/*
+				 * A quota counts per period: another period than ours is
+				 * always rewritten.
+				 */
+				bool same_period = kind != LIMIT_QUOTA ||
+						   present->cpu.period_us == EBB_CFS_PERIOD_US;
+
+				if (want == have && (same_period || want == LIMIT_NONE))
+					continue;
+				if (!same_period && have != LIMIT_NONE && present->cpu.period_us)
+					have = (uint64_t)((double)have * EBB_CFS_PERIOD_US /
+							  present->cpu.period_us);
+				lowers = want < have;
+			}
+			if (lowers == (pass == 1))
+				ret_steps[n++] = (struct limit_step){.kind = kind, .lowers = lowers};
+		}
+	}
+	return n;
+}

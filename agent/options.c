@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ebb/cleanup.h"
+#include "ebb/log.h"
+#include "ebb/util.h"
+#include "sampler.h"
+
+/* Both in the order of their enums. */
+static const char *const sampler_choices[] = {"auto", "held", "walk", "files", NULL};
+static const char *const log_choices[] = {"error", "warning", "info", "debug", NULL};
+
+#define FIELD(field) offsetof(struct agent_options, field)
+
+static const struct option_spec option_table[] = {
+	{.name = "listen",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(listen),
+	 .value = "ADDR:PORT|unix:PATH",
+	 .help = "where the API listens; beyond loopback it needs --token-file",
+	 .by_default = "127.0.0.1:8000"},
+	{.name = "advertise",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(advertise),
+	 .value = "URL",
+	 .help = "the API's address as the controller reaches it, when it differs from --listen"},
+	{.name = "controller",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(controller),
+	 .value = "URL",
+	 .help = "the controller to feed, http://HOST:PORT; without it nothing is sent"},
+	{.name = "name",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(name),
+	 .value = "HOST",
+	 .help = "name of this host in the controller (default: the node name)"},
+	{.name = "containers",
+	 .kind = OPTION_LIST,
+	 .offset = FIELD(containers),
+	 .value = "GLOB",
+	 .help = "cgroups that are containers too, relative to the cgroup root: 'batch/*'"},
+	{.name = "exclude",
+	 .kind = OPTION_LIST,
+	 .offset = FIELD(exclude),
+	 .value = "GLOB",
+	 .help = "names of containers to leave alone"},
+	{.name = "period",
+	 .kind = OPTION_UINT,
+	 .offset = FIELD(period_ms),
+	 .value = "MS",
+	 .help = "milliseconds between two samples",
+	 .by_default = "100",
+	 .min = 10,
+	 .max = 10000},
+	{.name = "sampler",
+	 .kind = OPTION_CHOICE,
+	 .offset = FIELD(sampler),
+	 .value = "KIND",
+	 .help = "auto, held, walk or files",
+	 .by_default = "auto",
+	 .choices = sampler_choices},
+	/* 128 bytes of map each: half a MiB, of which only what is used is ever touched. */
+	{.name = "max-containers",
+	 .kind = OPTION_UINT,
+	 .offset = FIELD(max_containers),
+	 .value = "N",
+	 .help = "containers sampled at most",
+	 .by_default = "4096",
+	 .min = 1,
+	 .max = 65536},
+	{.name = "disk",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(disk),
+	 .value = "PATH",
+	 .help = "a path on the disk whose bandwidth is limited",
+	 .by_default = "/"},
+	{.name = "pin-dir",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(pin_dir),
+	 .value = "DIR",
+	 .help = "where the BPF maps are pinned; a second agent on this host needs its own",
+	 .by_default = "/sys/fs/bpf/ebb"},
+	{.name = "token-file",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(token_file),
+	 .value = "FILE",
+	 .help = "the secret that orders must carry, and that the controller is shown"},
+	{.name = "log-level",
+	 .kind = OPTION_CHOICE,
+	 .offset = FIELD(log_level),
+	 .value = "LEVEL",
+	 .help = "error, warning, info or debug",
+	 .by_default = "info",
+	 .choices = log_choices},
+};
+
+static const struct config_program program = {
+	.name = "ebb-agent",
+	.section = "agent",
+	.summary = "samples this host's containers, feeds the controller and applies limits",
+	.options = option_table,
+	.n_options = ARRAY_SIZE(option_table),
+};
+
+static const char *problem(char *buffer, size_t size, const char *format, const char *what)
+{
+	snprintf(buffer, size, format, what);
+	return buffer;
+}
+
+const char *agent_options_check(const struct agent_options *options, char *buffer, size_t size)
+{
+	if (!name_is_sane(options->name, 255) || strchr(options->name, '/'))
+		return problem(buffer, size,
+			       "\"%s\" cannot name a host: 1 to 255 bytes of UTF-8 without '/' and "
+			       "control characters; set --name",
+			       options->name);
+	if (!address_is_local(options->listen) && !options->token_file)
+		return problem(buffer, size,
+			       "--listen %s can be reached from other machines, and whoever "
+			       "reaches it could set limits: give a --token-file, or listen on "
+			       "127.0.0.1 or unix:PATH",
+			       options->listen);
+	if (options->controller && strncmp(options->controller, "http://", 7) &&
+	    strncmp(options->controller, "https://", 8) && strncmp(options->controller, "unix:", 5))
+		return problem(buffer, size,
+			       "--controller %s is no address: write http://HOST:PORT or unix:PATH",
+			       options->controller);
+	if (options->advertise && strncmp(options->advertise, "http://", 7) &&
+	    strncmp(options->advertise, "https://", 8) && strncmp(options->advertise, "unix:", 5))
+		return problem(buffer, size,
+			       "--advertise %s is no address: write http://HOST:PORT or unix:PATH",
+			       options->advertise);
+	if (options->pin_dir[0] != '/')
+		return problem(buffer, size, "--pin-dir %s must be an absolute path",
+			       options->pin_dir);
+	if (options->disk[0] != '/')
+		return problem(buffer, size, "--disk %s must be an absolute path", options->disk);
+	return NULL;
+}
+
+int agent_options_load(int argc, char **argv, struct agent_options *options)
+{
+	char buffer[512];
+	int r = config_load(&program, argc, argv, options);
+	if (r != CONFIG_OK)
+		return r;
+
+	if (!options->name) {
+		char node[256] = "";
+
+		gethostname(node, sizeof(node) - 1);
+		options->name = strdup(node);
+		if (!options->name)
+			return log_error_errno(ENOMEM, "host name");
+	}
+
+	const char *wrong = agent_options_check(options, buffer, sizeof(buffer));
+	if (wrong) {
+		log_error("%s", wrong);
+		return -EINVAL;
+	}
+	return CONFIG_OK;
+}
+
+void agent_options_clear(struct agent_options *options)
+{
+	config_clear(&program, options);
+}
+
+char *agent_api_url(const char *advertise, const char *bound, const char *host_name)
+{
+	char *url;
+
+	if (advertise)
+		return strdup(advertise);
+	if (!strncmp(bound, "unix:", 5))
+		return strdup(bound);
+
+	const char *port = strrchr(bound, ':');
+	if (port && (!strncmp(bound, "0.0.0.0:", 8) || !strncmp(bound, "[::]:", 5))) {
+		if (asprintf(&url, "http://%s%s", host_name, port) < 0)
+			return NULL;
+		return url;
+	}
+	if (asprintf(&url, "http://%s", bound) < 0)
+		return NULL;
+	return url;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an operator can set: the command line, and the same keys in the [agent] section of a file. */
+#ifndef EBB_OPTIONS_H
+#define EBB_OPTIONS_H
+
+#include "ebb/config.h"
+
+struct agent_options {
+	char *listen;     /* "ADDR:PORT" or "unix:PATH" */
+	char *advertise;  /* the same API as the controller reaches it; NULL: as bound */
+	char *controller; /* URL; NULL: no feed */
+	char *name;       /* of the host; its node name by default */
+	char *token_file;
+	char *pin_dir;
+	char *disk; /* a path on the disk whose bandwidth is limited */
+	struct string_list containers, exclude;
+	unsigned period_ms, max_containers;
+	int sampler;   /* enum sampler_kind */
+	int log_level; /* enum log_level */
+};
+
+/*
+ * Fills the zeroed `options`, as config_load(), and checks what no single option can tell. Clear
+ * with agent_options_clear(), after a failure too.
+ */
+int agent_options_load(int argc, char **argv, struct agent_options *options);
+void agent_options_clear(struct agent_options *options);
+
+/* Pure: NULL, or what is wrong and how to put it right, written into `buffer`. */
+const char *agent_options_check(const struct agent_options *options, char *buffer, size_t size);
+
+/*
+ * The address that the controller is told, from `advertise` (NULL: none) and from the address that
+ * the API is bound to: "http://HOST:PORT" or "unix:PATH". An API bound to all addresses is reached
+ * under `host_name`. Caller frees; NULL on no memory.
+ */
+char *agent_api_url(const char *advertise, const char *bound, const char *host_name);
+
+#endif
