@@ -169,10 +169,11 @@ int limit_order_parse(const json_t *body, const struct cpu_list *online,
 		for (int kind = 0; kind < LIMIT_KIND_MAX; kind++)
 			known = known || !strcmp(resource, kinds[kind].resource);
 		if (!known)
-			return refuse(message, size,
-				      "unknown resource \"%.64s\"; there are cpu, mem, disk_read and "
-				      "disk_write",
-				      resource);
+			return refuse(
+				message, size,
+				"unknown resource \"%.64s\"; there are cpu, mem, disk_read and "
+				"disk_write",
+				resource);
 		if (!json_is_object(fields))
 			return refuse(message, size, "%s must be an object of limits", resource);
 		if (!json_object_size(fields))
@@ -290,8 +291,9 @@ size_t limit_order_plan(const struct limit_order *order, const struct limits *pr
 			if (!(order->asked & 1U << kind))
 				continue;
 			if (kind == LIMIT_CPUS) {
-				const char *now = present->cpu.cpus[0] ? present->cpu.cpus
-								       : present->cpu.effective_cpus;
+				const char *now = present->cpu.cpus[0]
+							  ? present->cpu.cpus
+							  : present->cpu.effective_cpus;
 				size_t want = count_cpus(order->cpus), have = count_cpus(now);
 
 				if (present->cpu.cpus[0] && cpus_within(order->cpus, now) &&
@@ -316,7 +318,8 @@ size_t limit_order_plan(const struct limit_order *order, const struct limits *pr
 				lowers = want < have;
 			}
 			if (lowers == (pass == 1))
-				ret_steps[n++] = (struct limit_step){.kind = kind, .lowers = lowers};
+				ret_steps[n++] =
+					(struct limit_step){.kind = kind, .lowers = lowers};
 		}
 	}
 	return n;

@@ -46,8 +46,8 @@ int limit_order_parse(const json_t *body, const struct cpu_list *online,
 		      struct limit_order *ret_order, char *message, size_t size);
 
 /* -EOPNOTSUPP and a message when the container or the host has no means for something asked. */
-int limit_order_supported(const struct limit_order *order, const struct limits *present,
-			  dev_t disk, char *message, size_t size);
+int limit_order_supported(const struct limit_order *order, const struct limits *present, dev_t disk,
+			  char *message, size_t size);
 
 struct limit_step {
 	enum limit_kind kind;

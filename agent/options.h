@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an operator can set: the command line, and the same keys in the [agent] section of a file. */
+/* What an operator can set: the command line, and the same keys in the [agent] section of a file.
+ */
 #ifndef EBB_OPTIONS_H
 #define EBB_OPTIONS_H
 

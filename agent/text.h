@@ -23,7 +23,8 @@ void text_add(struct text *text, const char *bytes, size_t n);
 void text_str(struct text *text, const char *string);
 void text_char(struct text *text, char c);
 void text_u64(struct text *text, uint64_t value);
-/* The shortest of integer and decimal form, at most 6 digits after the point. Finite values only. */
+/* The shortest of integer and decimal form, at most 6 digits after the point. Finite values only.
+ */
 void text_number(struct text *text, double value);
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A JSON string with its quotes. Bytes that are not UTF-8 become '?'. */

@@ -90,6 +90,8 @@ void http_reply_error(struct http_call *call, unsigned status, const char *forma
  */
 struct http_deferred;
 int http_defer(struct http_call *call, struct http_deferred **ret_deferred);
+/* Adds a response header, as http_reply_header() does, to what http_resume_* will send. */
+void http_resume_header(struct http_deferred *deferred, const char *name, const char *value);
 void http_resume_json(struct http_deferred *deferred, unsigned status, json_t *body);
 void http_resume_error(struct http_deferred *deferred, unsigned status, const char *message);
 
