@@ -37,6 +37,14 @@ struct decision {
 	double received_ms, evaluated_ms, sent_ms, applied_ms;
 };
 
+/* Nothing asked, planned or measured yet: times and usages NAN, limits -1. */
+void decision_init(struct decision *decision);
+/* Members named as in the struct, resource by name; NULL for NAN and for -1 of planned and applied.
+ * New reference. */
+json_t *decision_to_json(const struct decision *decision);
+/* The way back; what is missing stays as decision_init() leaves it. -EINVAL: no decision. */
+int decision_from_json(const json_t *json, struct decision *ret_decision);
+
 struct audit;
 /* `path` NULL: memory only. Reads the end of an existing file back in. */
 int audit_new(const char *path, size_t capacity, struct audit **ret_audit);
@@ -47,7 +55,7 @@ void audit_add(struct audit *audit, const struct decision *decision);
 json_t *audit_query(struct audit *audit, const char *structure, size_t limit);
 
 struct audit_stats {
-	unsigned long total, applied, failed, dropped;
+	unsigned long total, applied, failed, dropped; /* since the start */
 	double reaction_ms_p50, reaction_ms_p95,
 		reaction_ms_p99; /* sample to applied, last 1,024 */
 };
