@@ -16,7 +16,7 @@ enum lifecycle_kind {
 	LIFECYCLE_RENAME,
 	LIFECYCLE_ATTACH,   /* a task entered a sampled cgroup */
 	LIFECYCLE_OOM_KILL, /* of a task in a sampled cgroup */
-	LIFECYCLE_LOST,     /* events were dropped: rescan. No other field is set */
+	LIFECYCLE_LOST,     /* events were dropped: rescan. Only at_ns is set */
 };
 
 struct lifecycle_event {
