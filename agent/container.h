@@ -25,6 +25,7 @@ struct container {
 						mounts share a descriptor */
 	uint64_t ids[CGROUP_CONTROLLER_MAX]; /* cgroup id per controller, 0: none */
 	int slot;                            /* of its sample record; -1: not sampled (yet) */
+	size_t position;                     /* the table's own */
 
 	/* Set by the feed from the controller's answers. */
 	bool guarded;
@@ -53,6 +54,9 @@ int container_table_add(struct container_table *table, struct container *contain
 struct container *container_table_remove(struct container_table *table, uint64_t id);
 /* Closes descriptors and frees; `feed_state` must be gone. */
 void container_free(struct container *container);
+/* Closes one of its directories and forgets it for every controller that shares it. -1 is ignored.
+ */
+void container_close_dir(struct container *container, int fd);
 
 /* Dense order, stable while nothing is removed: `index` from 0 to count - 1. */
 struct container *container_table_at(struct container_table *table, size_t index);

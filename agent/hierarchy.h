@@ -45,9 +45,10 @@ struct hierarchy {
 struct hierarchies {
 	struct hierarchy by_controller[CGROUP_CONTROLLER_MAX];
 	enum cgroup_controller primary; /* names containers: cpu where it exists, else memory */
+	bool v1, v2; /* is one of that version mounted, be it without a controller of ours */
 };
 
-/* "v1", "v2" or "hybrid". */
+/* "v1", "v2" or, with both mounted, "hybrid". */
 const char *hierarchies_kind(const struct hierarchies *hierarchies);
 
 /*
@@ -60,8 +61,7 @@ void hierarchies_close(struct hierarchies *hierarchies);
 /* "cpu", "cpuacct", "cpuset", "memory", "io". */
 const char *cgroup_controller_name(enum cgroup_controller controller);
 
-/* Is the cgroup at `path` the root, or does this process run in it or below it, in any hierarchy?
- */
+/* Is `path` the root, or does this process run in that cgroup or below it, in any hierarchy? */
 bool hierarchies_path_is_own(const struct hierarchies *hierarchies, const char *path);
 
 /* The cgroup id of an open cgroup directory (its inode number). 0 on failure. */
@@ -69,7 +69,8 @@ uint64_t cgroup_id_of_fd(int fd);
 
 /*
  * Opens (O_PATH) the directory `path` below `root_fd`: never above it, through no symbolic link.
- * A leading '/' means the root. Negative errno; -EXDEV or -ELOOP for a path that tries.
+ * Leading slashes are ignored. Negative errno; -EXDEV for a path with "..", -ELOOP or -ENOTDIR for
+ * one with a symbolic link.
  */
 int cgroup_open_beneath(int root_fd, const char *path);
 /* The same, segment by segment, for kernels without openat2(2) (before 5.6, or seccomp). */
@@ -80,19 +81,30 @@ struct cgroup_mount {
 	char *path;           /* mount point, escapes resolved */
 	char *root;           /* what of the hierarchy is mounted, "/" for all */
 	unsigned controllers; /* 1 << enum cgroup_controller; v2: 0, its cgroup.controllers tells */
-	int version;
+	int version;          /* 1, 2; 0: cannot be used */
+	int mount_id;
 	dev_t device;
 	bool read_only;
 };
-/* v1 mounts without a controller of ours (named hierarchies, pids, ...) are left out. Caller frees
- * with cgroup_mounts_free(). */
+/*
+ * v1 mounts without a controller of ours (named hierarchies, pids, ...) and mounts that another one
+ * covers are left out. Caller frees with cgroup_mounts_free().
+ */
 int cgroup_mounts_parse(const char *mountinfo, struct cgroup_mount **ret_mounts, size_t *ret_n);
 void cgroup_mounts_free(struct cgroup_mount *mounts, size_t n);
+/* The controllers of ours in a cgroup.controllers text or a v1 mount's options: 1 << enum. */
+unsigned cgroup_controllers_parse(const char *text, int version);
 /*
  * The index of the mount to use for `controller`, or -1: the whole hierarchy before a part of it,
- * writable before read-only, the first mounted otherwise. `v2_controllers`: those of cgroup2.
+ * writable before read-only, the first in the list otherwise.
  */
 int cgroup_mounts_choose(const struct cgroup_mount *mounts, size_t n,
-			 enum cgroup_controller controller, unsigned v2_controllers);
+			 enum cgroup_controller controller);
+/*
+ * From a /proc/PID/cgroup text: the hierarchy's number and the path of the process in it.
+ * `controller` NULL: cgroup2. The path is [path, path+len) of the text. -ENOENT: not there.
+ */
+int cgroup_membership_parse(const char *text, const char *controller, int *ret_id,
+			    const char **ret_path, size_t *ret_len);
 
 #endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "container.h"
+#include "ebb/cleanup.h"
+#include "ebb/util.h"
+#include "hash.h"
+
+static struct container_table *table;
+
+static void free_table(void *arg)
+{
+	container_table_free(table);
+	table = NULL;
+}
+
+static void new_table(void)
+{
+	CHECK_INT(container_table_new(&table), 0);
+	test_at_end(free_table, NULL);
+}
+
+static struct container *add(uint64_t id, const char *name)
+{
+	struct container *container;
+	CHECK_INT(container_new(id, name, "some/path", "docker", &container), 0);
+	CHECK_INT(container_table_add(table, container), 0);
+	return container;
+}
+
+TEST(found_by_name_and_by_id)
+{
+	new_table();
+	struct container *a = add(10, "a"), *b = add(20, "b");
+	CHECK(container_table_by_name(table, "a") == a);
+	CHECK(container_table_by_id(table, 20) == b);
+	CHECK(!container_table_by_name(table, "c"));
+	CHECK(!container_table_by_id(table, 30));
+	CHECK_INT(container_table_count(table), 2);
+
+	CHECK(container_table_remove(table, 10) == a);
+	CHECK(!container_table_by_name(table, "a"));
+	CHECK(!container_table_by_id(table, 10));
+	CHECK(!container_table_remove(table, 10));
+	CHECK(container_table_at(table, 0) == b);
+	CHECK(!container_table_at(table, 1));
+	container_free(a);
+}
+
+TEST(a_fresh_container_has_nothing)
+{
+	struct container *c;
+	CHECK_INT(container_new(7, "n", "p", "lxc", &c), 0);
+	CHECK_INT(c->slot, -1);
+	for (unsigned i = 0; i < CGROUP_CONTROLLER_MAX; i++)
+		CHECK_INT(c->dir_fds[i], -1);
+	for (unsigned i = 0; i < EBB_RESOURCE_MAX; i++)
+		CHECK(c->upper[i] == INT64_MAX);
+	container_free(c);
+}
+
+TEST(names_are_unique)
+{
+	new_table();
+	CHECK_STR(add(1, "app")->name, "app");
+	CHECK_STR(add(2, "app")->name, "app-2");
+	CHECK_STR(add(3, "app")->name, "app-3");
+	CHECK_STR(add(4, "app-2")->name, "app-2-2");
+	container_free(container_table_remove(table, 2));
+	CHECK_STR(add(5, "app")->name, "app-2");
+	CHECK_STR(container_table_by_name(table, "app-2")->path, "some/path");
+	CHECK(container_table_by_name(table, "app-2")->id == 5);
+	for (uint64_t id = 100; id < 106; id++)
+		add(id, "app");
+	CHECK_STR(add(4711, "app")->name, "app-4711");
+}
+
+TEST(a_long_name_is_cut_for_its_suffix)
+{
+	new_table();
+	char name[CONTAINER_NAME_MAX + 1];
+	memset(name, 'x', CONTAINER_NAME_MAX);
+	name[CONTAINER_NAME_MAX] = '\0';
+	CHECK_STR(add(1, name)->name, name);
+	const char *second = add(2, name)->name;
+	CHECK_INT(strlen(second), CONTAINER_NAME_MAX);
+	CHECK_STR(second + CONTAINER_NAME_MAX - 3, "x-2");
+}
+
+TEST(an_id_is_known_once)
+{
+	new_table();
+	add(1, "a");
+	struct container *again;
+	CHECK_INT(container_new(1, "b", "p", "lxc", &again), 0);
+	CHECK_INT(container_table_add(table, again), -EEXIST);
+	CHECK(!container_table_by_name(table, "b"));
+	container_free(again);
+}
+
+TEST(thousands_of_equal_names_are_cheap)
+{
+	/* Quadratic naming would be 50 million look-ups here. */
+	new_table();
+	for (uint64_t id = 1; id <= 10000; id++)
+		add(id, "web");
+	for (uint64_t id = 1; id <= 10000; id++) {
+		struct container *c = container_table_by_id(table, id);
+		CHECK(c && container_table_by_name(table, c->name) == c);
+	}
+}
+
+/* Against a plain array as the model; collisions and shifted probes are what this is after. */
+TEST(random_adds_and_removes_agree_with_a_model)
+{
+	enum { IDS = 300 };
+	struct container *model[IDS] = {0};
+	uint64_t seed = random_u64();
+	srand48((long)seed);
+	fprintf(stderr, "seed %ld\n", (long)seed);
+
+	new_table();
+	size_t count = 0;
+	for (int step = 0; step < 20000; step++) {
+		uint64_t id = 1 + (uint64_t)(lrand48() % IDS);
+		struct container **slot = &model[id - 1];
+		if (*slot) {
+			CHECK(container_table_remove(table, id) == *slot);
+			container_free(*slot);
+			*slot = NULL;
+			count--;
+		} else {
+			char name[16];
+			snprintf(name, sizeof(name), "c%ld", lrand48() % 40);
+			*slot = add(id, name);
+			count++;
+		}
+		CHECK_INT(container_table_count(table), count);
+		if (step % 100)
+			continue;
+		for (uint64_t i = 1; i <= IDS; i++) {
+			CHECK(container_table_by_id(table, i) == model[i - 1]);
+			if (model[i - 1])
+				CHECK(container_table_by_name(table, model[i - 1]->name) ==
+				      model[i - 1]);
+		}
+		size_t seen = 0;
+		struct container *c;
+		container_table_foreach(table, c) {
+			CHECK(model[c->id - 1] == c);
+			seen++;
+		}
+		CHECK_INT(seen, count);
+	}
+}
+
+TEST(a_shared_descriptor_is_closed_once)
+{
+	struct container *c;
+	CHECK_INT(container_new(7, "n", "p", "lxc", &c), 0);
+	int shared = open("/", O_PATH), other = open("/proc", O_PATH);
+	c->dir_fds[CGROUP_CPU] = c->dir_fds[CGROUP_CPUACCT] = shared;
+	c->ids[CGROUP_CPU] = c->ids[CGROUP_CPUACCT] = 5;
+	c->dir_fds[CGROUP_MEMORY] = other;
+	container_close_dir(c, shared);
+	CHECK_INT(c->dir_fds[CGROUP_CPU], -1);
+	CHECK_INT(c->dir_fds[CGROUP_CPUACCT], -1);
+	CHECK_INT(c->ids[CGROUP_CPUACCT], 0);
+	CHECK_INT(fcntl(shared, F_GETFD), -1);
+	CHECK(fcntl(other, F_GETFD) >= 0);
+	container_free(c);
+	CHECK_INT(fcntl(other, F_GETFD), -1);
+}
+
+TEST_MAIN()
