@@ -14,6 +14,7 @@
 
 #include "cpumap.h"
 #include "guardian.h"
+#include "name_index.h"
 #include "rule.h"
 #include "store.h"
 #include "structure.h"
@@ -56,7 +57,7 @@ struct model {
 	struct ruleset *ruleset;
 	struct guardian_config guardian;
 	struct scaler_config scaler;
-	struct model_index *index; /* name -> structure */
+	struct name_index *index;  /* name -> structure */
 	struct structure *dirty;
 	struct structure *apply;  /* see `apply` in struct structure */
 	unsigned long generation; /* +1 per change that a feed answer carries (guard tables) */

@@ -23,8 +23,10 @@ enum store_db {
 };
 const char *store_db_name(enum store_db db);
 
-/* A backend; called by the writer thread only, but for `load` which runs before it. Blocking is
- * fine. */
+/*
+ * A backend; called by the writer thread only, but for `load` which runs before it and `close`
+ * after it. Blocking is fine.
+ */
 struct store_write {
 	enum store_db db;
 	char *id;
@@ -34,19 +36,26 @@ struct store_backend_ops {
 	/* Calls `fn` for every document of `db`. */
 	int (*load)(void *backend, enum store_db db,
 		    int (*fn)(void *userdata, const char *id, json_t *doc), void *userdata);
-	/* All or nothing. */
-	int (*write)(void *backend, const struct store_write *writes, size_t n);
+	/* All or nothing; negative errno: nothing was written, try again later. */
+	int (*write)(void *backend, const struct store_write *const *writes, size_t n);
+	/* The last failure, for people. */
+	const char *(*error)(void *backend);
 	void (*close)(void *backend);
 };
-/* "sqlite:PATH" (store_sqlite.c); a scheme nobody knows is -EINVAL. Creates the file (0600) and its
- * directory. */
+/*
+ * Creates the file (0600) and its directory (0700). A file that is not Ebb's, is damaged or is in
+ * use by another controller is refused with one line in the log, and left as it is.
+ */
 int store_sqlite_open(const char *path, const struct store_backend_ops **ret_ops,
 		      void **ret_backend);
 
 struct store;
-/* `uri`: "sqlite:PATH". Errors are logged with what to do. */
+/* `uri`: "sqlite:PATH"; -EINVAL for a scheme nobody knows. Errors are logged with what to do. */
 int store_open(const char *uri, struct store **ret_store);
-/* Before store_start(). */
+/* The same over a backend of one's own, which the store then owns. */
+int store_new(const struct store_backend_ops *ops, void *backend, struct store **ret_store);
+/* Before store_start(). `fn` keeps `doc` only by a reference of its own; a negative result ends the
+ * loading and is returned. */
 int store_load(struct store *store, enum store_db db,
 	       int (*fn)(void *userdata, const char *id, json_t *doc), void *userdata);
 int store_start(struct store *store);
@@ -59,7 +68,10 @@ void store_close(struct store *store);
  */
 int store_put(struct store *store, enum store_db db, const char *id, const json_t *doc);
 int store_delete(struct store *store, enum store_db db, const char *id);
-/* Waits until everything queued before is on disk. For tests and a clean stop. */
+/*
+ * Waits until everything queued before is on disk; -EIO when a try to write it failed meanwhile (it
+ * stays queued). For tests and a clean stop.
+ */
 int store_flush(struct store *store);
 
 struct store_stats {
