@@ -57,7 +57,7 @@ struct model {
 	struct ruleset *ruleset;
 	struct guardian_config guardian;
 	struct scaler_config scaler;
-	struct name_index *index;  /* name -> structure */
+	struct name_index *index; /* name -> structure */
 	struct structure *dirty;
 	struct structure *apply;  /* see `apply` in struct structure */
 	unsigned long generation; /* +1 per change that a feed answer carries (guard tables) */

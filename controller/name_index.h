@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A hash table from names to pointers. Keys are borrowed: they live at least as long as their entry. */
+/* A hash table from names to pointers. Keys are borrowed: they live at least as long as their
+ * entry. */
 #ifndef EBB_NAME_INDEX_H
 #define EBB_NAME_INDEX_H
 

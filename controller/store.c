@@ -48,8 +48,11 @@ struct store {
 	struct queue queue;
 	uint64_t first_queued_ns; /* when the queue last became non-empty */
 	uint64_t n_queued;        /* writes ever queued */
-	uint64_t n_written;       /* of those, how many the disk has (or newer ones in their place) */
-	unsigned flushing;        /* waiters in store_flush(): do not collect */
+	uint64_t n_written;    /* of those, how many the disk has (or newer ones in their place) */
+	size_t n_writing;      /* taken from the queue, under way */
+	unsigned long flushes; /* calls of store_flush() ... */
+	unsigned long flushes_met;       /* ... that a try to write was begun for */
+	unsigned long tries, failed_try; /* begun, and the number of the last that failed */
 	bool stopping;
 	struct store_stats stats;
 	uint64_t last_write_ns;
@@ -206,6 +209,9 @@ static int write_batch(struct store *store)
 	store->queue.first = NULL;
 	store->queue.last = &store->queue.first;
 	store->queue.n = 0;
+	store->n_writing = n;
+	store->flushes_met = store->flushes;
+	store->tries++;
 
 	pthread_mutex_unlock(&store->lock);
 	r = store->ops->write(store->backend, writes, n);
@@ -217,6 +223,7 @@ static int write_batch(struct store *store)
 	}
 	pthread_mutex_lock(&store->lock);
 
+	store->n_writing = 0;
 	if (r < 0) {
 		put_back(store, first);
 		return r;
@@ -245,6 +252,12 @@ static void report(struct store *store, int result, unsigned failures)
 	pthread_mutex_lock(&store->lock);
 }
 
+/* Somebody waits for the next try. */
+static bool hurried(const struct store *store)
+{
+	return store->stopping || store->flushes != store->flushes_met;
+}
+
 static void *writer_main(void *userdata)
 {
 	struct store *store = userdata;
@@ -261,7 +274,7 @@ static void *writer_main(void *userdata)
 		if (store->queue.n == 0)
 			break;
 		due = store->first_queued_ns + COLLECT_NS;
-		while (now_ns() < due && !store->flushing && !store->stopping)
+		while (now_ns() < due && !hurried(store))
 			wait_until(&store->work, &store->lock, due);
 
 		r = write_batch(store);
@@ -272,13 +285,14 @@ static void *writer_main(void *userdata)
 			continue;
 		}
 		store->stats.failures++;
+		store->failed_try = store->tries;
 		snprintf(store->stats.last_error, sizeof(store->stats.last_error), "%s",
 			 store->ops->error(store->backend));
 		pthread_cond_broadcast(&store->done);
 		if (store->stopping)
 			break;
 		due = now_ns() + backoff_ms(attempt++, RETRY_MS, RETRY_MAX_MS) * EBB_NS_PER_MS;
-		while (now_ns() < due && !store->flushing && !store->stopping)
+		while (now_ns() < due && !hurried(store))
 			wait_until(&store->work, &store->lock, due);
 	}
 	pthread_mutex_unlock(&store->lock);
@@ -378,23 +392,22 @@ int store_delete(struct store *store, enum store_db db, const char *id)
 
 int store_flush(struct store *store)
 {
-	unsigned long failures;
+	unsigned long begun;
 	uint64_t upto;
 	int r = 0;
 
 	if (!store->running)
 		return -EIO;
 	pthread_mutex_lock(&store->lock);
-	failures = store->stats.failures;
+	begun = store->tries;
 	upto = store->n_queued;
-	store->flushing++;
+	store->flushes++;
 	pthread_cond_signal(&store->work);
 	while (store->n_written < upto && r == 0) {
 		pthread_cond_wait(&store->done, &store->lock);
-		if (store->n_written < upto && store->stats.failures != failures)
+		if (store->n_written < upto && store->failed_try > begun)
 			r = -EIO;
 	}
-	store->flushing--;
 	pthread_mutex_unlock(&store->lock);
 	return r;
 }
@@ -403,7 +416,7 @@ void store_get_stats(struct store *store, struct store_stats *ret_stats)
 {
 	pthread_mutex_lock(&store->lock);
 	*ret_stats = store->stats;
-	ret_stats->queued = store->queue.n;
+	ret_stats->queued = store->queue.n + store->n_writing;
 	ret_stats->last_write_age_s =
 		store->last_write_ns
 			? (double)(now_ns() - store->last_write_ns) / (double)EBB_NS_PER_SEC

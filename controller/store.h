@@ -69,7 +69,7 @@ void store_close(struct store *store);
 int store_put(struct store *store, enum store_db db, const char *id, const json_t *doc);
 int store_delete(struct store *store, enum store_db db, const char *id);
 /*
- * Waits until everything queued before is on disk; -EIO when a try to write it failed meanwhile (it
+ * Waits until everything queued before is on disk; -EIO when that was tried and failed (it
  * stays queued). For tests and a clean stop.
  */
 int store_flush(struct store *store);

@@ -139,16 +139,37 @@ static int check_header(const char *path)
 	return 0;
 }
 
+static int sync_directory_of(const char *path)
+{
+	_cleanup_free_ char *dir = strdup(path);
+	_cleanup_close_ int fd = -1;
+	char *slash = dir ? strrchr(dir, '/') : NULL;
+
+	if (!dir)
+		return -ENOMEM;
+	if (slash)
+		slash[slash == dir] = '\0';
+	fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
 /* A new file is built aside and then renamed: a crash never leaves half of one under the name. */
 static int create_file(const char *path)
 {
-	_cleanup_free_ char *aside = NULL;
+	_cleanup_free_ char *aside = NULL, *wal = NULL;
 	char sql[512], *error = NULL;
 	sqlite3 *db = NULL;
 	int fd, r;
 
-	if (asprintf(&aside, "%s.new", path) < 0)
+	if (asprintf(&aside, "%s.new", path) < 0 || asprintf(&wal, "%s-wal", path) < 0)
 		return -ENOMEM;
+	/* SQLite would take it for the new file's own. */
+	if (access(wal, F_OK) == 0) {
+		log_error("%s belongs to a state file that is gone from beside it: bring that "
+			  "back, or move this one away too",
+			  wal);
+		return -EEXIST;
+	}
 	if (unlink(aside) < 0 && errno != ENOENT)
 		return log_error_errno(errno, "Cannot remove %s", aside);
 	/* SQLite gives its side files the mode of this one. */
@@ -179,6 +200,9 @@ static int create_file(const char *path)
 		unlink(aside);
 		return r;
 	}
+	r = sync_directory_of(path);
+	if (r < 0)
+		log_warning_errno(r, "Cannot sync the directory of %s", path);
 	return 0;
 }
 
@@ -198,11 +222,15 @@ static int check_pages(sqlite3 *db, const char *path)
 	else if (r == SQLITE_BUSY || r == SQLITE_LOCKED)
 		r = log_error_errno(EBUSY, "The state %s is locked by another program; end it",
 				    path);
-	else
-		r = log_error_errno(EBADMSG,
-				    "The state %s is damaged (%s); it is left alone: restore a "
-				    "copy, or move it away to begin anew",
-				    path, found ? found : "no answer");
+	else {
+		/* A heading comes first. */
+		if (found && strchr(found, '\n'))
+			found = strchr(found, '\n') + 1;
+		log_error("The state %s is damaged (%s); it is left alone: restore a copy, or "
+			  "move it away to begin anew",
+			  path, found ? found : "no answer");
+		r = -EBADMSG;
+	}
 	sqlite3_finalize(stmt);
 	return r;
 }

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The queue in front of a backend: here one that keeps a journal and fails when told to. */
+#include "test.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "store.h"
+#include "ebb/cleanup.h"
+
+struct journal {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool fail; /* the next writes */
+	bool hold; /* a write under way does not return */
+	unsigned tries, batches;
+	char text[4096]; /* "structures/c0={...} limits/c0- | ..." */
+};
+
+static int journal_load(void *backend, enum store_db db,
+			int (*fn)(void *userdata, const char *id, json_t *doc), void *userdata)
+{
+	_cleanup_json_ json_t *doc = json_pack("{s:i}", "db", (int)db);
+
+	return fn(userdata, store_db_name(db), doc);
+}
+
+static int journal_write(void *backend, const struct store_write *const *writes, size_t n)
+{
+	struct journal *j = backend;
+	int r = 0;
+
+	pthread_mutex_lock(&j->lock);
+	j->tries++;
+	pthread_cond_broadcast(&j->changed);
+	while (j->hold)
+		pthread_cond_wait(&j->changed, &j->lock);
+	if (j->fail) {
+		r = -EIO;
+	} else {
+		j->batches++;
+		for (size_t i = 0; i < n; i++) {
+			size_t len = strlen(j->text);
+
+			snprintf(j->text + len, sizeof(j->text) - len, "%s/%s%s%s ",
+				 store_db_name(writes[i]->db), writes[i]->id,
+				 writes[i]->body ? "=" : "-", writes[i]->body ?: "");
+		}
+		strncat(j->text, "| ", sizeof(j->text) - strlen(j->text) - 1);
+	}
+	pthread_mutex_unlock(&j->lock);
+	return r;
+}
+
+static const char *journal_error(void *backend)
+{
+	return "told to fail";
+}
+
+static void journal_close(void *backend)
+{
+}
+
+static const struct store_backend_ops journal_ops = {
+	.load = journal_load,
+	.write = journal_write,
+	.error = journal_error,
+	.close = journal_close,
+};
+
+static struct journal journal;
+
+static void close_store(void *store)
+{
+	pthread_mutex_lock(&journal.lock);
+	journal.hold = journal.fail = false;
+	pthread_cond_broadcast(&journal.changed);
+	pthread_mutex_unlock(&journal.lock);
+	store_close(store);
+}
+
+static struct store *open_store(void)
+{
+	struct store *store = NULL;
+
+	journal = (struct journal){
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.changed = PTHREAD_COND_INITIALIZER,
+	};
+	CHECK_INT(store_new(&journal_ops, &journal, &store), 0);
+	test_at_end(close_store, store);
+	CHECK_INT(store_start(store), 0);
+	return store;
+}
+
+static void put(struct store *store, enum store_db db, const char *id, int value)
+{
+	_cleanup_json_ json_t *doc = json_pack("{s:i}", "v", value);
+
+	CHECK_INT(store_put(store, db, id, doc), 0);
+}
+
+static void set(bool *flag, bool value)
+{
+	pthread_mutex_lock(&journal.lock);
+	*flag = value;
+	pthread_cond_broadcast(&journal.changed);
+	pthread_mutex_unlock(&journal.lock);
+}
+
+static void wait_for_tries(unsigned tries)
+{
+	pthread_mutex_lock(&journal.lock);
+	while (journal.tries < tries)
+		pthread_cond_wait(&journal.changed, &journal.lock);
+	pthread_mutex_unlock(&journal.lock);
+}
+
+TEST(store_flush_writes_all_in_order)
+{
+	struct store *store = open_store();
+
+	put(store, DB_STRUCTURES, "c0", 1);
+	put(store, DB_LIMITS, "c0", 2);
+	CHECK_INT(store_delete(store, DB_RULES, "old"), 0);
+	CHECK_INT(store_flush(store), 0);
+	CHECK_STR(journal.text, "structures/c0={\"v\":1} limits/c0={\"v\":2} rules/old- | ");
+	/* Nothing waits: returns at once. */
+	CHECK_INT(store_flush(store), 0);
+	CHECK_INT(journal.batches, 1);
+}
+
+TEST(store_coalesces_per_document)
+{
+	struct store *store = open_store();
+	struct store_stats stats;
+
+	/* While a batch is being written, the next one gathers. */
+	set(&journal.hold, true);
+	put(store, DB_STRUCTURES, "first", 0);
+	wait_for_tries(1);
+	for (int i = 0; i < 1000; i++) {
+		put(store, DB_STRUCTURES, "c0", i);
+		put(store, DB_STRUCTURES, "c1", i);
+	}
+	CHECK_INT(store_delete(store, DB_STRUCTURES, "c1"), 0);
+	put(store, DB_LIMITS, "c0", 7);
+	store_get_stats(store, &stats);
+	/* These, and the one under way. */
+	CHECK_INT(stats.queued, 4);
+	set(&journal.hold, false);
+	CHECK_INT(store_flush(store), 0);
+	CHECK_STR(journal.text, "structures/first={\"v\":0} | structures/c0={\"v\":999} "
+				"structures/c1- limits/c0={\"v\":7} | ");
+	store_get_stats(store, &stats);
+	CHECK_INT(stats.queued, 0);
+	CHECK_INT(stats.writes, 4);
+	CHECK_INT(stats.batches, 2);
+	CHECK_INT(stats.failures, 0);
+}
+
+TEST(store_document_may_change_after_put)
+{
+	struct store *store = open_store();
+	_cleanup_json_ json_t *doc = json_pack("{s:i}", "v", 1);
+
+	CHECK_INT(store_put(store, DB_STRUCTURES, "c0", doc), 0);
+	json_object_set_new(doc, "v", json_integer(2));
+	CHECK_INT(store_flush(store), 0);
+	CHECK_STR(journal.text, "structures/c0={\"v\":1} | ");
+}
+
+TEST(store_keeps_what_could_not_be_written)
+{
+	struct store *store = open_store();
+	struct store_stats stats;
+
+	set(&journal.fail, true);
+	put(store, DB_STRUCTURES, "c0", 1);
+	put(store, DB_STRUCTURES, "c1", 1);
+	CHECK_INT(store_flush(store), -EIO);
+	CHECK_INT(store_flush(store), -EIO);
+	store_get_stats(store, &stats);
+	CHECK_INT(stats.queued, 2);
+	CHECK(stats.failures >= 2);
+	CHECK_STR(stats.last_error, "told to fail");
+	CHECK_STR(journal.text, "");
+
+	set(&journal.fail, false);
+	put(store, DB_STRUCTURES, "c2", 1);
+	put(store, DB_STRUCTURES, "c1", 2);
+	CHECK_INT(store_flush(store), 0);
+	/* By itself it may have been tried again before c2 and the newer c1 came. */
+	CHECK(strstr(journal.text, "structures/c0={\"v\":1} "));
+	CHECK(strstr(journal.text, "structures/c1={\"v\":2} "));
+	CHECK(strstr(journal.text, "structures/c2={\"v\":1} "));
+	store_get_stats(store, &stats);
+	CHECK_INT(stats.queued, 0);
+}
+
+TEST(store_newer_write_wins_over_one_that_failed)
+{
+	struct store *store = open_store();
+
+	set(&journal.hold, true);
+	put(store, DB_STRUCTURES, "c0", 1);
+	put(store, DB_STRUCTURES, "c1", 1);
+	wait_for_tries(1);
+	/* Comes while the older ones are under way, which then fail. */
+	put(store, DB_STRUCTURES, "c2", 2);
+	put(store, DB_STRUCTURES, "c0", 2);
+	set(&journal.fail, true);
+	set(&journal.hold, false);
+	CHECK_INT(store_flush(store), -EIO);
+	set(&journal.fail, false);
+	CHECK_INT(store_flush(store), 0);
+	CHECK_STR(journal.text,
+		  "structures/c1={\"v\":1} structures/c2={\"v\":2} structures/c0={\"v\":2} | ");
+}
+
+TEST(store_close_writes_what_waits)
+{
+	struct store *store = NULL;
+
+	journal = (struct journal){
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.changed = PTHREAD_COND_INITIALIZER,
+	};
+	CHECK_INT(store_new(&journal_ops, &journal, &store), 0);
+	CHECK_INT(store_start(store), 0);
+	put(store, DB_USERS, "u", 1);
+	store_close(store);
+	CHECK_STR(journal.text, "users/u={\"v\":1} | ");
+}
+
+static int see(void *userdata, const char *id, json_t *doc)
+{
+	snprintf(userdata, 64, "%s:%lld", id, json_integer_value(json_object_get(doc, "db")));
+	return 0;
+}
+
+TEST(store_load_asks_the_backend)
+{
+	struct store *store = open_store();
+	char seen[64] = "";
+
+	CHECK_INT(store_load(store, DB_EVENTS, see, seen), 0);
+	CHECK_STR(seen, "events:4");
+}
+
+TEST(store_uri_must_be_known)
+{
+	struct store *store = (void *)1;
+
+	CHECK_INT(store_open("mysql://x", &store), -EINVAL);
+	CHECK_INT(store_open("sqlite:", &store), -EINVAL);
+	CHECK_INT(store_open("/var/lib/x.db", &store), -EINVAL);
+	CHECK(store == (void *)1);
+}
+
+TEST(store_names)
+{
+	CHECK_STR(store_db_name(DB_STRUCTURES), "structures");
+	CHECK_STR(store_db_name(DB_USERS), "users");
+	CHECK(store_db_name(DB_MAX) == NULL);
+}
+
+/* Many threads putting while the writer works: nothing is lost (and TSan has something to see). */
+enum { THREADS = 4, PER_THREAD = 2000 };
+struct putter {
+	struct store *store;
+	int n;
+};
+
+static void *putter_main(void *userdata)
+{
+	struct putter *p = userdata;
+	char id[32];
+
+	for (int i = 0; i < PER_THREAD; i++) {
+		snprintf(id, sizeof(id), "t%d", p->n);
+		_cleanup_json_ json_t *doc = json_pack("{s:i}", "v", i);
+		store_put(p->store, DB_STRUCTURES, id, doc);
+	}
+	return NULL;
+}
+
+TEST(store_many_threads)
+{
+	struct store *store = open_store();
+	pthread_t threads[THREADS];
+	struct putter putters[THREADS];
+	char want[64];
+
+	for (int i = 0; i < THREADS; i++) {
+		putters[i] = (struct putter){store, i};
+		CHECK_INT(pthread_create(&threads[i], NULL, putter_main, &putters[i]), 0);
+	}
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	CHECK_INT(store_flush(store), 0);
+	for (int i = 0; i < THREADS; i++) {
+		snprintf(want, sizeof(want), "structures/t%d={\"v\":%d} ", i, PER_THREAD - 1);
+		CHECK(strstr(journal.text, want));
+	}
+}
+
+TEST_MAIN()
