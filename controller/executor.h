@@ -18,7 +18,7 @@ struct order {
 
 struct order_result {
 	bool ok;
-	long status;
+	long status;             /* 0: no answer; it may have been applied all the same */
 	char error[256];         /* for people */
 	const json_t *resources; /* re-read by the agent; NULL on failure */
 	uint64_t applied_ns;     /* Ebb-Applied-Ns, the host's clock; 0: not told */
@@ -32,9 +32,9 @@ typedef void (*order_done_fn)(void *userdata, void *order_userdata,
 struct executor;
 int executor_new(const char *token, order_done_fn done, void *userdata,
 		 struct executor **ret_executor);
-/* Waits for orders under way (at most 5 s). */
+/* Waits for orders under way (at most 5 s); what is left then is done with status 0. */
 void executor_free(struct executor *executor);
-/* Takes the order's members over. Never blocks. */
+/* Takes the order's members over, but on failure. Never blocks. -ESHUTDOWN: it is being freed. */
 int executor_submit(struct executor *executor, struct order *order);
 /* Runs `fn` in the executor's thread every `seconds`: the scaler's retry of waiting requests. */
 int executor_every(struct executor *executor, double seconds, void (*fn)(void *userdata),

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "executor.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "ebb/cleanup.h"
+#include "ebb/http_client.h"
+#include "ebb/log.h"
+#include "ebb/loop.h"
+#include "ebb/units.h"
+#include "ebb/util.h"
+
+#define TIMEOUT_MS   2000
+#define DRAIN_NS     (5 * EBB_NS_PER_SEC)
+#define RESPONSE_MAX (1u << 20)
+
+/* From another thread to the loop's: an order, or a function to be called by time. */
+struct job {
+	struct job *next, **link; /* in the queue, then in the list of those under way */
+	struct executor *executor;
+	struct order order;
+	void (*every)(void *userdata);
+	void *userdata;
+	uint64_t interval_ns;
+};
+
+struct executor {
+	struct loop *loop;
+	struct http_client *client;
+	char *token;
+	order_done_fn done;
+	void *userdata;
+	pthread_t thread;
+	bool has_thread;
+	int wake; /* eventfd */
+
+	pthread_mutex_t lock; /* the queue's */
+	struct job *queue, **queue_end;
+	bool stopping;
+
+	/* The loop's thread. */
+	struct job *under_way;
+	struct job *timers;
+	bool draining;
+};
+
+static void job_free(struct job *job)
+{
+	free(job->order.address);
+	free(job->order.container);
+	json_decref(job->order.body);
+	free(job);
+}
+
+static void unlink_job(struct job *job)
+{
+	*job->link = job->next;
+	if (job->next)
+		job->next->link = job->link;
+}
+
+static void link_job(struct job **list, struct job *job)
+{
+	job->next = *list;
+	job->link = list;
+	if (*list)
+		(*list)->link = &job->next;
+	*list = job;
+}
+
+static void finish(struct job *job, const struct order_result *result)
+{
+	job->executor->done(job->executor->userdata, job->order.userdata, result);
+	job_free(job);
+}
+
+/* What the agent said, as one line: {"error","message"}, or a dictionary of errors by resource. */
+static void explain(const struct http_response *response, const json_t *body, char *text,
+		    size_t size)
+{
+	const char *message = json_string_value(json_object_get(body, "message"));
+
+	if (!response->status)
+		snprintf(text, size, "no answer from the agent: %s", response->error);
+	else if (message)
+		snprintf(text, size, "the agent answered %ld: %s", response->status, message);
+	else
+		snprintf(text, size, "the agent answered %ld: %.*s", response->status,
+			 (int)MIN(response->body_len, (size_t)160),
+			 response->body ? response->body : "");
+}
+
+static void answered(void *userdata, const struct http_response *response)
+{
+	struct job *job = userdata;
+	struct executor *executor = job->executor;
+	_cleanup_json_ json_t *body = NULL;
+	const char *applied;
+	struct order_result result = {
+		.status = response->status,
+		.seconds = response->seconds,
+	};
+
+	if (response->body)
+		body = json_loadb(response->body, response->body_len, 0, NULL);
+	if (response->status == 201 && json_is_object(body)) {
+		result.ok = true;
+		result.resources = body;
+		applied = http_response_header(response, "Ebb-Applied-Ns");
+		if (applied && parse_u64(applied, &result.applied_ns) < 0)
+			result.applied_ns = 0;
+	} else {
+		explain(response, body, result.error, sizeof(result.error));
+	}
+	unlink_job(job);
+	finish(job, &result);
+	if (executor->draining && !executor->under_way)
+		loop_stop(executor->loop);
+}
+
+static void fail(struct job *job, const char *why)
+{
+	struct order_result result = {0};
+
+	snprintf(result.error, sizeof(result.error), "%s", why);
+	finish(job, &result);
+}
+
+static void send_order(struct executor *executor, struct job *job)
+{
+	_cleanup_free_ char *escaped = http_escape(job->order.container);
+	_cleanup_free_ char *body = json_dumps(job->order.body, JSON_COMPACT);
+	_cleanup_free_ char *path = NULL;
+	struct http_request_options options = {
+		.method = "PUT",
+		.address = job->order.address,
+		.body = body,
+		.token = executor->token,
+		.timeout_ms = job->order.timeout_ms ? job->order.timeout_ms : TIMEOUT_MS,
+		.response_max = RESPONSE_MAX,
+	};
+	int r;
+
+	if (!escaped || !body || asprintf(&path, "/container/%s", escaped) < 0) {
+		path = NULL;
+		fail(job, "the order could not be written down: no memory");
+		return;
+	}
+	options.path = path;
+	options.body_len = strlen(body);
+	link_job(&executor->under_way, job);
+	r = http_client_send(executor->client, &options, answered, job);
+	if (r < 0) {
+		char why[256];
+
+		snprintf(why, sizeof(why), "the order could not be sent: %s", strerror(-r));
+		unlink_job(job);
+		fail(job, why);
+	}
+}
+
+static void call_every(void *userdata)
+{
+	struct job *job = userdata;
+
+	if (!job->executor->draining)
+		job->every(job->userdata);
+}
+
+static void start_timer(struct executor *executor, struct job *job)
+{
+	int r;
+
+	link_job(&executor->timers, job);
+	r = loop_add_timer(executor->loop, job->interval_ns, job->interval_ns, call_every, job,
+			   NULL);
+	if (r < 0)
+		log_error_errno(r, "Cannot set a timer");
+}
+
+static void drained(void *userdata)
+{
+	struct executor *executor = userdata;
+
+	loop_stop(executor->loop);
+}
+
+static void woken(void *userdata, int fd, uint32_t events)
+{
+	struct executor *executor = userdata;
+	struct job *queue;
+	uint64_t count;
+	bool stopping;
+
+	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		log_warning_errno(errno, "Cannot read an eventfd");
+	pthread_mutex_lock(&executor->lock);
+	queue = TAKE_PTR(executor->queue);
+	executor->queue_end = &executor->queue;
+	stopping = executor->stopping;
+	pthread_mutex_unlock(&executor->lock);
+
+	while (queue) {
+		struct job *job = queue;
+
+		queue = job->next;
+		if (job->every)
+			start_timer(executor, job);
+		else
+			send_order(executor, job);
+	}
+	if (!stopping || executor->draining)
+		return;
+	executor->draining = true;
+	if (!executor->under_way ||
+	    loop_add_timer(executor->loop, DRAIN_NS, 0, drained, executor, NULL) < 0)
+		loop_stop(executor->loop);
+}
+
+static void *run(void *userdata)
+{
+	struct executor *executor = userdata;
+	int r = loop_run(executor->loop);
+
+	if (r < 0)
+		log_error_errno(r, "The executor's loop failed");
+	return NULL;
+}
+
+static int enqueue(struct executor *executor, struct job *job)
+{
+	uint64_t one = 1;
+
+	pthread_mutex_lock(&executor->lock);
+	if (executor->stopping) {
+		pthread_mutex_unlock(&executor->lock);
+		return -ESHUTDOWN;
+	}
+	job->executor = executor;
+	job->next = NULL;
+	*executor->queue_end = job;
+	executor->queue_end = &job->next;
+	pthread_mutex_unlock(&executor->lock);
+	/* Fails only when the counter is full: it is awake then. */
+	(void)!write(executor->wake, &one, sizeof(one));
+	return 0;
+}
+
+int executor_submit(struct executor *executor, struct order *order)
+{
+	struct job *job = calloc(1, sizeof(*job));
+	int r;
+
+	if (!job)
+		return -ENOMEM;
+	job->order = *order;
+	r = enqueue(executor, job);
+	if (r < 0)
+		free(job);
+	else
+		*order = (struct order){0};
+	return r;
+}
+
+int executor_every(struct executor *executor, double seconds, void (*fn)(void *userdata),
+		   void *userdata)
+{
+	struct job *job;
+	int r;
+
+	if (!(seconds > 0))
+		return -EINVAL;
+	job = calloc(1, sizeof(*job));
+	if (!job)
+		return -ENOMEM;
+	job->every = fn;
+	job->userdata = userdata;
+	job->interval_ns = (uint64_t)(seconds * (double)EBB_NS_PER_SEC);
+	r = enqueue(executor, job);
+	if (r < 0)
+		free(job);
+	return r;
+}
+
+int executor_new(const char *token, order_done_fn done, void *userdata,
+		 struct executor **ret_executor)
+{
+	struct executor *executor = calloc(1, sizeof(*executor));
+	struct loop_source *source; /* goes with the loop */
+	int r;
+
+	if (!executor)
+		return -ENOMEM;
+	executor->done = done;
+	executor->userdata = userdata;
+	executor->queue_end = &executor->queue;
+	pthread_mutex_init(&executor->lock, NULL);
+	executor->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r = executor->wake < 0 ? -errno : 0;
+	if (r >= 0 && token) {
+		executor->token = strdup(token);
+		r = executor->token ? 0 : -ENOMEM;
+	}
+	if (r >= 0)
+		r = loop_new(&executor->loop);
+	if (r >= 0)
+		r = http_client_new(executor->loop, &executor->client);
+	if (r >= 0)
+		r = loop_add_fd(executor->loop, executor->wake, EPOLLIN, woken, executor, &source);
+	if (r >= 0)
+		r = -pthread_create(&executor->thread, NULL, run, executor);
+	if (r < 0) {
+		executor_free(executor);
+		return r;
+	}
+	executor->has_thread = true;
+	*ret_executor = executor;
+	return 0;
+}
+
+void executor_free(struct executor *executor)
+{
+	uint64_t one = 1;
+
+	if (!executor)
+		return;
+	if (executor->has_thread) {
+		pthread_mutex_lock(&executor->lock);
+		executor->stopping = true;
+		pthread_mutex_unlock(&executor->lock);
+		(void)!write(executor->wake, &one, sizeof(one));
+		pthread_join(executor->thread, NULL);
+	}
+	while (executor->under_way) {
+		struct job *job = executor->under_way;
+
+		unlink_job(job);
+		fail(job, "the controller is stopping");
+	}
+	while (executor->timers) {
+		struct job *job = executor->timers;
+
+		unlink_job(job);
+		job_free(job);
+	}
+	if (executor->client)
+		http_client_free(executor->client);
+	if (executor->loop)
+		loop_free(executor->loop);
+	if (executor->wake >= 0)
+		close(executor->wake);
+	pthread_mutex_destroy(&executor->lock);
+	free(executor->token);
+	free(executor);
+}
