@@ -18,6 +18,7 @@
 #include "rule.h"
 #include "store.h"
 #include "structure.h"
+#include "ebb/log.h"
 
 /* A host structure's live side. */
 struct host {
@@ -31,6 +32,9 @@ struct host {
 	bool connected;    /* its agent has been heard within 5 s */
 	double last_heard; /* wall clock */
 	void *session;     /* feed.c */
+
+	struct structure *containers; /* linked by host_next */
+	unsigned long guard_version;  /* model->generation when its guard table last changed */
 };
 
 struct scaler_config {
@@ -61,6 +65,7 @@ struct model {
 	struct structure *dirty;
 	struct structure *apply;  /* see `apply` in struct structure */
 	unsigned long generation; /* +1 per change that a feed answer carries (guard tables) */
+	struct model_note *notes; /* see model_log() */
 };
 
 /* Loads everything from `store`, adds the default rules and services documents that are missing. */
@@ -68,8 +73,11 @@ int model_new(struct store *store, struct model **ret_model);
 void model_free(struct model *model);
 
 void model_lock(struct model *model);
-/* Hands documents that were touched to the store, then unlocks. */
+/* Hands documents that were touched to the store, unlocks, then writes what model_log() kept. */
 void model_unlock(struct model *model);
+/* A log line from under the lock: written when it is released, because that is I/O. */
+void model_log(struct model *model, enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 struct structure *model_structure(struct model *model, const char *name);
 struct host *model_host(struct model *model, const char *name);
@@ -86,16 +94,27 @@ int model_add(struct model *model, struct structure *structure);
 void model_remove(struct model *model, struct structure *structure);
 
 /*
- * A host and its containers as an agent registers them. Unknown ones become structures: guard
- * false, max = the host's (or the limit in force), min = 20 shares / 64 MiB / 1 MiB/s or max when
- * that is less, boundary 10% of current. Known ones keep their documents.
+ * A host and its containers as an agent registers them: the whole feed message that has `register`,
+ * then each entry of `added` (docs/feed.md). Unknown ones become structures: guard false, max = the
+ * host's (or the limit in force), min = 20 shares / 64 MiB / 1 MiB/s or max when that is less,
+ * boundary 10% of current. Known ones keep their documents. -EINVAL: not such a message. -EEXIST:
+ * the name is taken by something else, or by a container that lives on another host.
  */
-int model_register_host(struct model *model, const json_t *registration, struct host **ret_host);
+int model_register_host(struct model *model, const json_t *message, struct host **ret_host);
 int model_register_container(struct model *model, struct host *host, const json_t *added,
 			     struct structure **ret_structure);
 /* The container has gone: shares go back; an automatic structure is forgotten, another one waits
  * for its return. */
 void model_container_gone(struct model *model, struct structure *structure);
+
+/*
+ * After an order: `applied` (edge units) is what the agent read back. Becomes physical and
+ * `current`; what the host had set aside beyond it goes back, unless another order for it is in
+ * flight. When the model has meanwhile set another `current` (structure->apply), that stays and is
+ * still to be ordered.
+ */
+void model_limit_applied(struct model *model, struct structure *structure,
+			 enum ebb_resource resource, int64_t applied);
 
 /*
  * After all `added` of a registration were given to model_register_container(): the host's
@@ -111,6 +130,8 @@ void model_host_registered(struct model *model, struct host *host);
  */
 unsigned model_limits_reported(struct model *model, struct structure *structure,
 			       const json_t *limits);
+/* heartbeat and heartbeat_human of the services that run here. `now`: wall clock. */
+void model_heartbeat(struct model *model, double now);
 /* Hosts not heard for 5 s are disconnected: no orders for them. `now`: wall clock. */
 void model_check_hosts(struct model *model, double now);
 

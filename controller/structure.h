@@ -75,7 +75,11 @@ struct structure {
 	struct structure *next_apply;
 	unsigned dirty; /* model.c: documents to be written */
 	struct structure *next_dirty;
-	void *host; /* struct host * (model.h); NULL until its host is known */
+	void *host; /* struct host * (model.h); NULL until its host is known. A host's: itself */
+	struct structure *host_next, **host_prev; /* model.c: the host's containers */
+	size_t slot;                              /* model.c: index in model->structures */
+	bool gone;     /* it went and was kept: what comes back under its name is another cgroup */
+	unsigned held; /* 1 << enum ebb_resource: shares it gave back when it went */
 };
 
 /*
