@@ -26,11 +26,51 @@ static bool query_bool(struct http_call *call, const char *key, int *ret_value)
 	return true;
 }
 
-/* GET /structure/?subtype=&host=&guard= */
+/*
+ * ?live adds what is measured rather than kept: {"connected", "heard_s", "throttled", "resources":
+ * {"cpu": {"usage", "upper", "lower"}}}; what is not known is left out.
+ */
+static json_t *to_json(struct model *model, const struct structure *s, bool live)
+{
+	const struct host *host = model_host(model, s->host_name ? s->host_name : s->name);
+	json_t *doc = structure_to_json(s), *more, *resources;
+
+	if (!doc || !live)
+		return doc;
+	more = json_object();
+	resources = json_object();
+	if (host) {
+		json_object_set_new(more, "connected", json_boolean(host->connected));
+		json_object_set_new(more, "heard_s", json_real(wall_seconds() - host->last_heard));
+	}
+	if (isfinite(s->throttled))
+		json_object_set_new(more, "throttled", json_real(s->throttled));
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
+		const struct resource_state *state = &s->resources[i];
+		json_t *object;
+
+		if (!state->present)
+			continue;
+		object = json_object();
+		if (isfinite(state->usage))
+			json_object_set_new(object, "usage", json_real(state->usage));
+		if (state->has_boundary && state->upper >= 0) {
+			json_object_set_new(object, "upper", json_integer(state->upper));
+			json_object_set_new(object, "lower", json_integer(state->lower));
+		}
+		json_object_set_new(resources, ebb_resource_name(i), object);
+	}
+	json_object_set_new(more, "resources", resources);
+	json_object_set_new(doc, "live", more);
+	return doc;
+}
+
+/* GET /structure/?subtype=&host=&guard=&live */
 static void structure_list(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
 	const char *subtype = http_query(call, "subtype"), *host = http_query(call, "host");
+	bool live = http_query(call, "live");
 	struct structure *s;
 	json_t *list;
 	int guard;
@@ -46,7 +86,7 @@ static void structure_list(void *userdata, struct http_call *call)
 			continue;
 		if (guard >= 0 && s->guard != guard)
 			continue;
-		json_array_append_new(list, structure_to_json(s));
+		json_array_append_new(list, to_json(api->model, s, live));
 	}
 	model_unlock(api->model);
 	api_reply(call, list);
@@ -60,7 +100,7 @@ static void structure_get(void *userdata, struct http_call *call)
 
 	if (!s)
 		return;
-	doc = structure_to_json(s);
+	doc = to_json(api->model, s, http_query(call, "live"));
 	model_unlock(api->model);
 	api_reply(call, doc);
 }
@@ -268,6 +308,7 @@ static void request_into_range(struct api *api, struct structure *s, enum ebb_re
 	};
 	struct decision *decision = &request.decision;
 
+	decision_init(decision);
 	if (!s->guard || !state->guard || state->current < 0)
 		return;
 	amount = CLAMP(state->current, state->min, state->max) - state->current;
@@ -276,15 +317,13 @@ static void request_into_range(struct api *api, struct structure *s, enum ebb_re
 	request.amount = amount;
 	decision->resource = resource;
 	decision->usage = decision->peak = state->usage;
-	decision->throttled = NAN;
+	decision->throttled = s->throttled;
 	decision->current = state->current;
 	decision->upper = state->upper;
 	decision->lower = state->lower;
 	decision->min = state->min;
 	decision->max = state->max;
 	decision->requested = amount;
-	decision->received_ms = decision->evaluated_ms = NAN;
-	decision->sent_ms = decision->applied_ms = NAN;
 	(void)scaler_request(api->scaler, &request);
 }
 

@@ -277,6 +277,7 @@ struct structure *structure_new(const char *name, enum structure_subtype subtype
 		return NULL;
 	}
 	structure->subtype = subtype;
+	structure->throttled = NAN;
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
 		structure->resources[i].current = -1;
 		structure->resources[i].usage = NAN;

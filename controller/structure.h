@@ -63,6 +63,8 @@ struct structure {
 					       INT64_MIN not reported */
 
 	struct guard_state *guard_state; /* guardian.h; NULL: not guarded */
+	double throttled;                /* share of CFS periods throttled in the last sample; NAN:
+					    unknown */
 	unsigned in_flight;              /* 1 << enum ebb_resource: an order is under way */
 	/*
 	 * 1 << enum ebb_resource: the model set `current` itself (first guard, a lower max, a
