@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every verb gets: where to ask, how to print; and the table of verbs. */
+#ifndef EBB_CLI_H
+#define EBB_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+/* Exit statuses. */
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+struct cli {
+	char *controller; /* "http://127.0.0.1:5000" or "unix:PATH" */
+	char *agent;      /* likewise */
+	char *token;      /* NULL: none */
+	char *token_file; /* where it came from */
+	bool json;
+	bool help;
+	bool color; /* standard output is a terminal that wants it */
+	bool utf8;
+	unsigned width; /* columns of the terminal; 0: not a terminal */
+};
+
+/* `argv` without the program and the global options; argv[0] is the verb. Returns an exit status.
+ */
+typedef int (*verb_fn)(struct cli *cli, int argc, char **argv);
+
+struct verb {
+	const char *name;
+	const char *usage;   /* "NAME [--cpu MIN..MAX]" */
+	const char *summary; /* one line */
+	const char *help;    /* the rest of `ebb help VERB`, lines ended by newlines */
+	verb_fn run;
+};
+extern const struct verb verb_ps, verb_top, verb_guard, verb_unguard, verb_set, verb_rules,
+	verb_why, verb_doctor;
+
+/* Prints "ebb: ..." as one line on standard error; EXIT_FAILED. */
+int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same, with the verb's usage line; EXIT_USAGE. */
+int cli_usage(const struct verb *verb, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Prints a document as JSON on standard output. */
+int cli_print_json(const json_t *doc);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ebb: the command line. Finds the verb; each verb is a file of its own. */
+#include <langinfo.h>
+#include <locale.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "args.h"
+#include "cli.h"
+#include "request.h"
+#include "ebb/cleanup.h"
+#include "ebb/config.h"
+#include "ebb/util.h"
+
+static const struct verb *const verbs[] = {
+	&verb_ps,  &verb_top,   &verb_guard, &verb_unguard,
+	&verb_set, &verb_rules, &verb_why,   &verb_doctor,
+};
+
+static const struct verb *find_verb(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (!strcmp(verbs[i]->name, name))
+			return verbs[i];
+	return NULL;
+}
+
+static void print_help(FILE *out)
+{
+	fputs("ebb: looks after containers whose limits follow what they use\n\n"
+	      "Usage: ebb [OPTION...] VERB [ARGUMENT...]\n\n",
+	      out);
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		fprintf(out, "  %-9s %s\n", verbs[i]->name, verbs[i]->summary);
+	fputs("  help      more about a verb: ebb help VERB\n\n"
+	      "Options, before or after the verb:\n"
+	      "  --controller URL   the controller [EBB_CONTROLLER or http://127.0.0.1:5000]\n"
+	      "  --agent URL        this host's agent, for doctor [EBB_AGENT or "
+	      "http://127.0.0.1:8000]\n"
+	      "  --token-file FILE  a file with the token, where one is asked for "
+	      "[EBB_TOKEN_FILE]\n"
+	      "  --json             print JSON (ps, top, rules, why, doctor)\n"
+	      "  --help, --version\n\n"
+	      "Exit status: 0 done, 1 failed, 2 not understood. NO_COLOR turns colours off.\n",
+	      out);
+}
+
+static void print_verb_help(const struct verb *verb)
+{
+	printf("Usage: ebb %s%s%s\n\n%s\n", verb->name, *verb->usage ? " " : "", verb->usage,
+	       verb->summary);
+	if (*verb->help)
+		printf("\n%s", verb->help);
+}
+
+static int help(const char *name)
+{
+	const struct verb *verb;
+
+	if (!name) {
+		print_help(stdout);
+		return EXIT_OK;
+	}
+	verb = find_verb(name);
+	if (!verb)
+		return cli_usage(NULL, "there is no verb '%s'", name);
+	print_verb_help(verb);
+	return EXIT_OK;
+}
+
+static bool wants_color(void)
+{
+	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && !(no_color && *no_color) && term && strcmp(term, "dumb");
+}
+
+static unsigned terminal_width(void)
+{
+	struct winsize size;
+
+	if (!isatty(STDOUT_FILENO))
+		return 0;
+	return !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_col ? size.ws_col : 80;
+}
+
+/* The first that is given: option, environment, default. */
+static const char *choose(const char *option, const char *variable, const char *by_default)
+{
+	const char *environment = getenv(variable);
+
+	return option ? option : environment && *environment ? environment : by_default;
+}
+
+static int run(struct cli *cli, char **argv)
+{
+	const char *controller = NULL, *agent = NULL, *token_file = NULL, *error, *word;
+	bool version = false;
+	const struct arg_option options[] = {
+		{"--controller", 0, NULL, &controller}, {"--agent", 0, NULL, &agent},
+		{"--token-file", 0, NULL, &token_file}, {"--json", 0, &cli->json, NULL},
+		{"--help", 'h', &cli->help, NULL},      {"--version", 0, &version, NULL},
+	};
+	const struct verb *verb;
+	int argc;
+
+	argc = args_parse(argv, options, ARRAY_SIZE(options), true, &error, &word);
+	if (argc < 0)
+		return cli_usage(NULL, "%s: %s", word, error);
+	if (version) {
+		printf("ebb %s\n", ebb_version());
+		return EXIT_OK;
+	}
+	if (argc && !strcmp(argv[0], "help"))
+		return help(argv[1]);
+	if (cli->help)
+		return help(argv[0]);
+	if (!argc) {
+		print_help(stderr);
+		return EXIT_USAGE;
+	}
+	verb = find_verb(argv[0]);
+	if (!verb)
+		return cli_usage(NULL, "there is no verb '%s'", argv[0]);
+
+	token_file = choose(token_file, "EBB_TOKEN_FILE", NULL);
+	cli->controller =
+		address_normalize(choose(controller, "EBB_CONTROLLER", "http://127.0.0.1:5000"));
+	cli->agent = address_normalize(choose(agent, "EBB_AGENT", "http://127.0.0.1:8000"));
+	if (!cli->controller || !cli->agent)
+		return cli_fail("out of memory");
+	if (token_file) {
+		cli->token_file = strdup(token_file);
+		/* doctor reports a bad file itself. */
+		if (verb != &verb_doctor && token_read_file(token_file, &cli->token) < 0)
+			return EXIT_FAILED;
+	}
+	return verb->run(cli, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+	struct cli cli = {};
+	int status;
+
+	setlocale(LC_CTYPE, "");
+	cli.color = wants_color();
+	cli.utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
+	cli.width = terminal_width();
+	status = run(&cli, argv + 1);
+	free(cli.controller);
+	free(cli.agent);
+	free(cli.token);
+	free(cli.token_file);
+	/* A full disk or a closed pipe under standard output is a failure too. */
+	if (fflush(stdout) && status == EXIT_OK)
+		status = EXIT_FAILED;
+	return status;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ebb ps: what containers there are, their limits and ranges. */
+#include <math.h>
+
+#include "args.h"
+#include "cli.h"
+#include "request.h"
+#include "table.h"
+#include "view.h"
+#include "ebb/cleanup.h"
+
+static const struct column columns[] = {
+	{.title = "NAME", .shrink = 12},
+	{.title = "HOST", .drop = 1, .shrink = 8},
+	{.title = "GUARDED"},
+	{.title = "CPU", .right = true},
+	{.title = "LIMIT", .right = true},
+	{.title = "RANGE", .drop = 2},
+	{.title = "MEM", .right = true},
+	{.title = "LIMIT", .right = true},
+	{.title = "RANGE", .drop = 3},
+};
+
+/* "cpu,mem": what is guarded; "no" for a structure that is not. */
+static void guarded_text(const struct structure_view *view, char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (int i = 0; view->guard && i < EBB_RESOURCE_MAX; i++)
+		if (view->resources[i].guard && used < size)
+			used += snprintf(text + used, size - used, "%s%s", used ? "," : "",
+					 ebb_resource_name(i));
+	if (!text[0])
+		snprintf(text, size, "%s", view->guard ? "nothing" : "no");
+}
+
+static void add_resource(struct table *table, const struct resource_view *view)
+{
+	if (isfinite(view->usage))
+		table_add(table, STYLE_NONE, "%.0f", view->usage);
+	else
+		table_add(table, STYLE_DIM, "-");
+	if (view->current >= 0)
+		table_add(table, STYLE_NONE, "%lld", (long long)view->current);
+	else
+		table_add(table, STYLE_DIM, "none");
+	if (view->present)
+		table_add(table, STYLE_NONE, "%lld..%lld", (long long)view->min,
+			  (long long)view->max);
+	else
+		table_add(table, STYLE_DIM, "-");
+}
+
+static int ps(struct cli *cli, int argc, char **argv)
+{
+	_cleanup_table_ struct table *table = NULL;
+	_cleanup_free_ struct structure_view *views = NULL;
+	_cleanup_json_ json_t *docs = NULL;
+	const char *error, *word;
+	size_t n;
+
+	if (args_parse(argv + 1, NULL, 0, false, &error, &word) < 0)
+		return cli_usage(&verb_ps, "%s: %s", word, error);
+	if (request_call(cli, "GET", "/structure/?subtype=container&live", NULL, &docs) < 0)
+		return EXIT_FAILED;
+	if (cli->json)
+		return cli_print_json(docs);
+	if (views_read(docs, NULL, argv + 1, &views, &n) < 0 ||
+	    table_new(columns, ARRAY_SIZE(columns), &table) < 0)
+		return cli_fail("out of memory");
+	if (!n) {
+		puts(argv[1] ? "No container of that name."
+			     : "No containers. They appear when an agent reports them: `ebb "
+			       "doctor` says whether one does.");
+		return argv[1] ? EXIT_FAILED : EXIT_OK;
+	}
+	for (size_t i = 0; i < n; i++) {
+		char guarded[80];
+
+		guarded_text(&views[i], guarded, sizeof(guarded));
+		table_add(table, STYLE_NONE, "%s", views[i].name);
+		table_add(table, views[i].connected ? STYLE_NONE : STYLE_YELLOW, "%s%s",
+			  views[i].host, views[i].connected ? "" : " (away)");
+		table_add(table, views[i].guard ? STYLE_GREEN : STYLE_DIM, "%s", guarded);
+		add_resource(table, &views[i].resources[EBB_CPU]);
+		add_resource(table, &views[i].resources[EBB_MEM]);
+	}
+	table_print(table, stdout, &(struct table_style){.width = cli->width, .color = cli->color});
+	return EXIT_OK;
+}
+
+const struct verb verb_ps = {
+	.name = "ps",
+	.usage = "[NAME...] [--json]",
+	.summary = "list containers: usage, limit and range of CPU and memory",
+	.help = "CPU is in shares (100 = one core), memory in MiB. NAME may be a pattern ('web-*').\n"
+		"GUARDED names the resources whose limit follows usage. RANGE is what the limit\n"
+		"may become.\n",
+	.run = ps,
+};

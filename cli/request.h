@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Asking the controller (or an agent), and saying in one line what to do when that fails. */
+#ifndef EBB_CLI_REQUEST_H
+#define EBB_CLI_REQUEST_H
+
+#include "cli.h"
+
+/*
+ * A call to the controller. `body` may be NULL. 0 and the answer (new reference; `ret_doc` may be
+ * NULL), or a negative errno after one line on standard error: -ECONNREFUSED unreachable, -EPERM
+ * token, -ENOENT 404, -EINVAL any other refusal.
+ */
+int request_call(const struct cli *cli, const char *method, const char *path, const json_t *body,
+		 json_t **ret_doc);
+
+/*
+ * GET without words: the status (0: no answer, then `ret_error`, 256 bytes, says why) and the body
+ * as JSON, NULL when it is none (new reference; may be NULL).
+ */
+long request_try(const char *address, const char *token, const char *path, json_t **ret_doc,
+		 char *ret_error);
+
+/* "/structure/" + NAME + rest, NAME encoded. Caller frees; NULL on no memory. */
+char *request_path(const char *prefix, const char *name, const char *rest);
+
+/* "host:5000" and "http://host:5000/" become "http://host:5000"; "unix:PATH" stays. Caller frees.
+ */
+char *address_normalize(const char *text);
+
+#endif
