@@ -22,6 +22,12 @@ int host_read(const char *sysroot, const char *disk_path, struct host *ret_host)
 void host_clear(struct host *host);
 
 /*
+ * The whole disk that `device` (a file system's st_dev) lies on, and its name; negative errno when
+ * that is no block device.
+ */
+int host_disk_of(const char *sysroot, dev_t device, dev_t *ret_disk, char **ret_device);
+
+/*
  * {socket: {core: [cpu, ...]}} (spec section 4), socket and core ids as strings in numeric order,
  * online CPUs only. From /sys/devices/system/cpu/cpuN/topology. New reference.
  */

@@ -13,14 +13,20 @@
 
 #include "container.h"
 
-/* Agent units: nanoseconds and bytes per second; LIMIT_NONE: unlimited. */
+/* Agent units: microseconds, bytes, bytes per second; LIMIT_NONE: unlimited. */
 #define LIMIT_NONE UINT64_MAX
+
+/* The least quota the kernel takes (min_cfs_quota_period in kernel/sched). */
+#define LIMIT_QUOTA_MIN_US 1000
+
+/* 1,000 CPUs without two neighbours among them, as text. */
+#define LIMIT_CPUS_TEXT 4096
 
 struct cpu_limits {
 	uint64_t quota_us; /* per period */
 	uint64_t period_us;
-	char cpus[1024];           /* configured cpuset, "0-1,4"; "" inherits */
-	char effective_cpus[1024]; /* what the kernel grants */
+	char cpus[LIMIT_CPUS_TEXT];           /* configured cpuset, "0-1,4"; "" inherits */
+	char effective_cpus[LIMIT_CPUS_TEXT]; /* what the kernel grants */
 	unsigned n_effective;
 };
 
@@ -41,15 +47,28 @@ struct limits {
 int limits_read(const struct hierarchies *hierarchies, const struct container *container,
 		dev_t device, struct limits *ret_limits);
 
-/* Each writes, reads back and returns 0; -EBUSY, -EINVAL, -ENOENT, ... and, when the value read
- * back differs, -EREMOTEIO. */
+/*
+ * Each skips an equal write, writes, reads back and returns 0, or a negative errno with the old
+ * value in place and, where the number alone does not tell, a log line that explains it: -EPERM the
+ * directory is a hierarchy's root or holds this agent: never written -EOPNOTSUPP this container has
+ * no such controller -ENOENT, -ENODEV the cgroup has gone (or the disk) -EINVAL     the kernel or
+ * Ebb refuses the value; -EACCES: v1, CPUs that the parent lacks -EBUSY      v1: that much memory
+ * cannot be reclaimed; CPUs that a nested cgroup uses -EREMOTEIO  another value was read back:
+ * someone else writes it too
+ */
+/* `quota_us` per EBB_CFS_PERIOD_US, at least LIMIT_QUOTA_MIN_US, or LIMIT_NONE. */
 int limits_write_quota(const struct hierarchies *hierarchies, const struct container *container,
 		       uint64_t quota_us);
+/* "0-1,4" in any order; "": what the parent has. CPUs that the parent cannot grant are refused. */
 int limits_write_cpus(const struct hierarchies *hierarchies, const struct container *container,
 		      const char *cpus);
-/* May block while the kernel reclaims: never from the loop when it lowers the limit (shrink.h). */
+/*
+ * Rounded down to pages. May block while the kernel reclaims: never from the loop when it lowers
+ * the limit (shrink.h). v1: memory+swap moves along, so that the swap allowed stays the same.
+ */
 int limits_write_mem(const struct hierarchies *hierarchies, const struct container *container,
 		     uint64_t bytes);
+/* `device`: a whole disk. Other keys of io.max stay. `bps` > 0 or LIMIT_NONE. */
 int limits_write_disk(const struct hierarchies *hierarchies, const struct container *container,
 		      dev_t device, bool write, uint64_t bps);
 
@@ -68,5 +87,25 @@ struct cgroup_ops {
 			  uint64_t bps);
 };
 extern const struct cgroup_ops cgroup_v1_ops, cgroup_v2_ops;
+
+/* Memory in use as the container's limit counts it, and of that the inactive file cache. */
+int limits_read_mem_usage(const struct hierarchies *hierarchies, const struct container *container,
+			  uint64_t *ret_usage, uint64_t *ret_inactive_file);
+
+/* Helpers of the two, pure but for the first three. */
+/* read_file_at() and write_file_at(), but -EOPNOTSUPP for a file that a living cgroup lacks. */
+ssize_t cgroup_read(int dir_fd, const char *file, char *buffer, size_t size);
+int cgroup_write(int dir_fd, const char *file, const char *text);
+/* A single number; "max" and, on v1, the highest page count are LIMIT_NONE. */
+int cgroup_read_u64(int dir_fd, const char *file, uint64_t *ret_value);
+uint64_t limits_round_to_page(uint64_t bytes);
+bool limits_cpus_equal(const char *a, const char *b);
+/* The value after `key` and a space at the start of a line; -ENOENT. */
+int limits_parse_stat(const char *text, const char *key, uint64_t *ret_value);
+int limits_parse_cpu_max(const char *text, uint64_t *ret_quota_us, uint64_t *ret_period_us);
+/* A device that has no line is unlimited. */
+int limits_parse_io_max(const char *text, dev_t device, uint64_t *ret_read_bps,
+			uint64_t *ret_write_bps);
+int limits_parse_throttle(const char *text, dev_t device, uint64_t *ret_bps);
 
 #endif
