@@ -33,6 +33,9 @@ struct guard_sample {
 	unsigned valid; /* 1 << resource */
 	double usage[EBB_RESOURCE_MAX];
 	double throttled; /* share of the interval's CFS periods that were throttled; NAN unknown */
+	/* CPU the throttling kept from running, in shares: throttled_ns / interval ns * 100 (summed
+	 * over CPUs, so it may exceed 100). With the usage it tells the demand. NAN unknown */
+	double held_back;
 	double pressure[EBB_RESOURCE_MAX]; /* NAN unknown */
 	double wait;                       /* NAN unknown */
 };

@@ -19,9 +19,10 @@ enum rescale_policy {
 	RESCALE_PROPORTIONAL,
 	RESCALE_FIT_TO_USAGE,
 	/*
-	 * Ebb's own, for a feed of 100 ms: fit_to_usage while usage says what is wanted; while it
-	 * is pinned at the limit (throttled, or memory growing) steps of at least `amount` that
-	 * widen until it no longer is (DESIGN 4.14).
+	 * Ebb's own, for a feed of 100 ms. Up: fits the usage while that says what is wanted; while
+	 * it is pinned at the limit grows by at least `amount`, more with each raise, until it no
+	 * longer is (DESIGN 4.14). Down: fits the highest usage over the evidence, at most a
+	 * halving per second; `amount` is the least head-room to leave. See amount.c.
 	 */
 	RESCALE_DEMAND,
 	/* Accepted over the API as the original does; such a rule makes no requests. */
@@ -46,6 +47,7 @@ enum rule_variable {
 	VAR_PEAK,      /* highest sample in the window */
 	VAR_PRESSURE,  /* PSI some, share of time; null where not offered */
 	VAR_WAIT,      /* run-queue delay, share of time; null where not offered */
+	VAR_GROWTH,    /* change of usage per second, over the window; null before two samples */
 	RULE_VARIABLES_PER_RESOURCE,
 };
 #define RULE_VARIABLES (EBB_RESOURCE_MAX * RULE_VARIABLES_PER_RESOURCE)
@@ -66,10 +68,18 @@ struct rule {
 	int events_to_remove;
 };
 
+/* Where the active rules of one resource are: events [first, requests), requests [requests, end).
+ */
+struct rule_range {
+	size_t first, requests, end;
+};
+
 struct ruleset {
-	struct rule *rules;
+	struct rule
+		*rules; /* sorted by resource and kind, else in the order given; inactive last */
 	size_t n;
-	unsigned resources; /* 1 << resource that some active rule looks at */
+	struct rule_range ranges[EBB_RESOURCE_MAX];
+	unsigned resources; /* 1 << resource that some active rule is about */
 };
 
 /* Index of "cpu.structure.cpu.usage" etc. into RULE_VARIABLES numbers; negative: unknown.
@@ -83,7 +93,7 @@ int rule_event_variable_index(void *unused, const char *path);
 int rule_from_json(const json_t *doc, struct rule *ret_rule, char **ret_error);
 void rule_clear(struct rule *rule);
 
-/* A bad document is skipped with a warning, the others work. `docs`: array. */
+/* A bad document is skipped with a warning, the others work. `docs`: array, or object by name. */
 int ruleset_new(const json_t *docs, struct ruleset **ret_ruleset);
 void ruleset_free(struct ruleset *ruleset);
 
