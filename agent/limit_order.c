@@ -120,8 +120,11 @@ static int parse_cpus(const json_t *value, const struct cpu_list *online, struct
 		   strlen(json_string_value(value)) == json_string_length(value)) {
 		given = json_string_value(value);
 	}
-	if (given && !strcmp(given, "-1"))
-		given = all;
+	if (given && !strcmp(given, "-1")) {
+		order->cpus[0] = '\0';
+		order->asked |= 1U << LIMIT_CPUS;
+		return 0;
+	}
 	if (!given || cpu_list_parse(given, &cpus) < 0)
 		return refuse(message, size,
 			      "cpu_num must be a list of CPUs like \"0-1,4\"; online are %s", all);
@@ -247,19 +250,6 @@ static size_t count_cpus(const char *text)
 	return n;
 }
 
-/* Every CPU of `inner` is in `outer`. */
-static bool cpus_within(const char *inner, const char *outer)
-{
-	struct cpu_list a = {0}, b = {0};
-	bool within = cpu_list_parse(inner, &a) == 0 && cpu_list_parse(outer, &b) == 0;
-
-	for (size_t i = 0; within && i < a.n; i++)
-		within = cpu_list_contains(&b, a.cpus[i]);
-	cpu_list_clear(&a);
-	cpu_list_clear(&b);
-	return within;
-}
-
 uint64_t limits_value(const struct limits *limits, enum limit_kind kind)
 {
 	switch (kind) {
@@ -291,18 +281,21 @@ size_t limit_order_plan(const struct limit_order *order, const struct limits *pr
 			if (!(order->asked & 1U << kind))
 				continue;
 			if (kind == LIMIT_CPUS) {
-				const char *now = present->cpu.cpus[0]
-							  ? present->cpu.cpus
-							  : present->cpu.effective_cpus;
-				size_t want = count_cpus(order->cpus), have = count_cpus(now);
+				const char *have = present->cpu.cpus;
 
-				if (present->cpu.cpus[0] && cpus_within(order->cpus, now) &&
-				    cpus_within(now, order->cpus))
+				if (have[0] && limits_cpus_equal(order->cpus, have))
 					continue;
-				lowers = want < have;
+				if (!have[0])
+					have = present->cpu.effective_cpus;
+				/* "" is all that the parent has. */
+				lowers = order->cpus[0] &&
+					 count_cpus(order->cpus) < count_cpus(have);
 			} else {
 				uint64_t want = order->value[kind];
 				uint64_t have = limits_value(present, kind);
+
+				if (kind == LIMIT_MEM && want != LIMIT_NONE)
+					want = limits_round_to_page(want);
 				/*
 				 * A quota counts per period: another period than ours is
 				 * always rewritten.

@@ -31,7 +31,7 @@ const char *limit_kind_key(enum limit_kind kind);
 struct limit_order {
 	unsigned asked;                 /* 1 << enum limit_kind */
 	uint64_t value[LIMIT_KIND_MAX]; /* us per period, bytes, bytes per second; none for CPUS */
-	char cpus[1024];                /* LIMIT_CPUS: "0,1,4" */
+	char cpus[LIMIT_CPUS_TEXT];     /* LIMIT_CPUS: "0,1,4"; "": all that the parent has */
 };
 
 /* The least that may be set: less memory than this starts no program (spec 4.1). */

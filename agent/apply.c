@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "apply.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ebb/cleanup.h"
+#include "ebb/log.h"
+#include "ebb/loop.h"
+
+/* Orders of one container that may wait for another: a controller sends one at a time. */
+#define QUEUE_MAX 16
+
+struct job {
+	struct applier *applier;
+	struct job *next; /* in the order of arrival, those of all containers in one list */
+	uint64_t id;      /* of the container: it may go while memory is reclaimed */
+	struct limit_order order;
+	struct limits before;
+	struct limit_step steps[LIMIT_KIND_MAX];
+	size_t n_steps, at;
+	bool started, undoing;
+	struct apply_result result;
+	apply_done_fn done;
+	void *userdata;
+};
+
+struct applier {
+	struct applier_options options;
+	struct job *first;
+	struct applier_stats stats;
+};
+
+const char *apply_state_text(enum apply_state state)
+{
+	switch (state) {
+	case APPLY_NOT_ASKED: return "not asked";
+	case APPLY_EQUAL: return "unchanged";
+	case APPLY_NOT_TRIED: return "not tried";
+	case APPLY_WRITTEN: return "written";
+	case APPLY_FAILED: return "failed";
+	case APPLY_PUT_BACK: return "put back";
+	case APPLY_NOT_PUT_BACK: return "could not be put back";
+	}
+	return "unknown";
+}
+
+int applier_new(const struct applier_options *options, struct applier **ret_applier)
+{
+	struct applier *applier = calloc(1, sizeof(*applier));
+
+	if (!applier)
+		return -ENOMEM;
+	applier->options = *options;
+	*ret_applier = applier;
+	return 0;
+}
+
+static void job_unlink(struct job *job)
+{
+	struct job **link = &job->applier->first;
+
+	while (*link != job)
+		link = &(*link)->next;
+	*link = job->next;
+}
+
+void applier_free(struct applier *applier)
+{
+	if (!applier)
+		return;
+	while (applier->first) {
+		struct job *job = applier->first;
+
+		job_unlink(job);
+		job->result.error = -ECANCELED;
+		job->done(job->userdata, &job->result);
+		free(job);
+	}
+	free(applier);
+}
+
+static void job_start(struct job *job);
+static void job_run(struct job *job);
+
+/* Answers, and lets the next order of the same container begin. */
+static void job_finish(struct job *job, int error)
+{
+	struct applier *applier = job->applier;
+	struct container *container = container_table_by_id(applier->options.table, job->id);
+	bool wrote = false;
+
+	job_unlink(job);
+	job->result.error = error;
+	job->result.gone = !container;
+	job->result.applied_ns = now_ns();
+	/* A removed cgroup answers ENODEV, and so does blkio to a disk that it does not know. */
+	if (container && (error == -ENODEV || error == -ENOENT)) {
+		struct limits limits;
+
+		job->result.gone =
+			limits_read(applier->options.hierarchies, container, 0, &limits) < 0;
+	}
+	for (int kind = 0; kind < LIMIT_KIND_MAX; kind++)
+		wrote = wrote || job->result.states[kind] >= APPLY_WRITTEN;
+	if (wrote && container && applier->options.changed)
+		applier->options.changed(applier->options.userdata, container);
+	job->done(job->userdata, &job->result);
+
+	for (struct job *next = applier->first; next; next = next->next) {
+		if (next->id != job->id)
+			continue;
+		/* `done` may have submitted, and thereby started, one itself. */
+		if (!next->started)
+			job_start(next);
+		break;
+	}
+	free(job);
+}
+
+/* The value that a step writes: what was asked, or what was there before. */
+static uint64_t step_value(const struct job *job, enum limit_kind kind)
+{
+	if (!job->undoing)
+		return job->order.value[kind];
+
+	uint64_t value = limits_value(&job->before, kind);
+	/* The quota was per another period, and ours is what is written beside it. */
+	if (kind == LIMIT_QUOTA && value != LIMIT_NONE && job->before.cpu.period_us)
+		value = (uint64_t)((double)value * EBB_CFS_PERIOD_US /
+				   (double)job->before.cpu.period_us);
+	return value;
+}
+
+/* Turns the job round after a failed step: back over what was written, last first. */
+static void job_undo(struct job *job)
+{
+	struct limit_step written[LIMIT_KIND_MAX];
+	size_t n = 0;
+
+	for (size_t i = job->at; i-- > 0;) {
+		written[n] = job->steps[i];
+		written[n].lowers = !written[n].lowers;
+		n++;
+	}
+	memcpy(job->steps, written, sizeof(written));
+	job->n_steps = n;
+	job->at = 0;
+	job->undoing = true;
+}
+
+/* Takes note of a step's end. False: go on with an undo that job_undo() has prepared. */
+static void step_ended(struct job *job, int error)
+{
+	enum limit_kind kind = job->steps[job->at].kind;
+	struct apply_result *result = &job->result;
+
+	if (error == 0) {
+		job->applier->stats.writes++;
+		result->states[kind] = job->undoing ? APPLY_PUT_BACK : APPLY_WRITTEN;
+		job->at++;
+		return;
+	}
+
+	struct container *container = container_table_by_id(job->applier->options.table, job->id);
+	job->applier->stats.errors++;
+	result->errors[kind] = error;
+	log_warning_errno(error, "%s: %s %s", container ? container->name : "(container gone)",
+			  limit_kind_key(kind),
+			  job->undoing ? "cannot be put back" : "cannot be set");
+	if (job->undoing) {
+		result->states[kind] = APPLY_NOT_PUT_BACK;
+		job->at++;
+		return;
+	}
+	result->states[kind] = APPLY_FAILED;
+	result->failed = kind;
+	job_undo(job);
+}
+
+static void shrink_ended(void *userdata, const struct shrink_result *shrunk)
+{
+	struct job *job = userdata;
+	struct apply_result *result = &job->result;
+
+	if (shrunk->error == 0 && !job->undoing && shrunk->floor > shrunk->asked) {
+		result->mem_floored = true;
+		result->mem_asked = shrunk->asked;
+		result->mem_applied = shrunk->applied;
+		job->applier->stats.floored++;
+	}
+	step_ended(job, shrunk->error);
+	job_run(job);
+}
+
+static uint64_t working_set_of(const struct job *job, const struct container *container)
+{
+	const struct sampler *sampler = job->applier->options.sampler;
+	struct ebb_sample sample;
+
+	if (!sampler || container->slot < 0 || !sampler_read(sampler, container->slot, &sample) ||
+	    sample.id != container->id)
+		return 0;
+	if (sample.valid & EBB_VALID_WORKING_SET)
+		return sample.mem_working_set;
+	return sample.valid & EBB_VALID_MEM ? sample.mem_charged : 0;
+}
+
+/* -EINPROGRESS: shrink_ended() goes on. */
+static int step_write(struct job *job, struct container *container, const struct limit_step *step)
+{
+	const struct applier_options *options = &job->applier->options;
+	const struct hierarchies *hierarchies = options->hierarchies;
+	uint64_t value = step_value(job, step->kind);
+	int r;
+
+	switch (step->kind) {
+	case LIMIT_CPUS:
+		return limits_write_cpus(hierarchies, container,
+					 job->undoing ? job->before.cpu.cpus : job->order.cpus);
+	case LIMIT_QUOTA: return limits_write_quota(hierarchies, container, value);
+	case LIMIT_MEM:
+		if (!step->lowers)
+			return limits_write_mem(hierarchies, container, value);
+		r = shrinker_submit(options->shrinker, container, value,
+				    working_set_of(job, container), shrink_ended, job);
+		return r < 0 ? r : -EINPROGRESS;
+	case LIMIT_DISK_READ:
+	case LIMIT_DISK_WRITE:
+		return limits_write_disk(hierarchies, container, options->disk,
+					 step->kind == LIMIT_DISK_WRITE, value);
+	case LIMIT_KIND_MAX: break;
+	}
+	return -EINVAL;
+}
+
+static void job_run(struct job *job)
+{
+	while (job->at < job->n_steps) {
+		struct container *container =
+			container_table_by_id(job->applier->options.table, job->id);
+		if (!container) {
+			job_finish(job, -ENODEV);
+			return;
+		}
+
+		int r = step_write(job, container, &job->steps[job->at]);
+		if (r == -EINPROGRESS)
+			return;
+		step_ended(job, r);
+	}
+	job_finish(job, job->undoing ? job->result.errors[job->result.failed] : 0);
+}
+
+static void job_start(struct job *job)
+{
+	const struct applier_options *options = &job->applier->options;
+	struct container *container = container_table_by_id(options->table, job->id);
+	struct apply_result *result = &job->result;
+	int r;
+
+	job->started = true;
+	r = container ? limits_read(options->hierarchies, container, options->disk, &job->before)
+		      : -ENODEV;
+	if (r < 0) {
+		job_finish(job, r);
+		return;
+	}
+	r = limit_order_supported(&job->order, &job->before, options->disk, result->message,
+				  sizeof(result->message));
+	if (r < 0) {
+		job_finish(job, r);
+		return;
+	}
+
+	for (int kind = 0; kind < LIMIT_KIND_MAX; kind++)
+		result->states[kind] =
+			job->order.asked & 1U << kind ? APPLY_EQUAL : APPLY_NOT_ASKED;
+	job->n_steps = limit_order_plan(&job->order, &job->before, job->steps);
+	for (size_t i = 0; i < job->n_steps; i++)
+		result->states[job->steps[i].kind] = APPLY_NOT_TRIED;
+	job_run(job);
+}
+
+int applier_submit(struct applier *applier, const struct container *container,
+		   const struct limit_order *order, apply_done_fn done, void *userdata)
+{
+	struct job **link = &applier->first;
+	size_t ahead = 0;
+
+	for (; *link; link = &(*link)->next)
+		ahead += (*link)->id == container->id;
+	if (ahead >= QUEUE_MAX)
+		return -EBUSY;
+
+	struct job *job = calloc(1, sizeof(*job));
+	if (!job)
+		return -ENOMEM;
+	*job = (struct job){
+		.applier = applier,
+		.id = container->id,
+		.order = *order,
+		.done = done,
+		.userdata = userdata,
+	};
+	*link = job;
+	applier->stats.orders++;
+	if (!ahead)
+		job_start(job);
+	return 0;
+}
+
+void applier_get_stats(const struct applier *applier, struct applier_stats *ret_stats)
+{
+	*ret_stats = applier->stats;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Carries out orders (limit_order.h) on containers: one after another for each container, writes in
+ * their safe order, and everything put back when one fails. Lowering memory happens on the
+ * shrinker's thread meanwhile, everything else at once in the loop's.
+ */
+#ifndef EBB_APPLY_H
+#define EBB_APPLY_H
+
+#include "container.h"
+#include "limit_order.h"
+#include "sampler.h"
+#include "shrink.h"
+
+enum apply_state {
+	APPLY_NOT_ASKED,
+	APPLY_EQUAL,        /* was so already */
+	APPLY_NOT_TRIED,    /* one before it failed */
+	APPLY_WRITTEN,      /* and read back */
+	APPLY_FAILED,       /* `errors` says why; the limit is what it was */
+	APPLY_PUT_BACK,     /* was written, and undone because another failed */
+	APPLY_NOT_PUT_BACK, /* undoing failed: `errors` says why, the new limit holds */
+};
+
+struct apply_result {
+	/*
+	 * 0; -EOPNOTSUPP: refused before any write, see `message`; -ECANCELED: the agent stops;
+	 * else why a read or a write failed.
+	 */
+	int error;
+	bool gone;              /* the container has, meanwhile */
+	enum limit_kind failed; /* the write that failed */
+	enum apply_state states[LIMIT_KIND_MAX];
+	int errors[LIMIT_KIND_MAX];
+	char message[256];
+	/* Memory was asked below what is in use, and lowered to the floor only; bytes. */
+	bool mem_floored;
+	uint64_t mem_asked, mem_applied;
+	uint64_t applied_ns; /* CLOCK_MONOTONIC when all limits were in force */
+};
+
+/* In the loop's thread; the result lives until it returns. */
+typedef void (*apply_done_fn)(void *userdata, const struct apply_result *result);
+
+struct applier_options {
+	const struct hierarchies *hierarchies;
+	struct container_table *table;
+	const struct sampler *sampler;
+	struct shrinker *shrinker;
+	dev_t disk; /* 0: none */
+	/* After limits of a container were written, whether the order succeeded or not. */
+	void (*changed)(void *userdata, struct container *container);
+	void *userdata;
+};
+
+struct applier;
+int applier_new(const struct applier_options *options, struct applier **ret_applier);
+/* Ends what waits with -ECANCELED. The shrinker must have been freed before. */
+void applier_free(struct applier *applier);
+
+/*
+ * 0 and `done` is called once, perhaps before this returns; or -EBUSY (too many orders wait for
+ * this container) or -ENOMEM, and it is never called.
+ */
+int applier_submit(struct applier *applier, const struct container *container,
+		   const struct limit_order *order, apply_done_fn done, void *userdata);
+
+struct applier_stats {
+	unsigned long orders, writes, errors, floored;
+};
+void applier_get_stats(const struct applier *applier, struct applier_stats *ret_stats);
+
+/* "written", "put back", ...: for people. */
+const char *apply_state_text(enum apply_state state);
+
+#endif

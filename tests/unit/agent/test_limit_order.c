@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include <errno.h>
+
+#include "limit_order.h"
+#include "ebb/units.h"
+
+static struct cpu_list online;
+static struct limit_order order;
+static char message[512];
+
+/* Parses `body` (' for ") on a host with CPUs 0-3 and 6. */
+static int parse(const char *body)
+{
+	char text[1024];
+	json_error_t error;
+
+	snprintf(text, sizeof(text), "%s", body);
+	for (char *p = text; *p; p++)
+		if (*p == '\'')
+			*p = '"';
+	cpu_list_clear(&online);
+	CHECK_INT(cpu_list_parse("0-3,6", &online), 0);
+	json_t *json = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+	if (!json)
+		TEST_FAIL("%s in %s", error.text, text);
+	memset(&order, 0xaa, sizeof(order));
+	message[0] = '\0';
+	int r = limit_order_parse(json, &online, &order, message, sizeof(message));
+	json_decref(json);
+	cpu_list_clear(&online);
+	return r;
+}
+
+static void refused(const char *body, const char *mention)
+{
+	CHECK_INT(parse(body), -EINVAL);
+	if (!strstr(message, mention))
+		TEST_FAIL("%s: \"%s\" does not mention \"%s\"", body, message, mention);
+	/* Untouched on failure. */
+	CHECK_INT(order.asked, 0xaaaaaaaa);
+}
+
+TEST(order_units)
+{
+	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':150},'mem':{'mem_limit':512},"
+			"'disk_read':{'disk_read_limit':10},'disk_write':{'disk_write_limit':20}}"),
+		  0);
+	CHECK_INT(order.asked,
+		  1 << LIMIT_QUOTA | 1 << LIMIT_MEM | 1 << LIMIT_DISK_READ | 1 << LIMIT_DISK_WRITE);
+	CHECK_INT(order.value[LIMIT_QUOTA], 150000);
+	CHECK_INT(order.value[LIMIT_MEM], 512 * EBB_MIB);
+	CHECK_INT(order.value[LIMIT_DISK_READ], 10 * EBB_MIB);
+	CHECK_INT(order.value[LIMIT_DISK_WRITE], 20 * EBB_MIB);
+}
+
+TEST(order_takes_numeric_strings_and_fractions)
+{
+	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':'12.5'},'mem':{'mem_limit':'4096'}}"), 0);
+	CHECK_INT(order.value[LIMIT_QUOTA], 12500);
+	CHECK_INT(order.value[LIMIT_MEM], 4096 * EBB_MIB);
+	CHECK_INT(parse("{'disk_read':{'disk_read_limit':0.5}}"), 0);
+	CHECK_INT(order.value[LIMIT_DISK_READ], EBB_MIB / 2);
+}
+
+TEST(order_minus_one_is_unlimited)
+{
+	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':-1,'cpu_num':-1},"
+			"'mem':{'mem_limit':'-1'},'disk_write':{'disk_write_limit':-1}}"),
+		  0);
+	CHECK(order.value[LIMIT_QUOTA] == LIMIT_NONE);
+	CHECK(order.value[LIMIT_MEM] == LIMIT_NONE);
+	CHECK(order.value[LIMIT_DISK_WRITE] == LIMIT_NONE);
+	CHECK(order.asked & 1 << LIMIT_CPUS);
+	CHECK_STR(order.cpus, "");
+}
+
+TEST(order_cpus)
+{
+	CHECK_INT(parse("{'cpu':{'cpu_num':'0-2,6'}}"), 0);
+	CHECK_STR(order.cpus, "0,1,2,6");
+	CHECK_INT(order.asked, 1 << LIMIT_CPUS);
+	CHECK_INT(parse("{'cpu':{'cpu_num':3}}"), 0);
+	CHECK_STR(order.cpus, "3");
+	CHECK_INT(parse("{'cpu':{'cpu_num':'2'}}"), 0);
+	CHECK_STR(order.cpus, "2");
+	refused("{'cpu':{'cpu_num':'4'}}", "CPU 4 is not online here; online are 0,1,2,3,6");
+	refused("{'cpu':{'cpu_num':''}}", "names no CPU");
+	refused("{'cpu':{'cpu_num':'0-'}}", "must be a list");
+	refused("{'cpu':{'cpu_num':'a'}}", "must be a list");
+	refused("{'cpu':{'cpu_num':1.5}}", "must be a list");
+	refused("{'cpu':{'cpu_num':[0]}}", "must be a list");
+	refused("{'cpu':{'cpu_num':'0\\u0000,1'}}", "must be a list");
+	refused("{'cpu':{'cpu_num':-2}}", "must be a list");
+}
+
+TEST(order_bounds)
+{
+	refused("{'mem':{'mem_limit':63}}", "64 MiB is the least");
+	refused("{'mem':{'mem_limit':63.999}}", "64 MiB is the least");
+	refused("{'mem':{'mem_limit':0}}", "64 MiB is the least");
+	CHECK_INT(parse("{'mem':{'mem_limit':64}}"), 0);
+	refused("{'mem':{'mem_limit':-2}}", "only -1");
+	refused("{'mem':{'mem_limit':-0.5}}", "only -1");
+	refused("{'mem':{'mem_limit':1e300}}", "too high");
+	refused("{'cpu':{'cpu_allowance_limit':0}}", "at least 1 of shares");
+	refused("{'cpu':{'cpu_allowance_limit':0.99}}", "at least 1 of shares");
+	refused("{'cpu':{'cpu_allowance_limit':-100}}", "only -1");
+	refused("{'cpu':{'cpu_allowance_limit':1e9}}", "too high");
+	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':1}}"), 0);
+	/* The kernel's 0 would be "no limit". */
+	refused("{'disk_read':{'disk_read_limit':0}}", "more than 0 MiB/s");
+	refused("{'disk_write':{'disk_write_limit':-3}}", "only -1");
+}
+
+TEST(order_not_a_number)
+{
+	refused("{'mem':{'mem_limit':'4096M'}}", "must be a number of MiB");
+	refused("{'mem':{'mem_limit':''}}", "must be a number of MiB");
+	refused("{'mem':{'mem_limit':'nan'}}", "must be a number of MiB");
+	refused("{'mem':{'mem_limit':'inf'}}", "must be a number of MiB");
+	refused("{'mem':{'mem_limit':null}}", "must be a number of MiB");
+	refused("{'mem':{'mem_limit':true}}", "must be a number of MiB");
+	refused("{'mem':{'mem_limit':{}}}", "must be a number of MiB");
+	refused("{'mem':{'mem_limit':'64\\u0000'}}", "must be a number of MiB");
+}
+
+TEST(order_unknown_parts)
+{
+	refused("{'gpu':{'gpu_limit':1}}", "unknown resource \"gpu\"");
+	refused("{'cpu':{'cpu_shares':1}}", "unknown field \"cpu_shares\" in cpu");
+	refused("{'mem':{'mem_limit':100,'unit':'M'}}", "unknown field \"unit\" in mem");
+	refused("{'mem':{'cpu_num':'0'}}", "unknown field \"cpu_num\" in mem");
+	refused("{'cpu':200}", "must be an object");
+	refused("{'cpu':null}", "must be an object");
+	refused("{'cpu':{}}", "holds no limit");
+	refused("{}", "asks for nothing");
+	refused("[]", "must be a JSON object");
+	refused("{'energy':{'energy_limit':60}}", "energy cannot be limited");
+	refused("{'cpu':{'cpu_num':'0'},'net':{'net_limit':1}}", "net cannot be limited");
+}
+
+TEST(order_support)
+{
+	struct limits present = {.has_cpu = true, .has_mem = true, .has_disk = true};
+
+	CHECK_INT(parse("{'cpu':{'cpu_num':'0'}}"), 0);
+	CHECK_INT(limit_order_supported(&order, &present, 1, message, sizeof(message)),
+		  -EOPNOTSUPP);
+	CHECK(strstr(message, "no cpuset cgroup controller"));
+	present.has_cpuset = true;
+	CHECK_INT(limit_order_supported(&order, &present, 1, message, sizeof(message)), 0);
+	CHECK_INT(parse("{'disk_read':{'disk_read_limit':1}}"), 0);
+	CHECK_INT(limit_order_supported(&order, &present, 0, message, sizeof(message)),
+		  -EOPNOTSUPP);
+	CHECK(strstr(message, "--disk"));
+	CHECK_INT(limit_order_supported(&order, &present, 1, message, sizeof(message)), 0);
+}
+
+/* "Quota+ cpus- mem-": the plan in words. */
+static const char *plan(const char *body, const struct limits *present)
+{
+	static const char *const names[LIMIT_KIND_MAX] = {"cpus", "quota", "mem", "read", "write"};
+	static char text[128];
+	struct limit_step steps[LIMIT_KIND_MAX];
+
+	CHECK_INT(parse(body), 0);
+	size_t n = limit_order_plan(&order, present, steps);
+	text[0] = '\0';
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(text);
+
+		snprintf(text + len, sizeof(text) - len, "%s%s%c", i ? " " : "",
+			 names[steps[i].kind], steps[i].lowers ? '-' : '+');
+	}
+	return text;
+}
+
+static struct limits at(uint64_t quota_us, const char *cpus, uint64_t mem_mib)
+{
+	struct limits limits = {
+		.has_cpu = true,
+		.has_cpuset = true,
+		.has_mem = true,
+		.has_disk = true,
+		.cpu = {.quota_us = quota_us, .period_us = EBB_CFS_PERIOD_US},
+		.mem_bytes = mem_mib * EBB_MIB,
+		.disk = {.read_bps = LIMIT_NONE, .write_bps = 10 * EBB_MIB},
+	};
+
+	snprintf(limits.cpu.cpus, sizeof(limits.cpu.cpus), "%s", cpus);
+	snprintf(limits.cpu.effective_cpus, sizeof(limits.cpu.effective_cpus), "%s",
+		 cpus[0] ? cpus : "0-3");
+	return limits;
+}
+
+TEST(plan_order)
+{
+	struct limits now = at(100000, "0-1", 512);
+
+	CHECK_STR(plan("{'mem':{'mem_limit':1024},'cpu':{'cpu_num':'0-2',"
+		       "'cpu_allowance_limit':300}}",
+		       &now),
+		  "cpus+ quota+ mem+");
+	CHECK_STR(plan("{'mem':{'mem_limit':100},'cpu':{'cpu_num':'0',"
+		       "'cpu_allowance_limit':50}}",
+		       &now),
+		  "quota- cpus- mem-");
+	/* What grows first, whatever it is; slow memory last. */
+	CHECK_STR(plan("{'mem':{'mem_limit':1024},'cpu':{'cpu_allowance_limit':50},"
+		       "'disk_read':{'disk_read_limit':5},'disk_write':{'disk_write_limit':50}}",
+		       &now),
+		  "mem+ write+ quota- read-");
+	CHECK_STR(plan("{'mem':{'mem_limit':64},'cpu':{'cpu_allowance_limit':-1},"
+		       "'disk_write':{'disk_write_limit':5}}",
+		       &now),
+		  "quota+ write- mem-");
+}
+
+TEST(plan_leaves_equal_out)
+{
+	struct limits now = at(100000, "0-1", 512);
+
+	CHECK_STR(plan("{'mem':{'mem_limit':512},'cpu':{'cpu_allowance_limit':100,"
+		       "'cpu_num':'1,0'},'disk_read':{'disk_read_limit':-1}}",
+		       &now),
+		  "");
+	/* Bytes below a page do not count. */
+	CHECK_STR(plan("{'mem':{'mem_limit':512.001}}", &now), "");
+	now.cpu.quota_us = LIMIT_NONE;
+	CHECK_STR(plan("{'cpu':{'cpu_allowance_limit':-1}}", &now), "");
+	CHECK_STR(plan("{'cpu':{'cpu_allowance_limit':100}}", &now), "quota-");
+}
+
+TEST(plan_other_cpus_and_periods)
+{
+	struct limits now = at(100000, "0-1", 512);
+
+	/* As many, but others. */
+	CHECK_STR(plan("{'cpu':{'cpu_num':'2-3'}}", &now), "cpus+");
+	CHECK_STR(plan("{'cpu':{'cpu_num':-1}}", &now), "cpus+");
+	now = at(100000, "", 512);
+	CHECK_STR(plan("{'cpu':{'cpu_num':'0-3'}}", &now), "cpus+");
+	CHECK_STR(plan("{'cpu':{'cpu_num':'0'}}", &now), "cpus-");
+	/* 50 of 50 ms is one core, 100 shares: written anew with our period. */
+	now = at(50000, "0-1", 512);
+	now.cpu.period_us = 50000;
+	CHECK_STR(plan("{'cpu':{'cpu_allowance_limit':100}}", &now), "quota+");
+	CHECK_STR(plan("{'cpu':{'cpu_allowance_limit':50}}", &now), "quota-");
+	CHECK_STR(plan("{'cpu':{'cpu_allowance_limit':150}}", &now), "quota+");
+}
+
+TEST_MAIN()
