@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "resources.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <sys/sysmacros.h>
+
+#include "ebb/cleanup.h"
+
+double limits_shares(const struct cpu_limits *cpu)
+{
+	if (cpu->quota_us == LIMIT_NONE || !cpu->period_us)
+		return -1;
+	return (double)cpu->quota_us * EBB_SHARES_PER_CORE / (double)cpu->period_us;
+}
+
+double limits_mib(uint64_t bytes)
+{
+	return bytes == LIMIT_NONE ? -1 : (double)bytes / (double)EBB_MIB;
+}
+
+const char *limits_cpus(const struct limits *limits)
+{
+	if (!limits->has_cpuset)
+		return "";
+	return limits->cpu.cpus[0] ? limits->cpu.cpus : limits->cpu.effective_cpus;
+}
+
+static json_t *cpu_to_json(const struct limits *limits, const struct host *host)
+{
+	unsigned n = limits->has_cpuset ? limits->cpu.n_effective : (unsigned)host->online.n;
+	double all = (double)n * EBB_SHARES_PER_CORE, shares = -1;
+
+	if (!limits->has_cpu && !limits->has_cpuset)
+		return json_object();
+	if (limits->has_cpu)
+		shares = limits_shares(&limits->cpu);
+	return json_pack("{s:f, s:s, s:i, s:f}", "cpu_allowance_limit", shares, "cpu_num",
+			 limits_cpus(limits), "effective_num_cpus", (int)n, "effective_cpu_limit",
+			 shares < 0 ? all : MIN(shares, all));
+}
+
+static json_t *mem_to_json(const struct limits *limits)
+{
+	if (!limits->has_mem)
+		return json_object();
+	return json_pack("{s:f, s:s}", "mem_limit", limits_mib(limits->mem_bytes), "unit",
+			 limits->mem_bytes == LIMIT_NONE ? "unlimited" : "M");
+}
+
+static json_t *disk_to_json(const struct limits *limits, const struct host *host, const char *key,
+			    uint64_t bps)
+{
+	char major_number[16], minor_number[16];
+	double mib = limits_mib(bps);
+
+	if (!limits->has_disk || !host->disk)
+		return json_object();
+	snprintf(major_number, sizeof(major_number), "%u", major(host->disk));
+	snprintf(minor_number, sizeof(minor_number), "%u", minor(host->disk));
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "mountpoint", host->disk_path,
+			 "device_path", host->disk_device ? host->disk_device : "", "major",
+			 major_number, "minor", minor_number, "unit", "MiB/s", key,
+			 mib == trunc(mib) ? json_integer((json_int_t)mib) : json_real(mib));
+}
+
+json_t *resources_to_json(const struct limits *limits, const struct host *host, unsigned wanted)
+{
+	_cleanup_json_ json_t *all = json_object();
+
+	for (int r = 0; r < EBB_RESOURCE_MAX; r++) {
+		json_t *one;
+
+		if (!(wanted & 1U << r))
+			continue;
+		switch ((enum ebb_resource)r) {
+		case EBB_CPU: one = cpu_to_json(limits, host); break;
+		case EBB_MEM: one = mem_to_json(limits); break;
+		case EBB_DISK_READ:
+			one = disk_to_json(limits, host, "disk_read_limit", limits->disk.read_bps);
+			break;
+		case EBB_DISK_WRITE:
+			one = disk_to_json(limits, host, "disk_write_limit",
+					   limits->disk.write_bps);
+			break;
+		default: one = json_object(); break;
+		}
+		if (json_object_set_new(all, ebb_resource_name(r), one) < 0)
+			return NULL;
+	}
+	return TAKE_PTR(all);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A container's limits as the API shows them: spec section 4, in edge units. Pure.
+ */
+#ifndef EBB_RESOURCES_H
+#define EBB_RESOURCES_H
+
+#include <jansson.h>
+
+#include "host.h"
+#include "limits.h"
+#include "ebb/units.h"
+
+/* Edge units, -1 for unlimited. */
+double limits_shares(const struct cpu_limits *cpu);
+double limits_mib(uint64_t bytes);
+/* The configured list, or what the kernel grants where none is configured. */
+const char *limits_cpus(const struct limits *limits);
+
+/* What a full read shows. */
+#define RESOURCES_ALL (1U << EBB_CPU | 1U << EBB_MEM | 1U << EBB_DISK_READ | 1U << EBB_DISK_WRITE)
+
+/*
+ * {"cpu":{...},"mem":{...},...} of the resources in `wanted` (1 << enum ebb_resource). A resource
+ * that is wanted but cannot be limited here is {}. New reference; NULL on no memory.
+ */
+json_t *resources_to_json(const struct limits *limits, const struct host *host, unsigned wanted);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include <sys/sysmacros.h>
+
+#include "resources.h"
+
+static char path[] = "/", device[] = "/dev/sdb";
+static unsigned ids[] = {0, 1, 2, 3};
+static struct host host;
+static struct limits limits;
+
+static void reset(void)
+{
+	host = (struct host){
+		.online = {.cpus = ids, .n = 4},
+		.disk = makedev(8, 16),
+		.disk_path = path,
+		.disk_device = device,
+	};
+	limits = (struct limits){
+		.has_cpu = true,
+		.has_cpuset = true,
+		.has_mem = true,
+		.has_disk = true,
+		.cpu = {.quota_us = 150000,
+			.period_us = 100000,
+			.cpus = "0-1",
+			.effective_cpus = "0-1",
+			.n_effective = 2},
+		.mem_bytes = 4096 * EBB_MIB,
+		.disk = {.read_bps = 100 * EBB_MIB, .write_bps = LIMIT_NONE},
+	};
+}
+
+static void check(unsigned wanted, const char *want)
+{
+	json_t *json = resources_to_json(&limits, &host, wanted);
+	char *text = json_dumps(json, JSON_COMPACT), copy[1024];
+
+	json_decref(json);
+	CHECK(text);
+	snprintf(copy, sizeof(copy), "%s", text);
+	free(text);
+	for (char *p = copy; *p; p++)
+		if (*p == '"')
+			*p = '\'';
+	CHECK_STR(copy, want);
+}
+
+TEST(resources_in_full)
+{
+	reset();
+	check(RESOURCES_ALL,
+	      "{'cpu':{'cpu_allowance_limit':150.0,'cpu_num':'0-1','effective_num_cpus':2,"
+	      "'effective_cpu_limit':150.0},'mem':{'mem_limit':4096.0,'unit':'M'},"
+	      "'disk_read':{'mountpoint':'/','device_path':'/dev/sdb','major':'8','minor':'16',"
+	      "'unit':'MiB/s','disk_read_limit':100},"
+	      "'disk_write':{'mountpoint':'/','device_path':'/dev/sdb','major':'8','minor':'16',"
+	      "'unit':'MiB/s','disk_write_limit':-1}}");
+}
+
+TEST(resources_as_asked)
+{
+	reset();
+	check(0, "{}");
+	check(1 << EBB_MEM, "{'mem':{'mem_limit':4096.0,'unit':'M'}}");
+	check(1 << EBB_NET | 1 << EBB_ENERGY, "{'net':{},'energy':{}}");
+}
+
+TEST(resources_unlimited)
+{
+	reset();
+	limits.cpu.quota_us = LIMIT_NONE;
+	limits.mem_bytes = LIMIT_NONE;
+	check(1 << EBB_CPU | 1 << EBB_MEM,
+	      "{'cpu':{'cpu_allowance_limit':-1.0,'cpu_num':'0-1','effective_num_cpus':2,"
+	      "'effective_cpu_limit':200.0},'mem':{'mem_limit':-1.0,'unit':'unlimited'}}");
+}
+
+TEST(resources_effective_limit_is_the_lower)
+{
+	reset();
+	limits.cpu.quota_us = 400000;
+	check(1 << EBB_CPU,
+	      "{'cpu':{'cpu_allowance_limit':400.0,'cpu_num':'0-1','effective_num_cpus':2,"
+	      "'effective_cpu_limit':200.0}}");
+	/* Per another period; a cpuset that only inherits. */
+	limits.cpu.quota_us = 25000;
+	limits.cpu.period_us = 50000;
+	limits.cpu.cpus[0] = '\0';
+	check(1 << EBB_CPU,
+	      "{'cpu':{'cpu_allowance_limit':50.0,'cpu_num':'0-1','effective_num_cpus':2,"
+	      "'effective_cpu_limit':50.0}}");
+}
+
+TEST(resources_that_the_host_lacks)
+{
+	reset();
+	limits.has_cpuset = false;
+	limits.has_mem = false;
+	host.disk = 0;
+	check(RESOURCES_ALL,
+	      "{'cpu':{'cpu_allowance_limit':150.0,'cpu_num':'','effective_num_cpus':4,"
+	      "'effective_cpu_limit':150.0},'mem':{},'disk_read':{},'disk_write':{}}");
+}
+
+TEST_MAIN()
