@@ -41,8 +41,11 @@ void feed_swept(struct feed *feed);
 void feed_limits_changed(struct feed *feed, struct container *container);
 
 struct feed_stats {
-	bool connected;
-	unsigned long batches, urgent, failures, samples_sent, samples_dropped;
+	bool connected; /* the last message was answered, and the controller knows the session */
+	/* Messages that arrived: one a second, and those sent out of turn. */
+	unsigned long batches, urgent;
+	unsigned long failures, samples_sent, samples_dropped;
+	unsigned long foreign; /* limits that were changed, but not through the API */
 };
 void feed_get_stats(const struct feed *feed, struct feed_stats *ret_stats);
 

@@ -1,0 +1,751 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "feed.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "feed_message.h"
+#include "limits.h"
+#include "sample_ring.h"
+#include "text.h"
+#include "urgency.h"
+#include "ebb/cleanup.h"
+#include "ebb/log.h"
+#include "ebb/units.h"
+#include "ebb/util.h"
+
+#define BATCH_NS    EBB_NS_PER_SEC
+#define TIMEOUT_MS  5000
+#define BACKOFF_MS  100
+#define BACKOFF_CAP 5000
+#define KEEP_MS     10000
+/* Of all containers together while the controller is away: 4 MiB. */
+#define KEEP_SAMPLES 32768
+/* Samples beyond this wait for the next message, which follows at once. */
+#define MESSAGE_BYTES (1U << 20)
+/* More than these removals unsent, and a new session says the same in less. */
+#define REMOVED_MAX 4096
+
+/* Whether the controller knows the container in this session. */
+enum announced { ANNOUNCED_NO, ANNOUNCED_IN_FLIGHT, ANNOUNCED_YES };
+
+struct feed_container {
+	uint64_t c; /* its number in this session */
+	enum announced announced;
+	bool changed, changed_in_flight; /* its limits */
+	bool urgent;                     /* a sample in the ring is */
+	bool has_last, has_seen;
+	uint64_t sent_at_ns; /* `at_ns` of the last sample that was sent; unguarded only */
+	/* Limits: in the last sample, and in the last report. */
+	uint64_t seen_quota_ns, seen_period_ns, seen_mem;
+	uint64_t reported_quota_ns, reported_mem;
+	/* Guarded only. */
+	struct ebb_sample last;
+	struct sample_ring ring;
+};
+
+struct feed {
+	struct feed_options options;
+	char *controller, *token, *host_name, *api_address;
+	struct http_client *client;
+	struct loop_source *timer; /* for retries, and what no sweep would send */
+
+	char session[17];
+	uint64_t seq, next_c;
+	bool registered, registering, sending, sending_batch;
+	bool carries_news; /* the message under way */
+	unsigned attempt;
+	uint64_t retry_at, batch_at;
+	struct text message;
+	unsigned long samples_in_message;
+
+	uint64_t guard_version;
+	json_t *guard; /* {name: {resource: upper}} */
+	struct container **guarded;
+	size_t n_guarded, size_guarded;
+
+	bool news, urgent, more; /* why not to wait for the next batch */
+	bool any_changed, any_unread;
+	bool renew; /* start a new session as soon as no message is under way */
+	uint64_t removed[REMOVED_MAX];
+	size_t n_removed, removed_in_flight;
+
+	bool told_away;
+	struct feed_stats stats;
+};
+
+static void feed_send_due(struct feed *feed);
+
+/* --- Sessions ------------------------------------------------------------------------------- */
+
+static void session_start(struct feed *feed)
+{
+	struct container *container;
+
+	snprintf(feed->session, sizeof(feed->session), "%016" PRIx64, random_u64());
+	feed->registered = false;
+	feed->seq = 0;
+	feed->next_c = 1;
+	feed->guard_version = 0;
+	feed->n_removed = 0;
+	feed->removed_in_flight = 0;
+	container_table_foreach(feed->options.table, container) {
+		struct feed_container *fc = container->feed_state;
+
+		if (!fc)
+			continue;
+		fc->c = feed->next_c++;
+		fc->announced = ANNOUNCED_NO;
+		fc->changed = false;
+		fc->changed_in_flight = false;
+		fc->sent_at_ns = 0;
+	}
+}
+
+/* --- Who is guarded --------------------------------------------------------------------------- */
+
+static void guard_container(struct feed *feed, struct container *container)
+{
+	struct feed_container *fc = container->feed_state;
+	json_t *uppers = json_object_get(feed->guard, container->name), *value;
+	const char *key;
+
+	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
+		container->upper[r] = INT64_MAX;
+	/* Not the sample again that went with the last batch. */
+	if (!container->guarded)
+		fc->last.at_ns = MAX(fc->last.at_ns, fc->sent_at_ns);
+	container->guarded = json_is_object(uppers);
+	if (!container->guarded) {
+		sample_ring_clear(&fc->ring);
+		fc->urgent = false;
+		fc->has_last = false;
+		return;
+	}
+	json_object_foreach(uppers, key, value) {
+		enum ebb_resource r = ebb_resource_from_name(key);
+		double upper = json_number_value(value);
+
+		if (r != EBB_RESOURCE_INVALID && json_is_number(value) && upper >= 0 &&
+		    upper < 1e15)
+			container->upper[r] = (int64_t)upper;
+	}
+}
+
+/* A dense list: a sweep must not touch the containers that are not guarded. */
+static void list_guarded(struct feed *feed)
+{
+	struct container *container;
+
+	feed->n_guarded = 0;
+	container_table_foreach(feed->options.table, container) {
+		if (!container->feed_state || !container->guarded)
+			continue;
+		if (feed->n_guarded == feed->size_guarded) {
+			size_t size = feed->size_guarded ? feed->size_guarded * 2 : 64;
+			struct container **list = reallocarray(feed->guarded, size, sizeof(*list));
+
+			if (!list) {
+				/* It is still in every batch, only not sampled in between. */
+				container->guarded = false;
+				continue;
+			}
+			feed->guarded = list;
+			feed->size_guarded = size;
+		}
+		feed->guarded[feed->n_guarded++] = container;
+	}
+}
+
+static void guard_all(struct feed *feed, json_t *guard)
+{
+	struct container *container;
+
+	json_decref(feed->guard);
+	feed->guard = json_incref(guard);
+	container_table_foreach(feed->options.table, container) {
+		if (container->feed_state)
+			guard_container(feed, container);
+	}
+	list_guarded(feed);
+}
+
+/* --- Collecting samples ----------------------------------------------------------------------- */
+
+static unsigned ring_limit(const struct feed *feed)
+{
+	unsigned by_time = KEEP_MS / feed->options.period_ms;
+	unsigned by_count = KEEP_SAMPLES / MAX(feed->n_guarded, 1U);
+
+	return MAX(MIN(by_time, by_count), 8U);
+}
+
+/* The sampler carries the limits: those that another hand changed are seen here. */
+static void check_limits(struct feed *feed, struct container *container,
+			 const struct ebb_sample *sample)
+{
+	struct feed_container *fc = container->feed_state;
+	uint64_t quota = sample->valid & EBB_VALID_BANDWIDTH ? sample->quota_ns : EBB_UNLIMITED;
+	uint64_t period = sample->valid & EBB_VALID_BANDWIDTH ? sample->period_ns : 0;
+	uint64_t mem = sample->valid & EBB_VALID_MEM ? sample->mem_limit : EBB_UNLIMITED;
+
+	if (fc->has_seen && quota == fc->seen_quota_ns && mem == fc->seen_mem &&
+	    period == fc->seen_period_ns)
+		return;
+
+	fc->has_seen = true;
+	fc->seen_quota_ns = quota;
+	fc->seen_period_ns = period;
+	fc->seen_mem = mem;
+	if (fc->changed || fc->announced == ANNOUNCED_NO ||
+	    (quota == fc->reported_quota_ns && mem == fc->reported_mem))
+		return;
+	fc->changed = true;
+	feed->any_changed = true;
+	feed->stats.foreign++;
+	log_info("%s: its limits were changed by another hand", container->name);
+}
+
+static void collect(struct feed *feed, struct container *container, unsigned limit)
+{
+	struct feed_container *fc = container->feed_state;
+	struct ebb_sample sample;
+
+	if (container->slot < 0 || !sampler_read(feed->options.sampler, container->slot, &sample) ||
+	    sample.id != container->id || sample.at_ns <= fc->last.at_ns)
+		return;
+
+	check_limits(feed, container, &sample);
+	if (urgency_of(fc->has_last ? &fc->last : NULL, &sample, container->upper)) {
+		fc->urgent = true;
+		feed->urgent = true;
+	}
+	fc->last = sample;
+	fc->has_last = true;
+	feed->stats.samples_dropped += sample_ring_push(&fc->ring, &sample, limit);
+}
+
+/* --- Messages --------------------------------------------------------------------------------- */
+
+static int add_registration(struct feed *feed)
+{
+	const struct feed_options *options = &feed->options;
+	_cleanup_json_ json_t *cpus = json_array(), *topology = NULL, *registration = NULL;
+	_cleanup_free_ char *dumped = NULL;
+	struct utsname system = {0};
+
+	for (size_t i = 0; i < options->host->online.n; i++)
+		json_array_append_new(cpus, json_integer(options->host->online.cpus[i]));
+	topology = host_topology(NULL, &options->host->online);
+	uname(&system);
+	registration = json_pack(
+		"{s:s, s:s, s:i, s:O, s:I, s:O?, s:s, s:s, s:s}", "version", ebb_version(),
+		"address", feed->api_address, "period_ms", (int)options->period_ms, "cpus", cpus,
+		"mem", (json_int_t)options->host->mem_bytes, "topology", topology, "kernel",
+		system.release, "cgroup", hierarchies_kind(options->hierarchies), "sampler",
+		sampler_name(options->sampler));
+	if (registration && options->host->disk)
+		json_object_set_new(registration, "disk",
+				    json_pack("{s:s, s:s*}", "path", options->host->disk_path,
+					      "device", options->host->disk_device));
+	dumped = registration ? json_dumps(registration, JSON_COMPACT) : NULL;
+	if (!dumped)
+		return -ENOMEM;
+	text_str(&feed->message, ",\"register\":");
+	text_str(&feed->message, dumped);
+	return 0;
+}
+
+static bool read_limits(struct feed *feed, struct container *container, struct limits *ret_limits)
+{
+	struct feed_container *fc = container->feed_state;
+
+	if (limits_read(feed->options.hierarchies, container, feed->options.host->disk,
+			ret_limits) < 0)
+		return false;
+	fc->reported_quota_ns = !ret_limits->has_cpu || ret_limits->cpu.quota_us == LIMIT_NONE
+					? EBB_UNLIMITED
+					: ret_limits->cpu.quota_us * 1000;
+	fc->reported_mem = ret_limits->has_mem ? ret_limits->mem_bytes : EBB_UNLIMITED;
+	return true;
+}
+
+/* Opens the list at its first member. */
+static void add_member(struct text *message, const char *list, size_t *n)
+{
+	if ((*n)++)
+		text_char(message, ',');
+	else
+		text_printf(message, ",\"%s\":[", list);
+}
+
+static void end_list(struct text *message, size_t n)
+{
+	if (n)
+		text_char(message, ']');
+}
+
+static void add_containers(struct feed *feed)
+{
+	struct text *message = &feed->message;
+	struct container *container;
+	struct limits limits;
+	size_t n = 0;
+
+	container_table_foreach(feed->options.table, container) {
+		struct feed_container *fc = container->feed_state;
+
+		if (!fc || fc->announced != ANNOUNCED_NO)
+			continue;
+		/* Most likely it has gone, and its removal is on its way. */
+		if (!read_limits(feed, container, &limits)) {
+			feed->any_unread = true;
+			continue;
+		}
+		add_member(message, "added", &n);
+		feed_message_added(message, fc->c, container, &limits);
+		fc->announced = ANNOUNCED_IN_FLIGHT;
+		fc->changed = false;
+	}
+	end_list(message, n);
+}
+
+static void add_changed(struct feed *feed)
+{
+	struct text *message = &feed->message;
+	struct container *container;
+	struct limits limits;
+	size_t n = 0;
+
+	container_table_foreach(feed->options.table, container) {
+		struct feed_container *fc = container->feed_state;
+
+		if (!fc || !fc->changed || fc->announced == ANNOUNCED_NO ||
+		    !read_limits(feed, container, &limits))
+			continue;
+		add_member(message, "limits", &n);
+		feed_message_limits(message, fc->c, &limits);
+		fc->changed = false;
+		fc->changed_in_flight = true;
+	}
+	end_list(message, n);
+}
+
+static void add_guarded_samples(struct feed *feed, struct container *container, size_t *n)
+{
+	struct feed_container *fc = container->feed_state;
+	unsigned sent;
+
+	for (sent = 0; sent < fc->ring.n; sent++) {
+		if (feed->message.len > MESSAGE_BYTES) {
+			feed->more = true;
+			break;
+		}
+		add_member(&feed->message, "samples", n);
+		feed_message_sample(&feed->message, fc->c, sample_ring_at(&fc->ring, sent));
+	}
+	sample_ring_send(&fc->ring, sent);
+	fc->urgent = fc->urgent && sent < fc->ring.n;
+}
+
+/* The last sample of each container that is not guarded. */
+static void add_other_samples(struct feed *feed, size_t *n)
+{
+	struct text *message = &feed->message;
+	struct container *container;
+	struct ebb_sample sample;
+
+	container_table_foreach(feed->options.table, container) {
+		struct feed_container *fc = container->feed_state;
+
+		if (!fc || container->guarded || container->slot < 0 ||
+		    !sampler_read(feed->options.sampler, container->slot, &sample) ||
+		    sample.id != container->id || sample.at_ns == fc->sent_at_ns)
+			continue;
+		/* What it finds goes with the next batch. */
+		check_limits(feed, container, &sample);
+		if (fc->announced == ANNOUNCED_NO)
+			continue;
+		add_member(message, "samples", n);
+		feed_message_sample(message, fc->c, &sample);
+		fc->sent_at_ns = sample.at_ns;
+	}
+}
+
+static void add_samples(struct feed *feed, bool batch)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < feed->n_guarded; i++) {
+		struct feed_container *fc = feed->guarded[i]->feed_state;
+
+		if (fc->announced != ANNOUNCED_NO && (batch || fc->urgent))
+			add_guarded_samples(feed, feed->guarded[i], &n);
+	}
+	if (batch)
+		add_other_samples(feed, &n);
+	end_list(&feed->message, n);
+	feed->samples_in_message = n;
+}
+
+static int build_message(struct feed *feed, bool batch)
+{
+	struct text *message = &feed->message;
+	int r;
+
+	text_reset(message);
+	text_str(message, "{\"host\":");
+	text_json_string(message, feed->host_name);
+	text_printf(message,
+		    ",\"session\":\"%s\",\"seq\":%" PRIu64 ",\"guard_version\":%" PRIu64
+		    ",\"now\":%" PRIu64,
+		    feed->session, ++feed->seq, feed->guard_version, now_ns());
+	feed->registering = !feed->registered;
+	if (feed->registering) {
+		r = add_registration(feed);
+		if (r < 0)
+			return r;
+	}
+
+	feed->more = false;
+	feed->urgent = false;
+	bool containers = feed->registering || feed->news || (batch && feed->any_unread);
+	feed->carries_news = containers || feed->any_changed;
+	feed->news = false;
+	if (containers) {
+		feed->any_unread = false;
+		add_containers(feed);
+	}
+	if (feed->any_changed)
+		add_changed(feed);
+	feed->any_changed = false;
+	if (feed->n_removed) {
+		size_t n = 0;
+
+		for (; n < feed->n_removed;) {
+			uint64_t c = feed->removed[n];
+
+			add_member(message, "removed", &n);
+			text_u64(message, c);
+		}
+		end_list(message, n);
+		feed->removed_in_flight = feed->n_removed;
+	}
+	add_samples(feed, batch);
+	text_char(message, '}');
+	return message->failed ? -ENOMEM : 0;
+}
+
+static void settle_news(struct feed *feed, bool arrived)
+{
+	struct container *container;
+
+	container_table_foreach(feed->options.table, container) {
+		struct feed_container *fc = container->feed_state;
+
+		if (!fc)
+			continue;
+		if (fc->announced == ANNOUNCED_IN_FLIGHT) {
+			fc->announced = arrived ? ANNOUNCED_YES : ANNOUNCED_NO;
+			feed->news = feed->news || !arrived;
+		}
+		if (fc->changed_in_flight && !arrived) {
+			fc->changed = true;
+			feed->any_changed = true;
+		}
+		fc->changed_in_flight = false;
+	}
+}
+
+/* Takes back, or strikes off, all that the last message carried. */
+static void settle(struct feed *feed, bool arrived)
+{
+	if (feed->carries_news)
+		settle_news(feed, arrived);
+	feed->carries_news = false;
+	for (size_t i = 0; i < feed->n_guarded; i++) {
+		struct feed_container *fc = feed->guarded[i]->feed_state;
+
+		sample_ring_sent(&fc->ring, arrived);
+	}
+	if (arrived) {
+		feed->n_removed -= feed->removed_in_flight;
+		memmove(feed->removed, feed->removed + feed->removed_in_flight,
+			feed->n_removed * sizeof(feed->removed[0]));
+		feed->stats.samples_sent += feed->samples_in_message;
+		*(feed->sending_batch ? &feed->stats.batches : &feed->stats.urgent) += 1;
+	}
+	feed->removed_in_flight = 0;
+}
+
+/* --- Answers ---------------------------------------------------------------------------------- */
+
+static void failed(struct feed *feed, const char *reason)
+{
+	unsigned wait_ms = backoff_ms(feed->attempt++, BACKOFF_MS, BACKOFF_CAP);
+
+	settle(feed, false);
+	/* Whether a lost registration was understood cannot be known: a new session is clean. */
+	if (feed->registering)
+		session_start(feed);
+	feed->stats.failures++;
+	feed->stats.connected = false;
+	if (!feed->told_away)
+		log_warning("controller %s: %s; all limits stay as they are, trying again",
+			    feed->controller, reason);
+	feed->told_away = true;
+	feed->retry_at = now_ns() + wait_ms * EBB_NS_PER_MS;
+	feed->batch_at = 0;
+	loop_set_timer(feed->timer, wait_ms * EBB_NS_PER_MS, 0);
+}
+
+static void succeeded(struct feed *feed, const json_t *answer)
+{
+	json_t *guard = json_object_get(answer, "guard");
+	json_t *version = json_object_get(answer, "guard_version");
+
+	settle(feed, true);
+	if (!feed->stats.connected)
+		log_info("feeding controller %s as \"%s\"", feed->controller, feed->host_name);
+	feed->stats.connected = true;
+	feed->told_away = false;
+	feed->attempt = 0;
+	feed->retry_at = 0;
+	/* The first answer of a session says all: what it does not name is not guarded. */
+	if (json_is_object(guard) || feed->registering)
+		guard_all(feed, json_is_object(guard) ? guard : NULL);
+	if (json_is_integer(version))
+		feed->guard_version = (uint64_t)json_integer_value(version);
+	feed->registered = true;
+}
+
+static void unknown_session(struct feed *feed)
+{
+	if (feed->registering) {
+		failed(feed, "it asks for a registration in answer to one");
+		return;
+	}
+	log_info("controller %s does not know this session; registering anew", feed->controller);
+	settle(feed, false);
+	session_start(feed);
+	feed->batch_at = 0;
+}
+
+static void answered(void *userdata, const struct http_response *response)
+{
+	struct feed *feed = userdata;
+	_cleanup_json_ json_t *answer = NULL;
+	json_error_t error;
+	char reason[256];
+
+	feed->sending = false;
+	if (response->body_len)
+		answer = json_loadb(response->body, response->body_len, 0, &error);
+	if (response->status == 200 && json_is_object(answer)) {
+		succeeded(feed, answer);
+	} else if (response->status == 409) {
+		unknown_session(feed);
+	} else if (response->status == 401 || response->status == 403) {
+		failed(feed, "it does not accept the token (--token-file)");
+	} else if (response->status) {
+		const char *message = json_string_value(json_object_get(answer, "message"));
+
+		snprintf(reason, sizeof(reason), "answered %ld%s%s", response->status,
+			 message ? ", " : "", message ? message : "");
+		failed(feed, reason);
+	} else {
+		snprintf(reason, sizeof(reason), "%s", response->error);
+		failed(feed, reason);
+	}
+	feed_send_due(feed);
+}
+
+/* --- When to send ----------------------------------------------------------------------------- */
+
+static void feed_send(struct feed *feed, bool batch)
+{
+	struct http_request_options request = {
+		.method = "POST",
+		.address = feed->controller,
+		.path = "/feed",
+		.token = feed->token,
+		.timeout_ms = TIMEOUT_MS,
+		.response_max = 16U << 20,
+	};
+	int r = build_message(feed, batch);
+
+	if (r == 0) {
+		request.body = feed->message.data;
+		request.body_len = feed->message.len;
+		r = http_client_send(feed->client, &request, answered, feed);
+	}
+	feed->sending_batch = batch;
+	if (r < 0) {
+		failed(feed, strerror(-r));
+		return;
+	}
+	feed->sending = true;
+}
+
+static void feed_send_due(struct feed *feed)
+{
+	uint64_t now = now_ns();
+	/* The sweep that is nearest to the second, not the first after it. */
+	uint64_t slack = MIN(feed->options.period_ms, 1000U) * EBB_NS_PER_MS / 2;
+	bool batch = now + slack >= feed->batch_at;
+
+	if (feed->sending || now < feed->retry_at)
+		return;
+	if (feed->renew) {
+		feed->renew = false;
+		session_start(feed);
+	}
+	if (!batch && feed->registered && !feed->urgent && !feed->news && !feed->more)
+		return;
+	if (batch)
+		feed->batch_at = MAX(feed->batch_at, now - BATCH_NS) + BATCH_NS;
+	feed_send(feed, batch || feed->more || !feed->registered);
+}
+
+static void on_timer(void *userdata)
+{
+	feed_send_due(userdata);
+}
+
+void feed_swept(struct feed *feed)
+{
+	unsigned limit = ring_limit(feed);
+
+	for (size_t i = 0; i < feed->n_guarded; i++)
+		collect(feed, feed->guarded[i], limit);
+	feed_send_due(feed);
+}
+
+/* --- What happens to containers --------------------------------------------------------------- */
+
+void feed_container_added(struct feed *feed, struct container *container)
+{
+	struct feed_container *fc = calloc(1, sizeof(*fc));
+
+	if (!fc) {
+		log_error_errno(ENOMEM, "%s will not be fed", container->name);
+		return;
+	}
+	fc->c = feed->next_c++;
+	container->feed_state = fc;
+	guard_container(feed, container);
+	if (container->guarded)
+		list_guarded(feed);
+	/* With the next sweep rather than at once: engines start containers in groups. */
+	feed->news = true;
+}
+
+void feed_container_removed(struct feed *feed, struct container *container)
+{
+	struct feed_container *fc = container->feed_state;
+	bool guarded = container->guarded;
+
+	if (!fc)
+		return;
+	if (fc->announced != ANNOUNCED_NO) {
+		if (feed->n_removed == REMOVED_MAX)
+			feed->renew = true;
+		else
+			feed->removed[feed->n_removed++] = fc->c;
+	}
+	sample_ring_clear(&fc->ring);
+	free(fc);
+	container->feed_state = NULL;
+	container->guarded = false;
+	if (guarded)
+		list_guarded(feed);
+}
+
+void feed_limits_changed(struct feed *feed, struct container *container)
+{
+	struct feed_container *fc = container->feed_state;
+
+	if (!fc)
+		return;
+	/* The rate across the change says nothing about the new limits. */
+	fc->has_last = false;
+	fc->has_seen = false;
+	fc->urgent = false;
+	if (fc->announced != ANNOUNCED_NO) {
+		fc->changed = true;
+		feed->any_changed = true;
+	}
+}
+
+/* --- Life ------------------------------------------------------------------------------------- */
+
+int feed_new(const struct feed_options *options, struct feed **ret_feed)
+{
+	struct feed *feed = calloc(1, sizeof(*feed));
+	struct container *container;
+	int r = -ENOMEM;
+
+	if (!feed)
+		return -ENOMEM;
+	feed->options = *options;
+	feed->controller = strdup(options->controller);
+	feed->host_name = strdup(options->host_name);
+	feed->api_address = strdup(options->api_address);
+	feed->token = options->token ? strdup(options->token) : NULL;
+	if (!feed->controller || !feed->host_name || !feed->api_address ||
+	    (options->token && !feed->token))
+		goto fail;
+	r = http_client_new(options->loop, &feed->client);
+	if (r < 0)
+		goto fail;
+	r = loop_add_timer(options->loop, 0, 0, on_timer, feed, &feed->timer);
+	if (r < 0)
+		goto fail;
+
+	session_start(feed);
+	container_table_foreach(options->table, container)
+		feed_container_added(feed, container);
+	*ret_feed = feed;
+	return 0;
+
+fail:
+	feed_free(feed);
+	return r;
+}
+
+void feed_free(struct feed *feed)
+{
+	struct container *container;
+
+	if (!feed)
+		return;
+	http_client_free(feed->client);
+	loop_remove(feed->timer);
+	container_table_foreach(feed->options.table, container) {
+		struct feed_container *fc = container->feed_state;
+
+		if (!fc)
+			continue;
+		sample_ring_clear(&fc->ring);
+		free(fc);
+		container->feed_state = NULL;
+		container->guarded = false;
+	}
+	text_clear(&feed->message);
+	json_decref(feed->guard);
+	free(feed->guarded);
+	free(feed->controller);
+	free(feed->token);
+	free(feed->host_name);
+	free(feed->api_address);
+	free(feed);
+}
+
+void feed_get_stats(const struct feed *feed, struct feed_stats *ret_stats)
+{
+	*ret_stats = feed->stats;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of a feed message (docs/feed.md), appended as JSON. Pure. */
+#ifndef EBB_FEED_MESSAGE_H
+#define EBB_FEED_MESSAGE_H
+
+#include <stdint.h>
+
+#include "container.h"
+#include "limits.h"
+#include "text.h"
+#include "ebb/sample.h"
+
+/* [c, t, cpu_ns, ...]; a counter that the host does not have is null. */
+void feed_message_sample(struct text *text, uint64_t c, const struct ebb_sample *sample);
+/* {"c":...,"cpu":...}: changed limits. */
+void feed_message_limits(struct text *text, uint64_t c, const struct limits *limits);
+/* {"c":...,"name":...,"limits":{...}}: a container that is new in this session. */
+void feed_message_added(struct text *text, uint64_t c, const struct container *container,
+			const struct limits *limits);
+
+#endif
