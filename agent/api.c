@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "limit_order.h"
+#include "resources.h"
+#include "text.h"
+#include "ebb/cleanup.h"
+#include "ebb/http_server.h"
+#include "ebb/log.h"
+
+/* An order is a few hundred bytes. */
+#define BODY_MAX        (64U << 10)
+#define CONNECTIONS_MAX 64
+#define TIMEOUT_S       60
+
+struct api {
+	struct api_options options;
+	struct http_server *server;
+};
+
+static void unknown_container(struct http_call *call, const char *name)
+{
+	http_reply_error(call, 404,
+			 "there is no container \"%s\" on this host; GET /container/ lists them",
+			 name);
+}
+
+/* New reference; NULL when the container has gone, or memory. */
+static json_t *read_resources(const struct api *api, const struct container *container,
+			      unsigned wanted)
+{
+	const struct api_options *options = &api->options;
+	struct limits limits;
+
+	if (wanted &&
+	    limits_read(options->hierarchies, container, options->host->disk, &limits) < 0)
+		return NULL;
+	return resources_to_json(&limits, options->host, wanted);
+}
+
+static void reply_one(struct api *api, struct http_call *call, const char *name, unsigned wanted)
+{
+	struct container *container = container_table_by_name(api->options.table, name);
+	json_t *resources = container ? read_resources(api, container, wanted) : NULL;
+
+	if (!resources)
+		unknown_container(call, name);
+	else
+		http_reply_json(call, 200, resources);
+}
+
+/* All containers, or the one that ?name= tells. */
+static void reply_all(struct api *api, struct http_call *call, unsigned wanted)
+{
+	const char *name = http_query(call, "name");
+	struct container *container;
+
+	if (name) {
+		reply_one(api, call, name, wanted);
+		return;
+	}
+
+	json_t *all = json_object();
+	container_table_foreach(api->options.table, container) {
+		json_t *resources = read_resources(api, container, wanted);
+
+		/* Without it: the container went this moment. */
+		if (resources)
+			json_object_set_new(all, container->name, resources);
+	}
+	http_reply_json(call, 200, all);
+}
+
+static unsigned wanted_resources(struct http_call *call)
+{
+	unsigned wanted = 0;
+
+	for (int r = 0; r < EBB_RESOURCE_MAX; r++) {
+		if (http_query(call, ebb_resource_name(r)))
+			wanted |= 1U << r;
+	}
+	/* The old name for both directions. */
+	if (http_query(call, "disk"))
+		wanted |= 1U << EBB_DISK_READ | 1U << EBB_DISK_WRITE;
+	return wanted;
+}
+
+static void get_heartbeat(void *userdata, struct http_call *call)
+{
+	http_reply_json(call, 200, json_pack("{s:s}", "status", "alive"));
+}
+
+static void get_topology(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	json_t *topology = host_topology(NULL, &api->options.host->online);
+
+	if (!topology)
+		http_reply_error(call, 500, "the CPU topology cannot be read; is /sys mounted?");
+	else
+		http_reply_json(call, 200, topology);
+}
+
+static void get_containers(void *userdata, struct http_call *call)
+{
+	reply_all(userdata, call, RESOURCES_ALL);
+}
+
+static void get_container(void *userdata, struct http_call *call)
+{
+	reply_one(userdata, call, call->captures[0], RESOURCES_ALL);
+}
+
+static void get_all_resources(void *userdata, struct http_call *call)
+{
+	reply_all(userdata, call, wanted_resources(call));
+}
+
+static void get_resources(void *userdata, struct http_call *call)
+{
+	reply_one(userdata, call, call->captures[0], wanted_resources(call));
+}
+
+static void get_metrics(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	struct metrics_source source = *api->options.metrics;
+	struct text text = {0};
+
+	source.server = api->server;
+	if (metrics_write(&text, &source) < 0)
+		http_reply_error(call, 500, "out of memory");
+	else
+		http_reply_text(call, 200, "text/plain; version=0.0.4; charset=utf-8", text.data,
+				text.len);
+	text_clear(&text);
+}
+
+/* --- PUT /container/NAME ---------------------------------------------------------------------- */
+
+/* An order under way: first within its handler's call, later deferred. */
+struct put {
+	struct api *api;
+	struct http_call *call;
+	struct http_deferred *deferred; /* NULL: answered for lack of memory */
+	bool answered;
+	uint64_t id;
+	char *name;
+};
+
+static void put_free(struct put *put)
+{
+	free(put->name);
+	free(put);
+}
+
+static void put_header(struct put *put, const char *name, const char *value)
+{
+	if (put->call)
+		http_reply_header(put->call, name, value);
+	else if (put->deferred)
+		http_resume_header(put->deferred, name, value);
+}
+
+static void put_reply(struct put *put, unsigned status, json_t *body)
+{
+	if (put->call)
+		http_reply_json(put->call, status, body);
+	else if (put->deferred)
+		http_resume_json(TAKE_PTR(put->deferred), status, body);
+	else
+		json_decref(body);
+}
+
+__attribute__((format(printf, 3, 4))) static void put_error(struct put *put, unsigned status,
+							    const char *format, ...)
+{
+	char message[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	if (put->call)
+		http_reply_error(put->call, status, "%s", message);
+	else if (put->deferred)
+		http_resume_error(TAKE_PTR(put->deferred), status, message);
+}
+
+static void put_succeeded(struct put *put, const struct apply_result *result)
+{
+	struct container *container = container_table_by_id(put->api->options.table, put->id);
+	json_t *resources = container ? read_resources(put->api, container, RESOURCES_ALL) : NULL;
+	char number[32];
+
+	if (!resources) {
+		put_error(put, 404, "container \"%s\" has gone", put->name);
+		return;
+	}
+	snprintf(number, sizeof(number), "%" PRIu64, result->applied_ns);
+	put_header(put, "Ebb-Applied-Ns", number);
+	if (result->mem_floored) {
+		put_header(put, "Ebb-Partial", "mem");
+		json_object_set_new(json_object_get(resources, "mem"), "asked",
+				    json_real((double)result->mem_asked / (double)EBB_MIB));
+	}
+	put_reply(put, 201, resources);
+}
+
+static void put_failed(struct put *put, const struct apply_result *result)
+{
+	const char *key = limit_kind_key(result->failed);
+	json_t *resources = json_object();
+	char message[512];
+	bool kept = false;
+
+	for (int kind = 0; kind < LIMIT_KIND_MAX; kind++) {
+		const char *resource = limit_kind_resource(kind);
+		enum apply_state state = result->states[kind];
+
+		if (state == APPLY_NOT_ASKED)
+			continue;
+		kept = kept || state == APPLY_NOT_PUT_BACK;
+		if (!json_object_get(resources, resource))
+			json_object_set_new(resources, resource, json_object());
+		json_object_set_new(json_object_get(resources, resource), limit_kind_key(kind),
+				    result->errors[kind]
+					    ? json_sprintf("%s: %s", apply_state_text(state),
+							   strerror(-result->errors[kind]))
+					    : json_string(apply_state_text(state)));
+	}
+	snprintf(message, sizeof(message), "%s of \"%s\" cannot be set: %s; %s", key, put->name,
+		 strerror(-result->error),
+		 kept ? "not all that was written before could be put back, see `resources`"
+		      : "all limits are what they were");
+	put_reply(put, 500,
+		  json_pack("{s:s, s:s, s:o}", "error", "Internal Server Error", "message", message,
+			    "resources", resources));
+}
+
+static void put_done(void *userdata, const struct apply_result *result)
+{
+	struct put *put = userdata;
+	bool failed_write = result->states[result->failed] == APPLY_FAILED;
+
+	if (result->error == 0)
+		put_succeeded(put, result);
+	else if (result->gone)
+		put_error(put, 404, "container \"%s\" has gone", put->name);
+	else if (result->error == -EOPNOTSUPP && result->message[0])
+		put_error(put, 400, "%s", result->message);
+	else if (result->error == -ECANCELED)
+		put_error(put, 503, "the agent is stopping; ask again when it is back");
+	else if (failed_write)
+		put_failed(put, result);
+	else
+		put_error(put, 500, "the limits of \"%s\" cannot be read: %s", put->name,
+			  strerror(-result->error));
+
+	if (put->call)
+		put->answered = true;
+	else
+		put_free(put);
+}
+
+static void put_container(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	const char *name = call->captures[0];
+	struct container *container = container_table_by_name(api->options.table, name);
+	struct limit_order order;
+	char message[512] = "out of memory";
+	int r;
+
+	if (!container) {
+		unknown_container(call, name);
+		return;
+	}
+	_cleanup_json_ json_t *body = http_body_object(call);
+	if (!body)
+		return;
+	r = limit_order_parse(body, &api->options.host->online, &order, message, sizeof(message));
+	if (r < 0) {
+		http_reply_error(call, r == -EINVAL ? 400 : 500, "%s", message);
+		return;
+	}
+
+	struct put *put = calloc(1, sizeof(*put));
+	char *copy = put ? strdup(container->name) : NULL;
+	if (!copy) {
+		free(put);
+		http_reply_error(call, 500, "out of memory");
+		return;
+	}
+	*put = (struct put){.api = api, .call = call, .id = container->id, .name = copy};
+	r = applier_submit(api->options.applier, container, &order, put_done, put);
+	if (r == -EBUSY)
+		http_reply_error(call, 503,
+				 "too many orders wait for \"%s\"; ask again in a second", name);
+	else if (r < 0)
+		http_reply_error(call, 500, "%s", strerror(-r));
+	if (r < 0 || put->answered) {
+		put_free(put);
+		return;
+	}
+
+	/* Memory is being reclaimed: the answer comes later. */
+	put->call = NULL;
+	if (http_defer(call, &put->deferred) < 0)
+		http_reply_error(call, 500, "out of memory; the order itself is carried out");
+}
+
+static const struct http_route routes[] = {
+	{HTTP_GET, "/heartbeat", get_heartbeat, true},
+	{HTTP_GET, "/host/cpu_topology", get_topology, false},
+	{HTTP_GET, "/container", get_containers, false},
+	/* Before the next: a container called "resources" is at ?name=resources. */
+	{HTTP_GET, "/container/resources", get_all_resources, false},
+	{HTTP_GET, "/container/*", get_container, false},
+	{HTTP_GET, "/container/resources/*", get_resources, false},
+	{HTTP_PUT, "/container/*", put_container, false},
+	{HTTP_GET, "/metrics", get_metrics, false},
+};
+
+int api_new(const struct api_options *options, struct api **ret_api)
+{
+	struct api *api = calloc(1, sizeof(*api));
+	int r;
+
+	if (!api)
+		return -ENOMEM;
+	api->options = *options;
+	r = http_server_new(
+		&(struct http_server_options){
+			.listen = options->listen,
+			.token = options->token,
+			.body_max = BODY_MAX,
+			.connections_max = CONNECTIONS_MAX,
+			.timeout_s = TIMEOUT_S,
+			.loop = options->loop,
+			.routes = routes,
+			.n_routes = ARRAY_SIZE(routes),
+			.userdata = api,
+		},
+		&api->server);
+	if (r < 0) {
+		free(api);
+		return r;
+	}
+	*ret_api = api;
+	return 0;
+}
+
+void api_free(struct api *api)
+{
+	if (!api)
+		return;
+	http_server_free(api->server);
+	free(api);
+}
+
+const char *api_address(const struct api *api)
+{
+	return http_server_address(api->server);
+}
