@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manager.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "api.h"
+#include "apply.h"
+#include "bpf_programs.h"
+#include "discovery.h"
+#include "feed.h"
+#include "host.h"
+#include "instance.h"
+#include "lifecycle.h"
+#include "metrics.h"
+#include "notify.h"
+#include "sampler.h"
+#include "shrink.h"
+#include "ebb/cleanup.h"
+#include "ebb/log.h"
+#include "ebb/loop.h"
+#include "ebb/units.h"
+#include "ebb/util.h"
+
+/* With events only what they missed is left to find; without them this is all there is. */
+#define RESCAN_S       10
+#define RESCAN_BLIND_S 1
+/* Directories on v1, and the kept-open files of the `files` sampler. */
+#define FDS_PER_CONTAINER 12
+
+struct manager {
+	const struct agent_options *options;
+	char *token, *api_url;
+	struct instance instance;
+	struct loop *loop;
+	struct hierarchies hierarchies;
+	struct host host;
+	struct bpf_programs *bpf; /* NULL: none here */
+	struct sampler *sampler;
+	struct discovery *discovery;
+	struct lifecycle *lifecycle; /* NULL: no events */
+	struct shrinker *shrinker;
+	struct applier *applier;
+	struct metrics_source metrics;
+	struct api *api;
+	struct feed *feed; /* NULL: no controller */
+	struct loop_source *sweep_timer, *rescan_timer;
+	bool sweep_failing, full, stopping;
+};
+
+/* --- Containers come and go ------------------------------------------------------------------- */
+
+static void sample_container(struct manager *manager, struct container *container)
+{
+	int r = sampler_add(manager->sampler, container);
+
+	if (r >= 0 || r == -ENOENT)
+		return;
+	if (r != -ENOSPC) {
+		log_warning_errno(r, "%s is not sampled", container->name);
+	} else if (!manager->full) {
+		/* Once: on a full host every further container would say it. */
+		manager->full = true;
+		log_warning("%s is not sampled: all %u slots are taken; raise --max-containers",
+			    container->name, manager->options->max_containers);
+	}
+}
+
+static void on_added(void *userdata, struct container *container)
+{
+	struct manager *manager = userdata;
+
+	log_info("container %s (%s, %s)", container->name, container->engine, container->path);
+	sample_container(manager, container);
+	if (manager->feed)
+		feed_container_added(manager->feed, container);
+}
+
+static void on_removed(void *userdata, struct container *container)
+{
+	struct manager *manager = userdata;
+
+	if (!manager->stopping)
+		log_info("container %s has gone", container->name);
+	if (manager->feed)
+		feed_container_removed(manager->feed, container);
+	sampler_remove(manager->sampler, container);
+	manager->full = false;
+}
+
+static void on_joined(void *userdata, struct container *container)
+{
+	struct manager *manager = userdata;
+
+	sampler_remove(manager->sampler, container);
+	sample_container(manager, container);
+	if (manager->feed)
+		feed_limits_changed(manager->feed, container);
+}
+
+static void on_lifecycle(void *userdata, const struct lifecycle_event *event)
+{
+	struct manager *manager = userdata;
+
+	if (event->kind == LIFECYCLE_LOST) {
+		log_warning("cgroup events were lost; looking through all cgroups");
+		discovery_scan(manager->discovery);
+		return;
+	}
+	discovery_event(manager->discovery, event);
+}
+
+static void on_rescan(void *userdata)
+{
+	struct manager *manager = userdata;
+
+	discovery_scan(manager->discovery);
+}
+
+/* --- Sampling and orders ---------------------------------------------------------------------- */
+
+static void on_sweep(void *userdata)
+{
+	struct manager *manager = userdata;
+	int r = 0;
+
+	if (container_table_count(discovery_table(manager->discovery)))
+		r = sampler_sweep(manager->sampler);
+	if (r < 0 && !manager->sweep_failing)
+		log_error_errno(r, "sampling fails");
+	else if (r >= 0 && manager->sweep_failing)
+		log_info("sampling works again");
+	manager->sweep_failing = r < 0;
+	if (manager->feed)
+		feed_swept(manager->feed);
+}
+
+static void on_limits_changed(void *userdata, struct container *container)
+{
+	struct manager *manager = userdata;
+
+	if (manager->feed)
+		feed_limits_changed(manager->feed, container);
+}
+
+static void on_signal(void *userdata, int signo)
+{
+	struct manager *manager = userdata;
+
+	log_info("%s: stopping; limits stay as they are", strsignal(signo));
+	notify_send("STOPPING=1");
+	loop_stop(manager->loop);
+}
+
+/* --- Start ------------------------------------------------------------------------------------ */
+
+/* Every container keeps descriptors open; the usual soft limit of 1,024 is 80 containers. */
+static void raise_descriptor_limit(unsigned max_containers)
+{
+	struct rlimit limit;
+	rlim_t wanted = (rlim_t)max_containers * FDS_PER_CONTAINER + 256;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = MIN(wanted, limit.rlim_max);
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < wanted)
+		log_info("%llu descriptors are enough for about %llu containers; raise the limit "
+			 "of open files (LimitNOFILE=) for more",
+			 (unsigned long long)limit.rlim_cur,
+			 (unsigned long long)limit.rlim_cur / FDS_PER_CONTAINER);
+}
+
+/* BPF where it can be had; without it only a forced BPF sampler is an error. */
+static int start_bpf(struct manager *manager)
+{
+	const struct agent_options *options = manager->options;
+	enum sampler_kind kind = (enum sampler_kind)options->sampler;
+	int r = bpf_programs_load(
+		&(struct bpf_programs_options){
+			.pin_dir = options->pin_dir,
+			.max_containers = options->max_containers,
+			.kind = kind,
+			.hierarchies = &manager->hierarchies,
+		},
+		&manager->bpf);
+
+	if (r >= 0)
+		return 0;
+	if (kind == SAMPLER_HELD || kind == SAMPLER_WALK)
+		return log_error_errno(r, "--sampler=%s needs BPF, which cannot be had here",
+				       kind == SAMPLER_HELD ? "held" : "walk");
+	log_warning_errno(r, "no BPF: cgroup files are read instead, and new containers are looked "
+			     "for once a second");
+	return 0;
+}
+
+static int start_discovery(struct manager *manager)
+{
+	const struct agent_options *options = manager->options;
+	int r = discovery_new(
+		&(struct discovery_options){
+			.hierarchies = &manager->hierarchies,
+			.loop = manager->loop,
+			.globs = &options->containers,
+			.excludes = &options->exclude,
+			.max_containers = options->max_containers,
+			.added = on_added,
+			.removed = on_removed,
+			.joined = on_joined,
+			.userdata = manager,
+		},
+		&manager->discovery);
+
+	if (r < 0)
+		return log_error_errno(r, "cannot start the discovery of containers");
+
+	/* Events first, so that nothing falls between the scan and them. */
+	if (manager->bpf) {
+		r = lifecycle_new(manager->bpf, manager->loop, on_lifecycle, manager,
+				  &manager->lifecycle);
+		if (r < 0)
+			log_warning_errno(r, "no cgroup events: new containers are looked for once "
+					     "a second");
+	}
+	r = discovery_scan(manager->discovery);
+	if (r < 0)
+		return log_error_errno(r, "cannot look through the cgroups");
+
+	uint64_t rescan_ns =
+		(manager->lifecycle ? RESCAN_S : RESCAN_BLIND_S) * (uint64_t)EBB_NS_PER_SEC;
+	return loop_add_timer(manager->loop, rescan_ns, rescan_ns, on_rescan, manager,
+			      &manager->rescan_timer);
+}
+
+static int start_api(struct manager *manager)
+{
+	const struct agent_options *options = manager->options;
+	struct container_table *table = discovery_table(manager->discovery);
+	int r = shrinker_new(manager->loop, &manager->hierarchies, &manager->shrinker);
+
+	if (r < 0)
+		return log_error_errno(r, "cannot start the thread that lowers memory limits");
+	r = applier_new(
+		&(struct applier_options){
+			.hierarchies = &manager->hierarchies,
+			.table = table,
+			.sampler = manager->sampler,
+			.shrinker = manager->shrinker,
+			.disk = manager->host.disk,
+			.changed = on_limits_changed,
+			.userdata = manager,
+		},
+		&manager->applier);
+	if (r < 0)
+		return r;
+	manager->metrics = (struct metrics_source){
+		.table = table,
+		.sampler = manager->sampler,
+		.hierarchies = &manager->hierarchies,
+		.bpf = manager->bpf,
+		.applier = manager->applier,
+	};
+	r = api_new(
+		&(struct api_options){
+			.loop = manager->loop,
+			.listen = options->listen,
+			.token = manager->token,
+			.hierarchies = &manager->hierarchies,
+			.host = &manager->host,
+			.table = table,
+			.applier = manager->applier,
+			.metrics = &manager->metrics,
+		},
+		&manager->api);
+	if (r < 0)
+		return r;
+	log_info("listening on %s", api_address(manager->api));
+	return 0;
+}
+
+static int start_feed(struct manager *manager)
+{
+	const struct agent_options *options = manager->options;
+
+	if (!options->controller) {
+		log_info("no --controller: nothing is fed");
+		return 0;
+	}
+	manager->api_url =
+		agent_api_url(options->advertise, api_address(manager->api), options->name);
+	if (!manager->api_url)
+		return -ENOMEM;
+
+	int r = feed_new(
+		&(struct feed_options){
+			.loop = manager->loop,
+			.controller = options->controller,
+			.token = manager->token,
+			.host_name = options->name,
+			.api_address = manager->api_url,
+			.host = &manager->host,
+			.hierarchies = &manager->hierarchies,
+			.table = discovery_table(manager->discovery),
+			.sampler = manager->sampler,
+			.period_ms = options->period_ms,
+		},
+		&manager->feed);
+	if (r < 0)
+		return log_error_errno(r, "cannot start the feed to %s", options->controller);
+	manager->metrics.feed = manager->feed;
+	return 0;
+}
+
+static int start(struct manager *manager)
+{
+	const struct agent_options *options = manager->options;
+	uint64_t period_ns = options->period_ms * EBB_NS_PER_MS;
+	sigset_t signals;
+	int r;
+
+	if (options->token_file) {
+		r = token_read_file(options->token_file, &manager->token);
+		if (r < 0)
+			return r;
+	}
+	r = instance_acquire("/run", options->pin_dir, &manager->instance);
+	if (r < 0)
+		return r;
+	r = loop_new(&manager->loop);
+	if (r < 0)
+		return log_error_errno(r, "cannot start the event loop");
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	r = loop_add_signals(manager->loop, &signals, on_signal, manager);
+	if (r < 0)
+		return log_error_errno(r, "cannot receive signals");
+	raise_descriptor_limit(options->max_containers);
+
+	r = hierarchies_open(NULL, &manager->hierarchies);
+	if (r < 0)
+		return r;
+	r = host_read(NULL, options->disk, &manager->host);
+	if (r < 0)
+		return log_error_errno(r, "cannot tell what this host has");
+	r = start_bpf(manager);
+	if (r < 0)
+		return r;
+	r = sampler_new((enum sampler_kind)options->sampler, manager->bpf, &manager->hierarchies,
+			options->max_containers, &manager->sampler);
+	if (r < 0)
+		return r;
+	log_info("cgroup %s, sampler %s: %s", hierarchies_kind(&manager->hierarchies),
+		 sampler_name(manager->sampler), sampler_reason(manager->sampler));
+	r = start_discovery(manager);
+	if (r < 0)
+		return r;
+	r = loop_add_timer(manager->loop, period_ns, period_ns, on_sweep, manager,
+			   &manager->sweep_timer);
+	if (r < 0)
+		return log_error_errno(r, "cannot set the sample timer");
+	r = start_api(manager);
+	if (r < 0)
+		return r;
+	return start_feed(manager);
+}
+
+int manager_new(const struct agent_options *options, struct manager **ret_manager)
+{
+	struct manager *manager = calloc(1, sizeof(*manager));
+	int r;
+
+	if (!manager)
+		return log_error_errno(ENOMEM, "cannot start");
+	manager->options = options;
+	manager->instance.fd = -1;
+	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++)
+		manager->hierarchies.by_controller[c].root_fd = -1;
+	r = start(manager);
+	if (r < 0) {
+		manager_free(manager);
+		return r;
+	}
+	*ret_manager = manager;
+	return 0;
+}
+
+int manager_run(struct manager *manager)
+{
+	notify_send("READY=1");
+	int r = loop_run(manager->loop);
+	if (r < 0)
+		log_error_errno(r, "the event loop failed");
+	return r;
+}
+
+void manager_free(struct manager *manager)
+{
+	if (!manager)
+		return;
+	manager->stopping = true;
+	loop_remove(manager->sweep_timer);
+	loop_remove(manager->rescan_timer);
+	feed_free(manager->feed);
+	manager->feed = NULL;
+	shrinker_free(manager->shrinker);
+	applier_free(manager->applier);
+	api_free(manager->api);
+	lifecycle_free(manager->lifecycle);
+	discovery_free(manager->discovery);
+	sampler_free(manager->sampler);
+	bpf_programs_free(manager->bpf);
+	host_clear(&manager->host);
+	hierarchies_close(&manager->hierarchies);
+	loop_free(manager->loop);
+	instance_release(&manager->instance);
+	free(manager->api_url);
+	free(manager->token);
+	free(manager);
+}

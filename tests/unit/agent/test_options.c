@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "options.h"
+#include "sampler.h"
+#include "ebb/log.h"
+
+static struct agent_options options;
+
+static void clear(void *unused)
+{
+	agent_options_clear(&options);
+	memset(&options, 0, sizeof(options));
+}
+
+#define LOAD(...)                                                                       \
+	({                                                                              \
+		char *argv[] = {(char *)"ebb-agent", __VA_ARGS__, NULL};                \
+		clear(NULL);                                                            \
+		agent_options_load(sizeof(argv) / sizeof(argv[0]) - 1, argv, &options); \
+	})
+
+TEST(options_defaults)
+{
+	char node[256] = "";
+
+	test_at_end(clear, NULL);
+	CHECK_INT(LOAD((char *)"--log-level=warning"), CONFIG_OK);
+	gethostname(node, sizeof(node) - 1);
+	CHECK_STR(options.name, node);
+	CHECK_STR(options.listen, "127.0.0.1:8000");
+	CHECK_STR(options.pin_dir, "/sys/fs/bpf/ebb");
+	CHECK_STR(options.disk, "/");
+	CHECK(!options.controller && !options.token_file && !options.advertise);
+	CHECK_INT(options.period_ms, 100);
+	CHECK_INT(options.max_containers, 4096);
+	CHECK_INT(options.sampler, SAMPLER_AUTO);
+	CHECK_INT(options.log_level, LOG_LEVEL_WARNING);
+	CHECK_INT(options.containers.n, 0);
+}
+
+TEST(options_given)
+{
+	test_at_end(clear, NULL);
+	CHECK_INT(LOAD((char *)"--sampler=files", (char *)"--containers", (char *)"a/*",
+		       (char *)"--containers=b/*", (char *)"--exclude=x", (char *)"--period=10",
+		       (char *)"--name=h0", (char *)"--controller=http://127.0.0.1:5000"),
+		  CONFIG_OK);
+	CHECK_INT(options.sampler, SAMPLER_FILES);
+	CHECK_INT(options.containers.n, 2);
+	CHECK_STR(options.containers.items[1], "b/*");
+	CHECK_INT(options.exclude.n, 1);
+	CHECK_INT(options.period_ms, 10);
+	CHECK_STR(options.name, "h0");
+	CHECK(LOAD((char *)"--sampler=magic") < 0);
+	CHECK(LOAD((char *)"--period=9") < 0);
+	CHECK(LOAD((char *)"--nonsense=1") < 0);
+}
+
+static void wrong(const char *mention)
+{
+	char buffer[512];
+	const char *problem = agent_options_check(&options, buffer, sizeof(buffer));
+
+	CHECK(problem);
+	if (!strstr(problem, mention))
+		TEST_FAIL("\"%s\" does not mention \"%s\"", problem, mention);
+}
+
+TEST(options_that_make_no_sense_together)
+{
+	char good[] = "h0", listen[] = "0.0.0.0:8000", local[] = "127.0.0.1:8000", pins[] = "/p",
+	     disk[] = "/", token[] = "/t", bad_name[] = "a/b", bad_url[] = "host:5000",
+	     relative[] = "p", empty[] = "", unix_path[] = "unix:/run/x";
+	struct agent_options base = {.name = good, .listen = local, .pin_dir = pins, .disk = disk};
+	char buffer[512];
+
+	options = base;
+	CHECK(!agent_options_check(&options, buffer, sizeof(buffer)));
+	options.listen = listen;
+	wrong("--token-file");
+	options.token_file = token;
+	CHECK(!agent_options_check(&options, buffer, sizeof(buffer)));
+	options = base;
+	options.listen = unix_path;
+	CHECK(!agent_options_check(&options, buffer, sizeof(buffer)));
+	options.name = bad_name;
+	wrong("--name");
+	options.name = empty;
+	wrong("--name");
+	options = base;
+	options.controller = bad_url;
+	wrong("--controller");
+	options.controller = unix_path;
+	options.advertise = bad_url;
+	wrong("--advertise");
+	options = base;
+	options.pin_dir = relative;
+	wrong("--pin-dir");
+	options = base;
+	options.disk = relative;
+	wrong("--disk");
+	memset(&options, 0, sizeof(options));
+}
+
+static void check_url(const char *advertise, const char *bound, const char *want)
+{
+	char *url = agent_api_url(advertise, bound, "h0"), copy[128];
+
+	CHECK(url);
+	snprintf(copy, sizeof(copy), "%s", url);
+	free(url);
+	CHECK_STR(copy, want);
+}
+
+TEST(options_api_url)
+{
+	check_url(NULL, "127.0.0.1:8000", "http://127.0.0.1:8000");
+	check_url(NULL, "[::1]:8000", "http://[::1]:8000");
+	check_url(NULL, "unix:/run/ebb.sock", "unix:/run/ebb.sock");
+	check_url(NULL, "0.0.0.0:8000", "http://h0:8000");
+	check_url(NULL, "[::]:8000", "http://h0:8000");
+	check_url("http://proxy:1", "0.0.0.0:8000", "http://proxy:1");
+}
+
+TEST_MAIN()
