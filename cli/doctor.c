@@ -93,7 +93,8 @@ static void check_cgroups(struct doctor *doctor, const struct facts *facts)
 	const char *v2 = facts->v2_controllers;
 
 	if (facts->v1 &&
-	    !(strstr(facts->v1_controllers, "cpu") && strstr(facts->v1_controllers, "memory")) &&
+	    !(list_has(facts->v1_controllers, "cpu") &&
+	      list_has(facts->v1_controllers, "memory")) &&
 	    !facts->v2)
 		report(doctor, VERDICT_WARN, "cgroup",
 		       "v1 with only %s: mount the others, or boot with cgroup v2 "
@@ -102,7 +103,7 @@ static void check_cgroups(struct doctor *doctor, const struct facts *facts)
 	else if (facts->v1)
 		report(doctor, VERDICT_OK, "cgroup", "v1 (%s)%s%s", facts->v1_controllers,
 		       facts->v2 ? ", and v2: " : "", facts->v2 ? v2 : "");
-	else if (facts->v2 && !(strstr(v2, "cpu") && strstr(v2, "memory")))
+	else if (facts->v2 && !(list_has(v2, "cpu") && list_has(v2, "memory")))
 		report(doctor, VERDICT_WARN, "cgroup",
 		       "v2 with only '%s' at the root: cpu and memory are needed. The kernel "
 		       "parameter cgroup_enable=memory turns memory on where it is off",

@@ -40,12 +40,22 @@ static bool read_text(const char *sysroot, const char *path, char *buffer, size_
 	return read_file_at(AT_FDCWD, full, buffer, size) >= 0;
 }
 
+bool list_has(const char *list, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *at = list; (at = strstr(at, word)); at += n)
+		if ((at == list || strchr(", ", at[-1])) && (!at[n] || strchr(", ", at[n])))
+			return true;
+	return false;
+}
+
 /* Adds the word to a list separated by commas, once. */
 static void add_word(char *list, size_t size, const char *word)
 {
 	size_t used = strlen(list);
 
-	if (!strstr(list, word))
+	if (!list_has(list, word))
 		snprintf(list + used, size - used, "%s%s", used ? "," : "", word);
 }
 
@@ -63,7 +73,8 @@ static void read_mount(const char *sysroot, const char *line, struct facts *fact
 		snprintf(path, sizeof(path), "%.4000s/cgroup.controllers", mount);
 		(void)read_text(sysroot, path, facts->v2_controllers,
 				sizeof(facts->v2_controllers));
-		if (strstr(facts->v2_controllers, "cpu") || strstr(facts->v2_controllers, "memory"))
+		if (list_has(facts->v2_controllers, "cpu") ||
+		    list_has(facts->v2_controllers, "memory"))
 			facts->v2 = true;
 	} else if (!strcmp(type, "cgroup")) {
 		for (option = strtok_r(options, ",", &saved); option;

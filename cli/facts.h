@@ -22,6 +22,8 @@ struct facts {
 
 void facts_read(const char *sysroot, struct facts *ret_facts);
 
+/* Pure: is `word` in a list separated by commas or spaces? */
+bool list_has(const char *list, const char *word);
 /* Pure: "[none] integrity confidentiality". */
 enum lockdown lockdown_parse(const char *text);
 /* Pure: the "CapEff:" line of /proc/PID/status; 0 without one. */

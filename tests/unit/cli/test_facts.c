@@ -56,6 +56,14 @@ TEST(effective_capabilities)
 	CHECK_INT(capabilities_parse("Name:\tx\n"), 0);
 }
 
+TEST(words_of_lists)
+{
+	CHECK(list_has("cpuset,cpu", "cpu"));
+	CHECK(list_has("cpu io memory", "memory"));
+	CHECK(!list_has("cpuset,cpuacct", "cpu"));
+	CHECK(!list_has("", "cpu"));
+}
+
 TEST(a_host_with_v1)
 {
 	struct facts facts;
@@ -71,8 +79,9 @@ TEST(a_host_with_v1)
 	facts_read(root, &facts);
 	CHECK_STR(facts.release, "4.18.0");
 	CHECK(facts.v1 && !facts.v2 && !facts.btf);
-	CHECK(strstr(facts.v1_controllers, "memory"));
-	CHECK(strstr(facts.v1_controllers, "cpu"));
+	CHECK(list_has(facts.v1_controllers, "memory"));
+	CHECK(list_has(facts.v1_controllers, "cpu"));
+	CHECK(!list_has(facts.v1_controllers, "cpuset"));
 }
 
 TEST(a_host_with_v2)
