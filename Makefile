@@ -120,6 +120,11 @@ $(eval $(call program,ebb-agent,agent))
 $(eval $(call program,ebb-controller,controller))
 $(eval $(call program,ebb,cli))
 
+# The demo's load is a program of its own: it needs nothing of ours.
+$(BUILD)/demo_load: $(BUILD)/packaging/demo_load.o
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lm
+
 # --- Tests: tests/KIND/PART/NAME.c becomes build/tests/KIND/PART/NAME, linked with PART.a ----------
 test_bins = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1)/*/*.c))
 UNIT_TESTS  := $(call test_bins,unit)
@@ -150,7 +155,7 @@ check: deps-missing
 
 # A second make, so that packages which `deps` just installed are seen.
 .PHONY: check-built
-check-built: all tests
+check-built: all tests $(BUILD)/demo_load
 	$(Q)$(MAKE) --no-print-directory SAN=1 sanitized-tests
 	$(Q)BUILD=$(BUILD) tests/run $(UNIT_TESTS) $(UNIT_TESTS:$(BUILD)/%=$(BUILD)-san/%) \
 	    $(INTEG_TESTS) $(SCRIPTS) $(E2E)
@@ -163,7 +168,7 @@ check-unit: $(UNIT_TESTS)
 	$(Q)BUILD=$(BUILD) tests/run $^
 check-integration: all $(INTEG_TESTS)
 	$(Q)BUILD=$(BUILD) tests/run $(INTEG_TESTS) $(SCRIPTS)
-check-e2e: all
+check-e2e: all $(BUILD)/demo_load
 	$(Q)BUILD=$(BUILD) tests/run $(E2E)
 
 .PHONY: bench demo
@@ -171,7 +176,7 @@ bench: deps-missing
 	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
 	$(Q)BUILD=$(BUILD) tests/bench/run
 demo: deps-missing
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/demo_load
 	$(Q)BUILD=$(BUILD) packaging/demo.sh
 
 # --- Dependencies -------------------------------------------------------------------------------
