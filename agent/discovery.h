@@ -8,6 +8,7 @@
 
 #include "container.h"
 #include "lifecycle.h"
+#include "runtime.h"
 #include "ebb/config.h"
 #include "ebb/loop.h"
 
@@ -18,7 +19,7 @@ struct discovery_options {
 	struct loop *loop;
 	const struct string_list *globs; /* --containers, relative to the root; '*' stops at '/' */
 	const struct string_list *excludes; /* --exclude, matched against the name; fnmatch */
-	unsigned max_containers;
+	unsigned max_containers;            /* 0: any number */
 	/* Called after the table has it / before it leaves the table. */
 	void (*added)(void *userdata, struct container *container);
 	void (*removed)(void *userdata, struct container *container);
@@ -38,18 +39,16 @@ int discovery_new(const struct discovery_options *options, struct discovery **re
 void discovery_free(struct discovery *discovery); /* calls `removed` for each */
 struct container_table *discovery_table(struct discovery *discovery);
 
-/* Walks the primary hierarchy; adds what is new, removes what is gone. At start, and after
- * LIFECYCLE_LOST. */
-int discovery_scan(struct discovery *discovery);
-/* O(1) but for the directory opens of a container that appears. */
-void discovery_event(struct discovery *discovery, const struct lifecycle_event *event);
-
 /*
- * Pure: is the cgroup at `path` ("/a/b" or "a/b") a container by the engines' conventions? On
- * success the engine (static) and the name within [name, name+len) of path. Nested cgroups of a
- * container (docker/ID/init.scope) are not containers.
+ * Walks the primary hierarchy; adds what is new, removes what is gone, joins what was missed. At
+ * start, after LIFECYCLE_LOST (by itself), and by time where there are no lifecycle events.
  */
-bool runtime_match(const char *path, const char **ret_engine, const char **ret_name,
-		   size_t *ret_len);
+int discovery_scan(struct discovery *discovery);
+/*
+ * O(1) but for the directory opens of a container that appears. Scans, a little later when there is
+ * a loop, for what an event cannot tell: paths cut short, renames, a mount of a part of a
+ * hierarchy.
+ */
+void discovery_event(struct discovery *discovery, const struct lifecycle_event *event);
 
 #endif
