@@ -11,8 +11,11 @@
 #include "resources.h"
 #include "text.h"
 #include "ebb/cleanup.h"
+#include "ebb/config.h"
 #include "ebb/http_server.h"
 #include "ebb/log.h"
+#include "ebb/loop.h"
+#include "ebb/units.h"
 
 /* An order is a few hundred bytes. */
 #define BODY_MAX        (64U << 10)
@@ -91,9 +94,45 @@ static unsigned wanted_resources(struct http_call *call)
 	return wanted;
 }
 
+/* Seconds since the newest sample; negative: there is none. */
+static double sample_age(const struct metrics_source *source)
+{
+	struct container *container;
+	struct ebb_sample sample;
+	uint64_t newest = 0, now;
+
+	container_table_foreach(source->table, container) {
+		if (container->slot >= 0 && sampler_read(source->sampler, container->slot, &sample))
+			newest = MAX(newest, (uint64_t)sample.at_ns);
+	}
+	now = now_ns();
+	return newest ? (double)(now - MIN(now, newest)) / (double)EBB_NS_PER_SEC : -1;
+}
+
+/* What `ebb doctor` asks. */
 static void get_heartbeat(void *userdata, struct http_call *call)
 {
-	http_reply_json(call, 200, json_pack("{s:s}", "status", "alive"));
+	const struct api *api = userdata;
+	const struct metrics_source *source = api->options.metrics;
+	struct feed_stats feed = {0};
+	json_t *beat =
+		json_pack("{s:s, s:s, s:I}", "status", "alive", "version", ebb_version(),
+			  "containers", (json_int_t)container_table_count(api->options.table));
+	double age;
+
+	if (source->sampler) {
+		json_object_set_new(beat, "sampler", json_string(sampler_name(source->sampler)));
+		json_object_set_new(beat, "sampler_reason",
+				    json_string(sampler_reason(source->sampler)));
+		age = sample_age(source);
+		if (age >= 0)
+			json_object_set_new(beat, "sample_age_s", json_real(age));
+	}
+	if (source->feed) {
+		feed_get_stats(source->feed, &feed);
+		json_object_set_new(beat, "controller_connected", json_boolean(feed.connected));
+	}
+	http_reply_json(call, 200, beat);
 }
 
 static void get_topology(void *userdata, struct http_call *call)
