@@ -39,7 +39,8 @@ struct http_request_options {
 };
 
 int http_client_new(struct loop *loop, struct http_client **ret_client);
-/* Requests under way are dropped without their callback. */
+/* Requests under way are dropped without their callback. Also from a callback; before loop_free().
+ */
 void http_client_free(struct http_client *client);
 /* 0 and `done` is called once, later; or a negative errno and it is never called. */
 int http_client_send(struct http_client *client, const struct http_request_options *options,

@@ -43,39 +43,52 @@ typedef void (*http_handler_fn)(void *userdata, struct http_call *call);
 
 struct http_route {
 	enum http_method method;
-	const char *pattern; /* segments joined by '/', '*' matches one segment; trailing slash
-				optional */
+	/* Segments joined by '/', '*' matches any one; a trailing slash is optional. First match
+	 * wins, so "/container/resources" comes before "/container" followed by '*'. GET serves
+	 * HEAD too. */
+	const char *pattern;
 	http_handler_fn handler;
 	bool public; /* served without a token even where one is set (heartbeat) */
 };
 
 struct http_server_options {
-	const char *listen;  /* "ADDR:PORT", "[V6]:PORT" or "unix:PATH"; port 0 picks a free one */
-	const char *token;   /* NULL: none asked. Compared in constant time */
-	bool token_on_reads; /* ask it on GET too */
-	size_t body_max;     /* bytes; 413 above */
-	unsigned connections_max;
-	unsigned timeout_s;
-	unsigned threads; /* 0: run in `loop` */
+	const char *listen; /* "ADDR:PORT", "[V6]:PORT" or "unix:PATH"; port 0 picks a free one */
+	/* NULL: none asked; then a request that changes something is refused when a browser sends
+	 * it from a page (it carries Origin): loopback is no protection against those. */
+	const char *token;
+	bool token_on_reads;      /* ask it on GET too */
+	size_t body_max;          /* bytes, 413 above; 0: 1 MiB */
+	unsigned connections_max; /* 0: 512 */
+	unsigned timeout_s;       /* a silent connection is closed; 0: 60 */
+	unsigned threads;         /* 0: run in `loop`; they inherit the signal mask */
 	struct loop *loop;
 	const struct http_route *routes;
 	size_t n_routes;
 	void *userdata;
 };
 
-/* Logs what is wrong with the address. -EADDRINUSE, -EACCES, -EINVAL, ... */
+/*
+ * Strings are copied, `routes` must outlive the server. Logs what is wrong with the address.
+ * -EADDRINUSE, -EACCES, -EINVAL, ... A unix socket gets mode 0660; a stale one is replaced only
+ * when nobody listens on it.
+ */
 int http_server_new(const struct http_server_options *options, struct http_server **ret_server);
+/*
+ * Closes every connection and waits for handlers that run. Not from a handler; in loop mode only in
+ * the loop's thread, before loop_free(). Deferred replies may be outstanding: their connections are
+ * closed, and http_resume_*() may still be called for them, at any time.
+ */
 void http_server_free(struct http_server *server);
 /* The bound address, "127.0.0.1:8000" or "unix:/run/x": with port 0, the port that was picked. */
 const char *http_server_address(const struct http_server *server);
 
-/* NULL when absent; "" for a key without a value (?cpu&mem). */
+/* Decoded. NULL when absent; "" for a key without a value (?cpu&mem). */
 const char *http_query(struct http_call *call, const char *key);
 const char *http_header(struct http_call *call, const char *name);
 
-/* Adds a response header to whatever reply follows. */
+/* Adds a response header to whatever reply follows, a deferred one included. */
 void http_reply_header(struct http_call *call, const char *name, const char *value);
-/* Steals `body`. */
+/* Steals `body`. NULL (no memory) is answered 500. The first reply of a call counts. */
 void http_reply_json(struct http_call *call, unsigned status, json_t *body);
 void http_reply_text(struct http_call *call, unsigned status, const char *content_type,
 		     const char *text, size_t len);
@@ -84,14 +97,16 @@ void http_reply_error(struct http_call *call, unsigned status, const char *forma
 	__attribute__((format(printf, 3, 4)));
 
 /*
- * Takes the call out of its handler: the connection waits and *ret_deferred, which the caller owns,
- * is answered later, from any thread, by http_resume_*, which frees it. A client that has gone by
- * then is no error.
+ * Takes the call out of its handler: the connection waits, without a time limit, and *ret_deferred,
+ * which the caller owns, is answered once, from any thread, by http_resume_*, which frees it. A
+ * client that has gone by then is no error, nor is a server that was freed. -ESHUTDOWN: the server
+ * is being freed; reply with an error or not at all.
  */
 struct http_deferred;
 int http_defer(struct http_call *call, struct http_deferred **ret_deferred);
-/* Adds a response header, as http_reply_header() does, to what http_resume_* will send. */
+/* Adds a response header, as http_reply_header() does; by the owner, before http_resume_*. */
 void http_resume_header(struct http_deferred *deferred, const char *name, const char *value);
+/* Steals `body`. */
 void http_resume_json(struct http_deferred *deferred, unsigned status, json_t *body);
 void http_resume_error(struct http_deferred *deferred, unsigned status, const char *message);
 
@@ -101,7 +116,7 @@ void http_resume_error(struct http_deferred *deferred, unsigned status, const ch
  */
 json_t *http_body_object(struct http_call *call);
 
-/* Counters for /metrics. */
+/* Counters for /metrics. `connections` are those open now. */
 struct http_server_stats {
 	unsigned long requests, errors_4xx, errors_5xx, connections;
 };

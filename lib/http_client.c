@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <curl/curl.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "ebb/cleanup.h"
+#include "ebb/http_client.h"
+#include "ebb/log.h"
+#include "ebb/units.h"
+
+#define TIMEOUT_MS_DEFAULT   5000
+#define RESPONSE_MAX_DEFAULT (64 * EBB_MIB)
+/* Idle connections kept: one for each agent of a large site. */
+#define CONNECTIONS_KEPT 1024
+/* To one address at once. Above the number of slow calls (a memory shrink) that one host can have
+ * under way, so that they cannot hold back a quick one. */
+#define CONNECTIONS_PER_HOST 64
+
+/* One request under way; the blocking call uses it too. */
+struct transfer {
+	struct http_client *client;
+	CURL *easy;
+	struct curl_slist *headers;
+	char *address;
+	char *body;
+	size_t body_len, body_room, response_max;
+	bool too_large;
+	char why[CURL_ERROR_SIZE];
+	uint64_t started_ns;
+	http_done_fn done;
+	void *userdata;
+	struct transfer *prev, *next;
+};
+
+struct http_client {
+	struct loop *loop;
+	CURLM *multi;
+	struct loop_source *timer;
+	struct transfer *transfers;
+	bool in_callback, freed;
+};
+
+static void init_curl(void)
+{
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+static void ensure_curl(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, init_curl);
+}
+
+static size_t on_body(char *data, size_t size, size_t n, void *userdata)
+{
+	struct transfer *transfer = userdata;
+	size_t len = size * n, need = transfer->body_len + len + 1;
+
+	if (transfer->body_len + len > transfer->response_max) {
+		transfer->too_large = true;
+		return 0;
+	}
+	if (need > transfer->body_room) {
+		size_t room = MAX(need, MAX(transfer->body_room * 2, 4096));
+		char *grown = realloc(transfer->body, room);
+		if (!grown)
+			return 0;
+		transfer->body = grown;
+		transfer->body_room = room;
+	}
+	memcpy(transfer->body + transfer->body_len, data, len);
+	transfer->body_len += len;
+	transfer->body[transfer->body_len] = '\0';
+	return len;
+}
+
+static void transfer_free(struct transfer *transfer)
+{
+	if (!transfer)
+		return;
+	if (transfer->easy)
+		curl_easy_cleanup(transfer->easy);
+	curl_slist_free_all(transfer->headers);
+	free(transfer->address);
+	free(transfer->body);
+	free(transfer);
+}
+
+static int add_header(struct transfer *transfer, const char *line)
+{
+	struct curl_slist *grown = curl_slist_append(transfer->headers, line);
+
+	if (!grown)
+		return -ENOMEM;
+	transfer->headers = grown;
+	return 0;
+}
+
+static int set_method_and_body(CURL *easy, const struct http_request_options *options)
+{
+	bool body = options->body || !strcmp(options->method, "PUT") ||
+		    !strcmp(options->method, "POST");
+	CURLcode c = CURLE_OK;
+
+	if (body) {
+		/* Copied after its size is known; an empty one still says "Content-Length: 0". */
+		c = curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+				     (curl_off_t)(options->body ? options->body_len : 0));
+		if (c == CURLE_OK)
+			c = curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS,
+					     options->body ? options->body : "");
+	} else if (!strcmp(options->method, "HEAD")) {
+		c = curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+	}
+	if (c == CURLE_OK)
+		c = curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, options->method);
+	return c == CURLE_OK ? 0 : -ENOMEM;
+}
+
+/* The URL, and the socket path for "unix:PATH". */
+static int set_address(CURL *easy, const struct http_request_options *options)
+{
+	_cleanup_free_ char *url = NULL;
+	const char *base = options->address;
+	CURLcode c = CURLE_OK;
+
+	if (!base || !options->path || *options->path != '/')
+		return -EINVAL;
+	if (!strncmp(base, "unix:", 5)) {
+		if (!base[5])
+			return -EINVAL;
+		c = curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, base + 5);
+		base = "http://localhost";
+	} else if (strncmp(base, "http://", 7) && strncmp(base, "https://", 8)) {
+		return -EINVAL;
+	}
+
+	size_t len = strlen(base);
+	while (len && base[len - 1] == '/')
+		len--;
+	if (asprintf(&url, "%.*s%s", (int)len, base, options->path) < 0) {
+		url = NULL;
+		return -ENOMEM;
+	}
+	if (c == CURLE_OK)
+		c = curl_easy_setopt(easy, CURLOPT_URL, url);
+	return c == CURLE_OK ? 0 : -ENOMEM;
+}
+
+static int transfer_new(const struct http_request_options *options, struct transfer **ret_transfer)
+{
+	long timeout_ms = options->timeout_ms ? (long)options->timeout_ms : TIMEOUT_MS_DEFAULT;
+	struct transfer *transfer;
+	int r;
+
+	if (!options->method)
+		return -EINVAL;
+	ensure_curl();
+	transfer = calloc(1, sizeof(*transfer));
+	if (!transfer)
+		return -ENOMEM;
+	transfer->response_max =
+		options->response_max ? options->response_max : RESPONSE_MAX_DEFAULT;
+	transfer->easy = curl_easy_init();
+	transfer->address = options->address ? strdup(options->address) : NULL;
+	r = transfer->easy ? set_address(transfer->easy, options) : -ENOMEM;
+	if (r == 0)
+		r = set_method_and_body(transfer->easy, options);
+	/* Never ask for a "100 Continue": it costs a round trip, or a second with old servers. */
+	if (r == 0)
+		r = add_header(transfer, "Expect:");
+	if (r == 0)
+		r = add_header(transfer, "Content-Type: application/json");
+	if (r == 0 && options->token) {
+		_cleanup_free_ char *line = NULL;
+		if (asprintf(&line, "Authorization: Bearer %s", options->token) < 0) {
+			line = NULL;
+			r = -ENOMEM;
+		} else {
+			r = add_header(transfer, line);
+			explicit_bzero(line, strlen(line));
+		}
+	}
+	if (r < 0 || !transfer->address) {
+		transfer_free(transfer);
+		return r < 0 ? r : -ENOMEM;
+	}
+
+	CURL *easy = transfer->easy;
+	/* These store a number or a pointer and cannot fail, but for the strings; and without those
+	 * two the request must not go out. */
+	CURLcode c = curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	if (c == CURLE_OK)
+		c = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	if (c != CURLE_OK) {
+		transfer_free(transfer);
+		return -ENOMEM;
+	}
+	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->why);
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+	transfer->started_ns = now_ns();
+	*ret_transfer = transfer;
+	return 0;
+}
+
+/* The error text, "" when answered. */
+static void explain(const struct transfer *transfer, CURLcode code, char *buffer, size_t size)
+{
+	const char *why = *transfer->why ? transfer->why : curl_easy_strerror(code);
+
+	*buffer = '\0';
+	if (transfer->too_large)
+		snprintf(buffer, size, "%s: the response is larger than %zu bytes",
+			 transfer->address, transfer->response_max);
+	else if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST)
+		snprintf(buffer, size, "cannot reach %s: %s", transfer->address, why);
+	else if (code != CURLE_OK)
+		snprintf(buffer, size, "%s: %s", transfer->address, why);
+}
+
+static long status_of(const struct transfer *transfer, CURLcode code)
+{
+	long status = 0;
+
+	/* The status of an answer that broke off would claim that it is whole. */
+	if (code == CURLE_OK)
+		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	return status;
+}
+
+static double seconds_of(const struct transfer *transfer)
+{
+	return (double)(now_ns() - transfer->started_ns) / (double)EBB_NS_PER_SEC;
+}
+
+const char *http_response_header(const struct http_response *response, const char *name)
+{
+	struct curl_header *header;
+
+	if (!response->easy ||
+	    curl_easy_header(response->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+		return NULL;
+	return header->value;
+}
+
+/* --- In a loop -------------------------------------------------------------------------------- */
+
+static void unlink_transfer(struct transfer *transfer)
+{
+	struct http_client *client = transfer->client;
+
+	if (transfer->prev)
+		transfer->prev->next = transfer->next;
+	else
+		client->transfers = transfer->next;
+	if (transfer->next)
+		transfer->next->prev = transfer->prev;
+	curl_multi_remove_handle(client->multi, transfer->easy);
+}
+
+static void finish(struct transfer *transfer, CURLcode code)
+{
+	char error[CURL_ERROR_SIZE + 512];
+	struct http_response response = {
+		.status = status_of(transfer, code),
+		.body = transfer->body ? transfer->body : "",
+		.body_len = transfer->body_len,
+		.error = error,
+		.seconds = seconds_of(transfer),
+		.easy = transfer->easy,
+	};
+
+	explain(transfer, code, error, sizeof(error));
+	unlink_transfer(transfer);
+	transfer->done(transfer->userdata, &response);
+	transfer_free(transfer);
+}
+
+static void act(struct http_client *client, curl_socket_t fd, int events)
+{
+	/* A callback may turn the loop, or free the client: the outermost call does that then. */
+	bool outermost = !client->in_callback;
+	CURLMsg *message;
+	int left, running;
+
+	if (client->freed)
+		return;
+	curl_multi_socket_action(client->multi, fd, events, &running);
+	client->in_callback = true;
+	while (!client->freed && (message = curl_multi_info_read(client->multi, &left))) {
+		struct transfer *transfer;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
+		finish(transfer, message->data.result);
+	}
+	if (!outermost)
+		return;
+	client->in_callback = false;
+	if (client->freed)
+		http_client_free(client);
+}
+
+static void on_socket_event(void *userdata, int fd, uint32_t events)
+{
+	int flags = 0;
+
+	if (events & EPOLLIN)
+		flags |= CURL_CSELECT_IN;
+	if (events & EPOLLOUT)
+		flags |= CURL_CSELECT_OUT;
+	if (events & (EPOLLERR | EPOLLHUP))
+		flags |= CURL_CSELECT_ERR;
+	act(userdata, fd, flags);
+}
+
+static void on_timer(void *userdata)
+{
+	act(userdata, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *userdata, void *socket_data)
+{
+	struct http_client *client = userdata;
+	struct loop_source *source = socket_data;
+	uint32_t events = 0;
+	int r;
+
+	if (what == CURL_POLL_REMOVE) {
+		loop_remove(source);
+		curl_multi_assign(client->multi, fd, NULL);
+		return 0;
+	}
+	if (what & CURL_POLL_IN)
+		events |= EPOLLIN;
+	if (what & CURL_POLL_OUT)
+		events |= EPOLLOUT;
+	if (source) {
+		r = loop_modify_fd(source, events);
+	} else {
+		r = loop_add_fd(client->loop, fd, events, on_socket_event, client, &source);
+		if (r == 0)
+			curl_multi_assign(client->multi, fd, source);
+	}
+	return r < 0 ? -1 : 0;
+}
+
+static int set_timer(CURLM *multi, long timeout_ms, void *userdata)
+{
+	struct http_client *client = userdata;
+	uint64_t first = timeout_ms < 0 ? LOOP_TIMER_OFF : (uint64_t)timeout_ms * EBB_NS_PER_MS;
+
+	return loop_set_timer(client->timer, first, 0) < 0 ? -1 : 0;
+}
+
+int http_client_new(struct loop *loop, struct http_client **ret_client)
+{
+	struct http_client *client = calloc(1, sizeof(*client));
+	int r;
+
+	if (!client)
+		return -ENOMEM;
+	ensure_curl();
+	client->loop = loop;
+	client->multi = curl_multi_init();
+	r = client->multi
+		    ? loop_add_timer(loop, LOOP_TIMER_OFF, 0, on_timer, client, &client->timer)
+		    : -ENOMEM;
+	if (r < 0) {
+		http_client_free(client);
+		return r;
+	}
+	curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
+	curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
+	curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+	curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
+	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
+	curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_PER_HOST);
+	*ret_client = client;
+	return 0;
+}
+
+void http_client_free(struct http_client *client)
+{
+	if (!client)
+		return;
+	if (client->in_callback) {
+		client->freed = true;
+		return;
+	}
+	while (client->transfers) {
+		struct transfer *transfer = client->transfers;
+		unlink_transfer(transfer);
+		transfer_free(transfer);
+	}
+	if (client->multi)
+		curl_multi_cleanup(client->multi);
+	loop_remove(client->timer);
+	free(client);
+}
+
+int http_client_send(struct http_client *client, const struct http_request_options *options,
+		     http_done_fn done, void *userdata)
+{
+	struct transfer *transfer;
+	int r;
+
+	if (client->freed)
+		return -ESHUTDOWN;
+	r = transfer_new(options, &transfer);
+	if (r < 0)
+		return r;
+	transfer->client = client;
+	transfer->done = done;
+	transfer->userdata = userdata;
+	if (curl_multi_add_handle(client->multi, transfer->easy) != CURLM_OK) {
+		transfer_free(transfer);
+		return -ENOMEM;
+	}
+	transfer->next = client->transfers;
+	if (client->transfers)
+		client->transfers->prev = transfer;
+	client->transfers = transfer;
+	return 0;
+}
+
+/* --- Blocking --------------------------------------------------------------------------------- */
+
+int http_call_blocking(const struct http_request_options *options, struct http_result *ret_result)
+{
+	struct http_result result = {0};
+	struct transfer *transfer;
+	int r = transfer_new(options, &transfer);
+
+	if (r < 0)
+		return r;
+
+	CURLcode code = curl_easy_perform(transfer->easy);
+	result.status = status_of(transfer, code);
+	result.seconds = seconds_of(transfer);
+	explain(transfer, code, result.error, sizeof(result.error));
+	result.body = transfer->body ? TAKE_PTR(transfer->body) : strdup("");
+	result.body_len = transfer->body_len;
+	transfer_free(transfer);
+	if (!result.body)
+		return -ENOMEM;
+	*ret_result = result;
+	return 0;
+}
+
+void http_result_clear(struct http_result *result)
+{
+	free(result->body);
+	*result = (struct http_result){0};
+}
+
+char *http_escape(const char *segment)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	char *text = malloc(strlen(segment) * 3 + 1), *at = text;
+
+	if (!text)
+		return NULL;
+	for (const unsigned char *p = (const unsigned char *)segment; *p; p++) {
+		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+			     (*p >= '0' && *p <= '9') || strchr("-._~", *p);
+		if (plain) {
+			*at++ = (char)*p;
+		} else {
+			*at++ = '%';
+			*at++ = hex[*p >> 4];
+			*at++ = hex[*p & 15];
+		}
+	}
+	*at = '\0';
+	return text;
+}
