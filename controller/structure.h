@@ -74,6 +74,7 @@ struct structure {
 	 * asks for it again.
 	 */
 	unsigned apply;
+	bool apply_queued;
 	struct structure *next_apply;
 	unsigned dirty; /* model.c: documents to be written */
 	struct structure *next_dirty;

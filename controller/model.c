@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "boundaries.h"
+#include "model_private.h"
+#include "ebb/cleanup.h"
+
+#define HOST_SILENT_S 5.0
+
+struct model_note {
+	struct model_note *next;
+	enum log_level level;
+	char text[];
+};
+
+int model_fail(int err, char **ret_error, const char *format, ...)
+{
+	if (ret_error) {
+		char *text = NULL;
+		va_list ap;
+
+		va_start(ap, format);
+		if (vasprintf(&text, format, ap) < 0)
+			text = NULL;
+		va_end(ap);
+		*ret_error = text;
+	}
+	return err;
+}
+
+void model_log(struct model *model, enum log_level level, const char *format, ...)
+{
+	struct model_note *note;
+	char text[512];
+	va_list ap;
+	size_t len;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	len = strlen(text);
+	note = malloc(sizeof(*note) + len + 1);
+	if (!note)
+		return;
+	note->level = level;
+	memcpy(note->text, text, len + 1);
+	note->next = model->notes;
+	model->notes = note;
+}
+
+static void write_notes(struct model_note *newest)
+{
+	struct model_note *notes = NULL;
+
+	while (newest) {
+		struct model_note *older = newest->next;
+
+		newest->next = notes;
+		notes = newest;
+		newest = older;
+	}
+	while (notes) {
+		struct model_note *next = notes->next;
+
+		log_full(notes->level, 0, "%s", notes->text);
+		free(notes);
+		notes = next;
+	}
+}
+
+void model_lock(struct model *model)
+{
+	pthread_mutex_lock(&model->lock);
+}
+
+static void put_document(struct model *model, enum store_db db, const char *id, json_t *doc)
+{
+	if (doc && store_put(model->store, db, id, doc) < 0)
+		model_log(model, LOG_LEVEL_ERROR, "No memory to keep %s %s", store_db_name(db), id);
+	json_decref(doc);
+}
+
+static void write_dirty(struct model *model)
+{
+	while (model->dirty) {
+		struct structure *structure = model->dirty;
+		unsigned dirty = structure->dirty;
+
+		model->dirty = structure->next_dirty;
+		structure->next_dirty = NULL;
+		structure->dirty = 0;
+		if (structure->subtype == STRUCTURE_HOST && structure->host)
+			host_save_document(structure->host);
+		if (!model->store)
+			continue;
+		if (dirty & MODEL_DIRTY_STRUCTURE)
+			put_document(model, DB_STRUCTURES, structure->name,
+				     structure_to_json(structure));
+		if (dirty & MODEL_DIRTY_LIMITS)
+			put_document(model, DB_LIMITS, structure->name,
+				     structure_limits_to_json(structure));
+	}
+}
+
+void model_unlock(struct model *model)
+{
+	struct model_note *notes;
+
+	write_dirty(model);
+	notes = model->notes;
+	model->notes = NULL;
+	pthread_mutex_unlock(&model->lock);
+	write_notes(notes);
+}
+
+void model_touch(struct model *model, struct structure *structure, unsigned what)
+{
+	if (!structure->dirty) {
+		structure->next_dirty = model->dirty;
+		model->dirty = structure;
+	}
+	structure->dirty |= what;
+}
+
+void model_guard_changed(struct model *model, struct structure *structure)
+{
+	struct host *host = structure->host;
+
+	model->generation++;
+	if (host)
+		host->guard_version = model->generation;
+}
+
+void model_apply(struct model *model, struct structure *structure, enum ebb_resource resource)
+{
+	if (!structure->apply_queued) {
+		structure->apply_queued = true;
+		structure->next_apply = model->apply;
+		model->apply = structure;
+	}
+	structure->apply |= 1u << resource;
+}
+
+struct structure *model_next_apply(struct model *model)
+{
+	struct structure *structure;
+
+	do {
+		structure = model->apply;
+		if (!structure)
+			return NULL;
+		model->apply = structure->next_apply;
+		structure->next_apply = NULL;
+		structure->apply_queued = false;
+	} while (!structure->apply);
+	return structure;
+}
+
+struct structure *model_structure(struct model *model, const char *name)
+{
+	return name_index_get(model->index, name);
+}
+
+struct host *model_host(struct model *model, const char *name)
+{
+	struct structure *structure = model_structure(model, name);
+
+	return structure && structure->subtype == STRUCTURE_HOST ? structure->host : NULL;
+}
+
+void host_attach(struct host *host, struct structure *container)
+{
+	container->host = host;
+	container->host_next = host->containers;
+	container->host_prev = &host->containers;
+	if (host->containers)
+		host->containers->host_prev = &container->host_next;
+	host->containers = container;
+}
+
+void host_detach(struct structure *container)
+{
+	if (!container->host)
+		return;
+	*container->host_prev = container->host_next;
+	if (container->host_next)
+		container->host_next->host_prev = container->host_prev;
+	container->host = NULL;
+	container->host_next = NULL;
+	container->host_prev = NULL;
+}
+
+static void host_free(struct host *host)
+{
+	if (!host)
+		return;
+	free(host->address);
+	cpumap_free(host->cpumap);
+	json_decref(host->topology);
+	free(host);
+}
+
+/* Room for one more in an array of `n` pointers; grows by doubling. `array`: its address. */
+static int make_room(void *array, size_t n)
+{
+	void *items;
+
+	if (n & (n - 1))
+		return 0;
+	memcpy(&items, array, sizeof(items));
+	items = realloc(items, (n ? n * 2 : 1) * sizeof(void *));
+	if (!items)
+		return -ENOMEM;
+	memcpy(array, &items, sizeof(items));
+	return 0;
+}
+
+struct host *host_new(struct model *model, struct structure *structure)
+{
+	struct host *host = calloc(1, sizeof(*host));
+
+	if (!host || make_room(&model->hosts, model->n_hosts) < 0) {
+		free(host);
+		return NULL;
+	}
+	host->structure = structure;
+	structure->host = host;
+	model->hosts[model->n_hosts++] = host;
+	return host;
+}
+
+static void host_forget(struct model *model, struct host *host)
+{
+	while (host->containers)
+		host_detach(host->containers);
+	for (size_t i = 0; i < model->n_hosts; i++) {
+		if (model->hosts[i] == host) {
+			model->hosts[i] = model->hosts[--model->n_hosts];
+			break;
+		}
+	}
+	host_free(host);
+}
+
+int model_add(struct model *model, struct structure *structure)
+{
+	int r;
+
+	r = make_room(&model->structures, model->n_structures);
+	if (r >= 0)
+		r = name_index_add(model->index, structure->name, structure);
+	if (r < 0)
+		return r;
+	if (structure->subtype == STRUCTURE_HOST) {
+		struct host *host = host_new(model, structure);
+
+		if (!host || host_load_document(host) < 0) {
+			name_index_remove(model->index, structure->name);
+			if (host)
+				host_forget(model, host);
+			structure->host = NULL;
+			return -ENOMEM;
+		}
+	} else if (structure->host_name) {
+		struct host *host = model_host(model, structure->host_name);
+
+		if (host)
+			host_attach(host, structure);
+	}
+	structure->slot = model->n_structures;
+	model->structures[model->n_structures++] = structure;
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
+		boundaries_adjust(&structure->resources[i]);
+	if (structure->guard && !structure->guard_state)
+		structure->guard_state = guard_state_new();
+	model_touch(model, structure, MODEL_DIRTY_STRUCTURE | MODEL_DIRTY_LIMITS);
+	return 0;
+}
+
+static void unlink_lists(struct model *model, struct structure *structure)
+{
+	struct structure **p;
+
+	if (structure->dirty) {
+		for (p = &model->dirty; *p && *p != structure; p = &(*p)->next_dirty)
+			;
+		if (*p)
+			*p = structure->next_dirty;
+	}
+	if (structure->apply_queued) {
+		for (p = &model->apply; *p && *p != structure; p = &(*p)->next_apply)
+			;
+		if (*p)
+			*p = structure->next_apply;
+	}
+}
+
+void model_remove(struct model *model, struct structure *structure)
+{
+	struct structure *last;
+
+	accounting_release(model, structure);
+	if (structure->guard)
+		model_guard_changed(model, structure);
+	if (structure->subtype == STRUCTURE_HOST)
+		host_forget(model, structure->host);
+	else
+		host_detach(structure);
+	unlink_lists(model, structure);
+	name_index_remove(model->index, structure->name);
+	last = model->structures[--model->n_structures];
+	model->structures[structure->slot] = last;
+	last->slot = structure->slot;
+	if (model->store) {
+		store_delete(model->store, DB_STRUCTURES, structure->name);
+		store_delete(model->store, DB_LIMITS, structure->name);
+	}
+	guard_state_free(structure->guard_state);
+	structure_free(structure);
+}
+
+void model_check_hosts(struct model *model, double now)
+{
+	for (size_t i = 0; i < model->n_hosts; i++) {
+		struct host *host = model->hosts[i];
+
+		if (!host->connected || now - host->last_heard <= HOST_SILENT_S)
+			continue;
+		host->connected = false;
+		model_log(model, LOG_LEVEL_WARNING,
+			  "Host %s has not been heard for %.0f s: its limits stay as they are",
+			  host->structure->name, now - host->last_heard);
+	}
+}
+
+static int collect(void *userdata, const char *id, json_t *doc)
+{
+	const char *name = json_string_value(json_object_get(doc, "name"));
+
+	return json_object_set(userdata, name ? name : id, doc) < 0 ? -ENOMEM : 0;
+}
+
+struct loading {
+	struct model *model;
+	json_t *limits;
+};
+
+static int load_structure(void *userdata, const char *id, json_t *doc)
+{
+	struct loading *loading = userdata;
+	const char *name = json_string_value(json_object_get(doc, "name"));
+	json_t *limits = name ? json_object_get(loading->limits, name) : NULL;
+	_cleanup_free_ char *error = NULL;
+	struct structure *structure;
+	int r;
+
+	r = structure_from_json(doc, limits, &structure, &error);
+	if (r == -EINVAL && limits) {
+		log_warning("State: limits of %s: %s", name, error ? error : "?");
+		free(TAKE_PTR(error));
+		r = structure_from_json(doc, NULL, &structure, &error);
+	}
+	if (r == -EINVAL) {
+		log_warning("State: structure %s is ignored: %s", id, error ? error : "?");
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	r = model_add(loading->model, structure);
+	if (r < 0)
+		structure_free(structure);
+	if (r == -EEXIST) {
+		log_warning("State: structure %s is there twice; one is ignored", id);
+		return 0;
+	}
+	return r;
+}
+
+static int load_structures(struct model *model)
+{
+	struct loading loading = {.model = model};
+	_cleanup_json_ json_t *limits = json_object();
+	int r;
+
+	if (!limits)
+		return -ENOMEM;
+	r = store_load(model->store, DB_LIMITS, collect, limits);
+	if (r < 0)
+		return r;
+	loading.limits = limits;
+	r = store_load(model->store, DB_STRUCTURES, load_structure, &loading);
+	if (r < 0)
+		return r;
+	/* Read, not changed; what the rebuilding changes is written again. */
+	while (model->dirty) {
+		struct structure *structure = model->dirty;
+
+		model->dirty = structure->next_dirty;
+		structure->next_dirty = NULL;
+		structure->dirty = 0;
+	}
+	/* Documents come in any order: a container may have come before its host. */
+	for (size_t i = 0; i < model->n_structures; i++) {
+		struct structure *structure = model->structures[i];
+		struct host *host =
+			structure->host_name ? model_host(model, structure->host_name) : NULL;
+
+		if (host && !structure->host)
+			host_attach(host, structure);
+	}
+	for (size_t i = 0; i < model->n_hosts; i++)
+		host_rebuild_accounting(model, model->hosts[i]);
+	return 0;
+}
+
+int model_new(struct store *store, struct model **ret_model)
+{
+	struct model *model = calloc(1, sizeof(*model));
+	int r = -ENOMEM;
+
+	if (!model)
+		return r;
+	pthread_mutex_init(&model->lock, NULL);
+	model->store = store;
+	model->rules = json_object();
+	model->services = json_object();
+	model->index = name_index_new();
+	if (model->rules && model->services && model->index)
+		r = 0;
+	if (r >= 0 && store) {
+		r = store_load(store, DB_RULES, collect, model->rules);
+		if (r >= 0)
+			r = store_load(store, DB_SERVICES, collect, model->services);
+	}
+	if (r >= 0)
+		r = model_load_rules(model);
+	if (r >= 0)
+		r = model_load_services(model);
+	if (r >= 0 && store)
+		r = load_structures(model);
+	if (r < 0) {
+		model_free(model);
+		return r;
+	}
+	model_lock(model);
+	model_unlock(model);
+	*ret_model = model;
+	return 0;
+}
+
+void model_free(struct model *model)
+{
+	if (!model)
+		return;
+	for (size_t i = 0; i < model->n_structures; i++) {
+		guard_state_free(model->structures[i]->guard_state);
+		structure_free(model->structures[i]);
+	}
+	for (size_t i = 0; i < model->n_hosts; i++)
+		host_free(model->hosts[i]);
+	free(model->structures);
+	free(model->hosts);
+	json_decref(model->rules);
+	json_decref(model->services);
+	ruleset_free(model->ruleset);
+	if (model->index)
+		name_index_free(model->index);
+	write_notes(model->notes);
+	pthread_mutex_destroy(&model->lock);
+	free(model);
+}

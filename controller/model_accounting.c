@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who holds how much of a host: free = max - what its containers hold, core by core for CPU. */
+#include "model.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "boundaries.h"
+#include "model_private.h"
+#include "ebb/cleanup.h"
+
+/* CPUs in the order of the document; without one, as many as cpu.max says, from 0 on. */
+static int document_order(const struct structure *structure, const json_t *mapping,
+			  struct cpu_list *ret_order)
+{
+	size_t room = json_object_size(mapping), n = 0;
+	_cleanup_free_ unsigned *cpus = NULL;
+	const char *key;
+	json_t *core;
+
+	if (!room)
+		room = (size_t)(structure->resources[EBB_CPU].max / EBB_SHARES_PER_CORE);
+	cpus = calloc(room + 1, sizeof(*cpus));
+	if (!cpus)
+		return -ENOMEM;
+	if (json_object_size(mapping)) {
+		json_object_foreach((json_t *)mapping, key, core) {
+			uint64_t cpu;
+
+			if (parse_u64(key, &cpu) >= 0 && cpu <= 65535)
+				cpus[n++] = (unsigned)cpu;
+		}
+	} else {
+		for (; n < room; n++)
+			cpus[n] = (unsigned)n;
+	}
+	*ret_order = (struct cpu_list){.cpus = TAKE_PTR(cpus), .n = n};
+	return 0;
+}
+
+static json_t *document_mapping(const struct host *host)
+{
+	json_t *resources = json_object_get(host->structure->doc, "resources");
+
+	return json_object_get(json_object_get(resources, ebb_resource_name(EBB_CPU)),
+			       "core_usage_mapping");
+}
+
+int host_load_document(struct host *host)
+{
+	const struct structure *structure = host->structure;
+	const json_t *mapping = document_mapping(host);
+	struct cpu_list order;
+	int r;
+
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
+		host->max[i] = host->free[i] =
+			structure->resources[i].present ? structure->resources[i].max : 0;
+	r = document_order(structure, mapping, &order);
+	if (r < 0)
+		return r;
+	r = cpumap_new(&order, &host->cpumap);
+	cpu_list_clear(&order);
+	if (r < 0)
+		return r;
+	cpumap_load_json(host->cpumap, mapping);
+	host->max[EBB_CPU] = cpumap_total(host->cpumap);
+	host->free[EBB_CPU] = cpumap_free_shares(host->cpumap);
+	return 0;
+}
+
+/* The member object of that name, made when missing. */
+static json_t *member(json_t *object, const char *key)
+{
+	json_t *found = json_object_get(object, key);
+
+	if (!json_is_object(found)) {
+		found = json_object();
+		if (json_object_set_new(object, key, found) < 0)
+			return NULL;
+	}
+	return found;
+}
+
+void host_save_document(struct host *host)
+{
+	struct structure *structure = host->structure;
+	json_t *resources;
+
+	if (!structure->doc)
+		structure->doc = json_object();
+	resources = member(structure->doc, "resources");
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
+		json_t *resource;
+
+		if (host->max[i] <= 0)
+			continue;
+		structure->resources[i].present = true;
+		structure->resources[i].max = host->max[i];
+		resource = member(resources, ebb_resource_name(i));
+		json_object_set_new(resource, "free", json_integer(host->free[i]));
+		if (i == EBB_CPU)
+			json_object_set_new(resource, "core_usage_mapping",
+					    cpumap_to_json(host->cpumap));
+	}
+}
+
+int64_t model_allocate(struct model *model, struct structure *structure, enum ebb_resource resource,
+		       int64_t amount)
+{
+	struct resource_state *state = &structure->resources[resource];
+	struct host *host = structure->host;
+	int64_t moved;
+
+	/* What a container whose host has gone still holds is nobody's. */
+	if (amount < 0)
+		amount = MAX(amount, -state->allocated);
+	else if (!host)
+		return 0;
+	if (amount == 0)
+		return 0;
+
+	if (!host || host->max[resource] <= 0) {
+		moved = amount;
+	} else if (resource == EBB_CPU) {
+		moved = amount > 0 ? cpumap_grow(host->cpumap, structure->name, amount)
+				   : -cpumap_shrink(host->cpumap, structure->name, -amount);
+		host->free[resource] = cpumap_free_shares(host->cpumap);
+	} else {
+		moved = MIN(amount, host->free[resource]);
+		host->free[resource] -= moved;
+	}
+	if (moved == 0)
+		return 0;
+	state->allocated += moved;
+	model_touch(model, structure, MODEL_DIRTY_STRUCTURE);
+	if (host)
+		model_touch(model, host->structure, MODEL_DIRTY_STRUCTURE);
+	return moved;
+}
+
+void accounting_set_current(struct model *model, struct structure *structure,
+			    enum ebb_resource resource, int64_t limit)
+{
+	struct resource_state *state = &structure->resources[resource];
+
+	if (state->current == limit)
+		return;
+	state->current = limit;
+	model_touch(model, structure, MODEL_DIRTY_STRUCTURE);
+	if (boundaries_adjust(state)) {
+		model_touch(model, structure, MODEL_DIRTY_LIMITS);
+		if (structure->guard)
+			model_guard_changed(model, structure);
+	}
+}
+
+/* It holds less than its limit: the limit follows. */
+static void fit_current(struct model *model, struct structure *structure,
+			enum ebb_resource resource)
+{
+	struct resource_state *state = &structure->resources[resource];
+
+	if (state->allocated <= 0 || state->current <= state->allocated)
+		return;
+	model_log(model, LOG_LEVEL_WARNING,
+		  "%s: its %s limit of %lld %s does not fit on the host any more: %lld",
+		  structure->name, ebb_resource_name(resource), (long long)state->current,
+		  ebb_resource_unit(resource), (long long)state->allocated);
+	accounting_set_current(model, structure, resource, state->allocated);
+	model_apply(model, structure, resource);
+}
+
+void host_settle(struct model *model, struct host *host, enum ebb_resource resource)
+{
+	int64_t left = host->max[resource];
+
+	if (left <= 0)
+		return;
+	if (resource == EBB_CPU) {
+		host->max[resource] = cpumap_total(host->cpumap);
+		host->free[resource] = cpumap_free_shares(host->cpumap);
+		return;
+	}
+	for (struct structure *s = host->containers; s; s = s->host_next) {
+		struct resource_state *state = &s->resources[resource];
+
+		if (state->allocated > left) {
+			state->allocated = left;
+			model_touch(model, s, MODEL_DIRTY_STRUCTURE);
+		}
+		fit_current(model, s, resource);
+		left -= state->allocated;
+	}
+	host->free[resource] = left;
+	model_touch(model, host->structure, MODEL_DIRTY_STRUCTURE);
+}
+
+/* The map's shares of each container against what it is to hold, `want`. */
+static void settle_cores(struct model *model, struct host *host, struct structure *structure,
+			 int64_t want)
+{
+	struct resource_state *state = &structure->resources[EBB_CPU];
+	int64_t owned = cpumap_owned(host->cpumap, structure->name);
+
+	if (want > owned)
+		owned += cpumap_grow(host->cpumap, structure->name, want - owned);
+	else if (want < owned)
+		owned -= cpumap_shrink(host->cpumap, structure->name, owned - want);
+	if (state->allocated != owned) {
+		state->allocated = owned;
+		model_touch(model, structure, MODEL_DIRTY_STRUCTURE);
+	}
+	fit_current(model, structure, EBB_CPU);
+}
+
+void host_replace_cpumap(struct model *model, struct host *host, struct cpumap *map)
+{
+	_cleanup_json_ json_t *mapping = host->cpumap ? cpumap_to_json(host->cpumap) : NULL;
+
+	if (mapping)
+		cpumap_load_json(map, mapping);
+	cpumap_free(host->cpumap);
+	host->cpumap = map;
+	/* Whoever lost shares with a core tries the others. */
+	for (struct structure *s = host->containers; s; s = s->host_next)
+		settle_cores(model, host, s, s->resources[EBB_CPU].allocated);
+	host->max[EBB_CPU] = cpumap_total(map);
+	host->free[EBB_CPU] = cpumap_free_shares(map);
+	model_touch(model, host->structure, MODEL_DIRTY_STRUCTURE);
+}
+
+/* Owners in the core map that are no containers of this host any more. */
+static void release_strangers(struct model *model, struct host *host)
+{
+	const char *cpu, *name;
+	json_t *core, *shares;
+
+	json_object_foreach(document_mapping(host), cpu, core) {
+		json_object_foreach(core, name, shares) {
+			const struct structure *owner = model_structure(model, name);
+
+			if (!owner || owner->host != host || owner->subtype != STRUCTURE_CONTAINER)
+				cpumap_release(host->cpumap, name);
+		}
+	}
+}
+
+void host_rebuild_accounting(struct model *model, struct host *host)
+{
+	release_strangers(model, host);
+	for (struct structure *s = host->containers; s; s = s->host_next) {
+		bool owns = cpumap_owned(host->cpumap, s->name) > 0;
+
+		for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
+			struct resource_state *state = &s->resources[i];
+
+			/* A document of the original system, which accounts without saying so:
+			 * whoever owns cores is accounted with all of its limits. */
+			if (state->allocated == 0 && owns && state->present && state->current > 0)
+				state->allocated = state->current;
+			/* More than `current` was growth under way when the controller ended: kept
+			 * until the agent says what is in force. */
+			if (state->allocated > 0)
+				state->allocated = MAX(state->allocated, state->current);
+		}
+		settle_cores(model, host, s, s->resources[EBB_CPU].allocated);
+	}
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
+		host_settle(model, host, i);
+}
+
+void accounting_release(struct model *model, struct structure *structure)
+{
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
+		if (structure->resources[i].allocated <= 0)
+			continue;
+		structure->held |= 1u << i;
+		model_allocate(model, structure, i, -structure->resources[i].allocated);
+	}
+}
+
+/* A first limit for a container that has none: what it uses and half as much again, at least one
+ * core, 256 MiB or 10 MiB/s more. The guardian takes back what is too much within seconds; too
+ * little would hurt at once. */
+static int64_t first_limit(const struct resource_state *state, enum ebb_resource resource)
+{
+	int64_t least = resource == EBB_CPU ? EBB_SHARES_PER_CORE : resource == EBB_MEM ? 256 : 10;
+
+	if (isnan(state->usage))
+		return state->max;
+	return (int64_t)ceil(state->usage) + MAX((int64_t)(state->usage / 2), least);
+}
+
+int accounting_take(struct model *model, struct structure *structure, enum ebb_resource resource,
+		    bool keep_current, char **ret_error)
+{
+	struct resource_state *state = &structure->resources[resource];
+	struct host *host = structure->host;
+	int64_t free = host->max[resource] > 0 ? host->free[resource] : INT64_MAX;
+	int64_t in_force = structure->physical[resource], want, got;
+
+	if (keep_current && state->current > 0)
+		in_force = state->current;
+	want = in_force > 0 ? CLAMP(in_force, state->min, state->max) : INT64_MAX;
+	if (want > free)
+		want = CLAMP(first_limit(state, resource), state->min, state->max);
+	want = MIN(want, free);
+	if (want < state->min || want <= 0)
+		return model_fail(-ENOSPC, ret_error,
+				  "Host %s has %lld %s of %s free, %s needs at least its min of "
+				  "%lld: lower its min, or free some by lowering the max of others",
+				  host->structure->name, (long long)free,
+				  ebb_resource_unit(resource), ebb_resource_name(resource),
+				  structure->name, (long long)state->min);
+	got = model_allocate(model, structure, resource, want);
+	if (got < want) {
+		model_allocate(model, structure, resource, -got);
+		return model_fail(-ENOMEM, ret_error, "No memory to account %s", structure->name);
+	}
+	structure->held &= ~(1u << resource);
+	accounting_set_current(model, structure, resource, want);
+	if (structure->physical[resource] != want ||
+	    (resource == EBB_CPU && model->scaler.pin_cores))
+		model_apply(model, structure, resource);
+	return 0;
+}
+
+void model_limit_applied(struct model *model, struct structure *structure,
+			 enum ebb_resource resource, int64_t applied)
+{
+	struct resource_state *state = &structure->resources[resource];
+	unsigned bit = 1u << resource;
+
+	structure->physical[resource] = applied < 0 ? -1 : applied;
+	if (applied < 0 || structure->apply & bit)
+		return;
+	accounting_set_current(model, structure, resource, applied);
+	if (!(structure->in_flight & bit))
+		model_allocate(model, structure, resource, applied - state->allocated);
+}
+
+/* A managed resource has another limit in force than the one last ordered. */
+static void adopt(struct model *model, struct structure *structure, enum ebb_resource resource)
+{
+	struct resource_state *state = &structure->resources[resource];
+	int64_t found = structure->physical[resource], before = state->current;
+	int64_t limit = state->max > 0 ? MIN(found, state->max) : found;
+
+	if (found <= 0) {
+		model_log(model, LOG_LEVEL_INFO,
+			  "%s: its %s limit has been taken off; %lld %s again", structure->name,
+			  ebb_resource_name(resource), (long long)before,
+			  ebb_resource_unit(resource));
+		model_apply(model, structure, resource);
+		return;
+	}
+	model_allocate(model, structure, resource, limit - state->allocated);
+	limit = MIN(limit, state->allocated);
+	model_log(model, LOG_LEVEL_INFO,
+		  "%s: its %s limit was changed from outside, %lld to %lld %s%s", structure->name,
+		  ebb_resource_name(resource), (long long)before, (long long)found,
+		  ebb_resource_unit(resource),
+		  limit < found ? "; more than its max or than is free, cut" : "");
+	accounting_set_current(model, structure, resource, limit);
+	if (limit != found)
+		model_apply(model, structure, resource);
+}
+
+unsigned model_limits_reported(struct model *model, struct structure *structure,
+			       const json_t *limits)
+{
+	unsigned foreign = 0;
+
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
+		struct resource_state *state = &structure->resources[i];
+		const json_t *value = json_object_get(limits, ebb_resource_name(i));
+		int64_t limit;
+
+		if (!value || json_to_int64(value, &limit) < 0)
+			continue;
+		limit = MAX(limit, -1);
+		structure->physical[i] = limit;
+		if (!state->present)
+			continue;
+		if (state->allocated <= 0) {
+			if (structure->automatic && structure->host)
+				registration_first_range(structure->host, state, i, limit);
+			if (!(structure->held & 1u << i))
+				accounting_set_current(model, structure, i, limit);
+			continue;
+		}
+		if ((structure->in_flight | structure->apply) & 1u << i)
+			continue;
+		if (limit == state->current) {
+			model_allocate(model, structure, i, limit - state->allocated);
+			continue;
+		}
+		adopt(model, structure, i);
+		foreign |= 1u << i;
+	}
+	return foreign;
+}
+
+static char *check_host(const struct host *host, enum ebb_resource resource)
+{
+	int64_t held = 0;
+	char *text = NULL;
+
+	for (const struct structure *s = host->containers; s; s = s->host_next) {
+		const struct resource_state *state = &s->resources[resource];
+
+		held += state->allocated;
+		if (resource == EBB_CPU &&
+		    cpumap_owned(host->cpumap, s->name) != state->allocated &&
+		    asprintf(&text, "%s holds %lld shares, the core map of %s says %lld", s->name,
+			     (long long)state->allocated, host->structure->name,
+			     (long long)cpumap_owned(host->cpumap, s->name)) > 0)
+			return text;
+	}
+	if (host->max[resource] > 0 &&
+	    (host->free[resource] < 0 || held + host->free[resource] != host->max[resource]) &&
+	    asprintf(&text, "%s: %s: %lld held + %lld free is not %lld", host->structure->name,
+		     ebb_resource_name(resource), (long long)held, (long long)host->free[resource],
+		     (long long)host->max[resource]) > 0)
+		return text;
+	return NULL;
+}
+
+char *model_check(struct model *model)
+{
+	struct structure *s;
+	char *text;
+
+	for (size_t i = 0; i < model->n_hosts; i++) {
+		const struct host *host = model->hosts[i];
+
+		for (int j = 0; j < EBB_RESOURCE_MAX; j++) {
+			text = check_host(host, j);
+			if (text)
+				return text;
+		}
+		text = cpumap_check(host->cpumap);
+		if (text)
+			return text;
+		if (host->free[EBB_CPU] != cpumap_free_shares(host->cpumap) &&
+		    asprintf(&text, "%s: %lld shares free, the core map says %lld",
+			     host->structure->name, (long long)host->free[EBB_CPU],
+			     (long long)cpumap_free_shares(host->cpumap)) > 0)
+			return text;
+	}
+	model_foreach_structure(model, s) {
+		if (s->slot < model->n_structures && model->structures[s->slot] == s &&
+		    model_structure(model, s->name) == s)
+			continue;
+		if (asprintf(&text, "%s is not where the index says", s->name) > 0)
+			return text;
+	}
+	return NULL;
+}

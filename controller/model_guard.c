@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an operator changes about a structure: guarding, ranges, boundaries (spec 3.3). */
+#include "model.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "boundaries.h"
+#include "model_private.h"
+#include "ebb/cleanup.h"
+
+#define EXACT_MAX 9007199254740992.0
+
+/* From here on it is somebody's, and is not forgotten when it goes. */
+static void touched_by_hand(struct model *model, struct structure *structure)
+{
+	structure->automatic = false;
+	model_touch(model, structure, MODEL_DIRTY_STRUCTURE);
+}
+
+static void adjust(struct model *model, struct structure *structure, enum ebb_resource resource)
+{
+	if (boundaries_adjust(&structure->resources[resource]) && structure->guard)
+		model_guard_changed(model, structure);
+	model_touch(model, structure, MODEL_DIRTY_LIMITS);
+}
+
+static bool can_take(const struct structure *structure, enum ebb_resource resource)
+{
+	const struct resource_state *state = &structure->resources[resource];
+
+	return structure->subtype == STRUCTURE_CONTAINER && structure->host && structure->live &&
+	       state->present && state->max > 0 && state->allocated <= 0;
+}
+
+int model_guard(struct model *model, struct structure *structure, bool guard, char **ret_error)
+{
+	int64_t before[EBB_RESOURCE_MAX];
+	unsigned apply = structure->apply, taken = 0;
+	int r = 0;
+
+	if (structure->subtype == STRUCTURE_HOST)
+		return model_fail(-EINVAL, ret_error,
+				  "%s is a host: guard its containers, by their names",
+				  structure->name);
+	for (int i = 0; i < EBB_RESOURCE_MAX && guard && r >= 0; i++) {
+		before[i] = structure->resources[i].current;
+		if (!structure->resources[i].guard || !can_take(structure, i))
+			continue;
+		r = accounting_take(model, structure, i, false, ret_error);
+		if (r >= 0)
+			taken |= 1u << i;
+	}
+	if (r < 0) {
+		for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
+			if (!(taken & 1u << i))
+				continue;
+			model_allocate(model, structure, i, -structure->resources[i].allocated);
+			accounting_set_current(model, structure, i, before[i]);
+			structure->apply = (structure->apply & ~(1u << i)) | (apply & 1u << i);
+		}
+		return r;
+	}
+	if (guard && !structure->guard_state)
+		structure->guard_state = guard_state_new();
+	if (guard && !structure->guard_state)
+		return -ENOMEM;
+	if (!guard) {
+		guard_state_free(structure->guard_state);
+		structure->guard_state = NULL;
+	}
+	structure->guard = guard;
+	touched_by_hand(model, structure);
+	model_guard_changed(model, structure);
+	return 0;
+}
+
+int model_guard_resource(struct model *model, struct structure *structure,
+			 enum ebb_resource resource, bool guard, char **ret_error)
+{
+	struct resource_state *state = &structure->resources[resource];
+	const char *name = ebb_resource_name(resource);
+	int r;
+
+	if (structure->subtype == STRUCTURE_HOST)
+		return model_fail(-EINVAL, ret_error,
+				  "%s is a host: guard its containers, by their names",
+				  structure->name);
+	if (!state->present)
+		return model_fail(-ENOENT, ret_error, "%s has no %s that can be limited",
+				  structure->name, name);
+	if (guard && state->max <= 0)
+		return model_fail(-EINVAL, ret_error,
+				  "%s has no max for %s yet: set one first, PUT "
+				  "/structure/%s/resources/%s/max",
+				  structure->name, name, structure->name, name);
+	if (guard && structure->guard && can_take(structure, resource)) {
+		r = accounting_take(model, structure, resource, false, ret_error);
+		if (r < 0)
+			return r;
+	}
+	state->guard = guard;
+	touched_by_hand(model, structure);
+	if (structure->guard)
+		model_guard_changed(model, structure);
+	return 0;
+}
+
+/* What a host can give of a resource that its agent does not know the size of. */
+static int set_host_max(struct model *model, struct structure *structure,
+			enum ebb_resource resource, int64_t max, char **ret_error)
+{
+	struct host *host = structure->host;
+	int64_t held = 0;
+
+	if (resource == EBB_CPU || resource == EBB_MEM)
+		return model_fail(-EINVAL, ret_error,
+				  "What host %s has of cpu and mem comes from its agent",
+				  structure->name);
+	for (struct structure *s = host->containers; s; s = s->host_next)
+		held += s->resources[resource].allocated;
+	if (max > 0 && max < held)
+		return model_fail(-EINVAL, ret_error,
+				  "The containers of %s hold %lld %s of %s: lower their max first",
+				  structure->name, (long long)held, ebb_resource_unit(resource),
+				  ebb_resource_name(resource));
+	host->max[resource] = max;
+	host->free[resource] = max > 0 ? max - held : 0;
+	structure->resources[resource].present = max > 0;
+	structure->resources[resource].max = max;
+	touched_by_hand(model, structure);
+	return 0;
+}
+
+static int set_max(struct model *model, struct structure *structure, enum ebb_resource resource,
+		   int64_t max, char **ret_error)
+{
+	struct resource_state *state = &structure->resources[resource];
+	const struct host *host = structure->host;
+	const char *name = ebb_resource_name(resource);
+
+	if (max > 0 && max < state->min)
+		return model_fail(-EINVAL, ret_error,
+				  "max %lld is below min %lld of %s %s: lower min first",
+				  (long long)max, (long long)state->min, structure->name, name);
+	if (max == 0 && (state->guard || resource == EBB_CPU || resource == EBB_MEM))
+		return model_fail(-EINVAL, ret_error,
+				  "A max of 0 takes %s from %s: unguard it instead", name,
+				  structure->name);
+	if (structure->subtype == STRUCTURE_CONTAINER && host && host->max[resource] > 0 &&
+	    max > host->max[resource])
+		return model_fail(-EINVAL, ret_error,
+				  "max %lld is more than the %lld %s of %s that host %s has",
+				  (long long)max, (long long)host->max[resource],
+				  ebb_resource_unit(resource), name, host->structure->name);
+	state->max = max;
+	/* The limit in force follows downwards, never upwards. */
+	if (max > 0 && state->allocated > 0 && state->current > max) {
+		accounting_set_current(model, structure, resource, max);
+		model_apply(model, structure, resource);
+	}
+	return 0;
+}
+
+static int set_min(struct structure *structure, enum ebb_resource resource, int64_t min,
+		   char **ret_error)
+{
+	struct resource_state *state = &structure->resources[resource];
+
+	if (state->max > 0 && min > state->max)
+		return model_fail(-EINVAL, ret_error,
+				  "min %lld is above max %lld of %s %s: raise max first",
+				  (long long)min, (long long)state->max, structure->name,
+				  ebb_resource_name(resource));
+	state->min = min;
+	return 0;
+}
+
+int model_set_parameter(struct model *model, struct structure *structure,
+			enum ebb_resource resource, const char *param, double value,
+			char **ret_error)
+{
+	struct resource_state *state = &structure->resources[resource];
+	bool is_weight = strcmp(param, "weight") == 0, is_max = strcmp(param, "max") == 0;
+	int r = 0;
+
+	if (!is_weight && !is_max && strcmp(param, "min") != 0)
+		return model_fail(-EINVAL, ret_error,
+				  "Parameter '%s' cannot be set: use max, min or weight", param);
+	if (!isfinite(value) || value < 0 || value > EXACT_MAX)
+		return model_fail(-EINVAL, ret_error, "%s must be a number, 0 or more", param);
+	if (structure->subtype == STRUCTURE_HOST) {
+		if (!is_max)
+			return model_fail(-EINVAL, ret_error, "%s is a host: it has no %s",
+					  structure->name, param);
+		return set_host_max(model, structure, resource, (int64_t)value, ret_error);
+	}
+	if (!state->present)
+		return model_fail(-ENOENT, ret_error, "%s has no %s that can be limited",
+				  structure->name, ebb_resource_name(resource));
+	if (is_weight)
+		state->weight = value;
+	else if (is_max)
+		r = set_max(model, structure, resource, (int64_t)value, ret_error);
+	else
+		r = set_min(structure, resource, (int64_t)value, ret_error);
+	if (r < 0)
+		return r;
+	touched_by_hand(model, structure);
+	adjust(model, structure, resource);
+	return 0;
+}
+
+/* The limits entry of a resource, begun when it has none. */
+static int begin_limits(struct structure *structure, enum ebb_resource resource, char **ret_error)
+{
+	struct resource_state *state = &structure->resources[resource];
+
+	if (structure->subtype == STRUCTURE_HOST || !state->present)
+		return model_fail(-ENOENT, ret_error, "%s has no %s that can be limited",
+				  structure->name, ebb_resource_name(resource));
+	if (!state->has_boundary) {
+		state->has_boundary = true;
+		state->boundary = 10;
+		state->boundary_type = BOUNDARY_PERCENTAGE_OF_CURRENT;
+	}
+	return 0;
+}
+
+int model_set_boundary(struct model *model, struct structure *structure, enum ebb_resource resource,
+		       int boundary, char **ret_error)
+{
+	int r;
+
+	if (boundary < 0 || boundary > 100)
+		return model_fail(-EINVAL, ret_error, "boundary must be a percentage, 0 to 100");
+	r = begin_limits(structure, resource, ret_error);
+	if (r < 0)
+		return r;
+	structure->resources[resource].boundary = boundary;
+	touched_by_hand(model, structure);
+	adjust(model, structure, resource);
+	return 0;
+}
+
+int model_set_boundary_type(struct model *model, struct structure *structure,
+			    enum ebb_resource resource, const char *type, char **ret_error)
+{
+	enum boundary_type parsed = boundary_type_from_name(type);
+	int r;
+
+	if (parsed == BOUNDARY_TYPE_MAX)
+		return model_fail(-EINVAL, ret_error,
+				  "boundary_type must be percentage_of_max or "
+				  "percentage_of_current");
+	r = begin_limits(structure, resource, ret_error);
+	if (r < 0)
+		return r;
+	structure->resources[resource].boundary_type = parsed;
+	touched_by_hand(model, structure);
+	adjust(model, structure, resource);
+	return 0;
+}

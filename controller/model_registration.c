@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Hosts and containers as their agents register them (docs/feed.md). */
+#include "model.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "boundaries.h"
+#include "model_private.h"
+#include "ebb/cleanup.h"
+
+#define NAME_LEN_MAX 255
+#define CPU_ID_MAX   65535
+
+#define FIRST_BOUNDARY 10
+
+static int64_t first_min(enum ebb_resource resource)
+{
+	switch (resource) {
+	case EBB_CPU: return 20;
+	case EBB_MEM: return 64;
+	default: return 1;
+	}
+}
+
+/* --- hosts --- */
+
+static bool listed(const json_t *cpus, unsigned cpu)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach((json_t *)cpus, i, item)
+		if (json_is_integer(item) && json_integer_value(item) == cpu)
+			return true;
+	return false;
+}
+
+/* The CPUs that are there, in the order their shares are handed out; those that the topology does
+ * not know come last. */
+static int core_order(const json_t *cpus, const json_t *topology, struct cpu_list *ret_order)
+{
+	struct cpu_list order = {};
+	unsigned *all;
+	size_t i, n = 0;
+	json_t *item;
+
+	if (json_array_size(cpus) == 0 || json_array_size(cpus) > CPU_ID_MAX + 1)
+		return -EINVAL;
+	json_array_foreach((json_t *)cpus, i, item)
+		if (!json_is_integer(item) || json_integer_value(item) < 0 ||
+		    json_integer_value(item) > CPU_ID_MAX)
+			return -EINVAL;
+	if (cpumap_order_group_pp_ll(topology, &order) < 0)
+		order = (struct cpu_list){};
+	all = calloc(order.n + json_array_size(cpus), sizeof(*all));
+	if (!all) {
+		cpu_list_clear(&order);
+		return -ENOMEM;
+	}
+	for (i = 0; i < order.n; i++)
+		if (listed(cpus, order.cpus[i]))
+			all[n++] = order.cpus[i];
+	json_array_foreach((json_t *)cpus, i, item) {
+		unsigned cpu = (unsigned)json_integer_value(item);
+
+		if (!cpu_list_contains(&order, cpu) &&
+		    !cpu_list_contains(&(struct cpu_list){.cpus = all, .n = n}, cpu))
+			all[n++] = cpu;
+	}
+	cpu_list_clear(&order);
+	*ret_order = (struct cpu_list){.cpus = all, .n = n};
+	return 0;
+}
+
+/* host_rescaler_ip and host_rescaler_port, as the original's tools look for them. */
+static void set_rescaler(struct structure *structure, json_t *ip, json_t *port)
+{
+	if (!structure->doc)
+		structure->doc = json_object();
+	json_object_set(structure->doc, "host_rescaler_ip", ip);
+	json_object_set(structure->doc, "host_rescaler_port", port);
+}
+
+static void set_address(struct model *model, struct host *host, const char *address)
+{
+	_cleanup_json_ json_t *ip = NULL, *port = NULL;
+	const char *rest = strncmp(address, "http://", 7) == 0 ? address + 7 : address;
+	const char *colon = strrchr(rest, ':');
+
+	if (host->address && strcmp(host->address, address) == 0)
+		return;
+	free(host->address);
+	host->address = strdup(address);
+	if (rest != address && colon) {
+		ip = json_stringn(rest, (size_t)(colon - rest));
+		port = json_string(colon + 1);
+	} else {
+		ip = json_string(address);
+		port = json_string("");
+	}
+	set_rescaler(host->structure, ip, port);
+	model_touch(model, host->structure, MODEL_DIRTY_STRUCTURE);
+	for (struct structure *s = host->containers; s; s = s->host_next) {
+		set_rescaler(s, ip, port);
+		model_touch(model, s, MODEL_DIRTY_STRUCTURE);
+	}
+}
+
+/* Is the map that of these CPUs, in this order? */
+static bool same_cores(const struct cpumap *map, const struct cpu_list *order)
+{
+	_cleanup_json_ json_t *mapping = cpumap_to_json(map);
+	const char *key;
+	json_t *core;
+	size_t i = 0;
+
+	if (json_object_size(mapping) != order->n)
+		return false;
+	json_object_foreach(mapping, key, core) {
+		uint64_t cpu;
+
+		if (parse_u64(key, &cpu) < 0 || cpu != order->cpus[i++])
+			return false;
+	}
+	return true;
+}
+
+static int find_or_add_host(struct model *model, const char *name, struct host **ret_host)
+{
+	struct structure *structure = model_structure(model, name);
+	int r;
+
+	if (structure && structure->subtype != STRUCTURE_HOST) {
+		model_log(
+			model, LOG_LEVEL_WARNING,
+			"A host registers as %s, which is the name of a %s: give the agent another "
+			"one with --name",
+			name, structure_subtype_name(structure->subtype));
+		return -EEXIST;
+	}
+	if (!structure) {
+		structure = structure_new(name, STRUCTURE_HOST);
+		if (!structure)
+			return -ENOMEM;
+		structure->doc = json_pack("{s:s}", "host", name);
+		r = model_add(model, structure);
+		if (r < 0) {
+			structure_free(structure);
+			return r;
+		}
+	}
+	*ret_host = structure->host;
+	return 0;
+}
+
+int model_register_host(struct model *model, const json_t *message, struct host **ret_host)
+{
+	const char *name = json_string_value(json_object_get(message, "host"));
+	const json_t *registration = json_object_get(message, "register");
+	const char *address = json_string_value(json_object_get(registration, "address"));
+	json_t *topology = json_object_get(registration, "topology");
+	struct cpumap *map = NULL;
+	struct cpu_list order;
+	struct host *host;
+	double mem;
+	int r;
+
+	if (!name || !name_is_sane(name, NAME_LEN_MAX) || !address || !*address ||
+	    json_to_double(json_object_get(registration, "mem"), &mem) < 0 || mem < EBB_MIB)
+		return -EINVAL;
+	r = core_order(json_object_get(registration, "cpus"), topology, &order);
+	if (r < 0)
+		return r;
+	r = cpumap_new(&order, &map);
+	if (r >= 0)
+		r = find_or_add_host(model, name, &host);
+	if (r < 0) {
+		cpumap_free(map);
+		cpu_list_clear(&order);
+		return r;
+	}
+
+	for (struct structure *s = host->containers; s; s = s->host_next)
+		s->live = false;
+	if (same_cores(host->cpumap, &order))
+		cpumap_free(map);
+	else
+		host_replace_cpumap(model, host, map);
+	cpu_list_clear(&order);
+	if (host->max[EBB_MEM] != (int64_t)(mem / EBB_MIB)) {
+		host->max[EBB_MEM] = (int64_t)(mem / EBB_MIB);
+		host_settle(model, host, EBB_MEM);
+	}
+	json_decref(host->topology);
+	host->topology = json_incref(topology);
+	set_address(model, host, address);
+	host_save_document(host);
+	model_log(model, LOG_LEVEL_INFO, "Host %s at %s: %lld shares, %lld MiB", name, address,
+		  (long long)host->max[EBB_CPU], (long long)host->max[EBB_MEM]);
+	*ret_host = host;
+	return 0;
+}
+
+/* --- containers --- */
+
+void registration_first_range(const struct host *host, struct resource_state *state,
+			      enum ebb_resource resource, int64_t limit)
+{
+	state->max = host->max[resource];
+	if (limit > 0 && (state->max <= 0 || limit < state->max))
+		state->max = limit;
+	state->min = first_min(resource);
+	if (state->max > 0)
+		state->min = MIN(state->min, state->max);
+}
+
+static void first_resource(const struct host *host, struct structure *structure,
+			   enum ebb_resource resource, int64_t limit, bool limitable)
+{
+	struct resource_state *state = &structure->resources[resource];
+
+	state->present = true;
+	registration_first_range(host, state, resource, limit);
+	/* Without a max (a disk: nobody knows what it can do) there is nothing to guard by. */
+	state->guard = limitable && state->max > 0;
+	state->has_boundary = true;
+	state->boundary = FIRST_BOUNDARY;
+	state->boundary_type = BOUNDARY_PERCENTAGE_OF_CURRENT;
+}
+
+static int add_container(struct model *model, struct host *host, const char *name,
+			 const json_t *limits, struct structure **ret_structure)
+{
+	static const enum ebb_resource resources[] = {EBB_CPU, EBB_MEM, EBB_DISK_READ,
+						      EBB_DISK_WRITE};
+	struct structure *structure = structure_new(name, STRUCTURE_CONTAINER);
+	int r = -ENOMEM;
+
+	if (!structure)
+		return r;
+	structure->automatic = true;
+	structure->host_name = strdup(host->structure->name);
+	for (size_t i = 0; i < ARRAY_SIZE(resources); i++) {
+		const json_t *value = json_object_get(limits, ebb_resource_name(resources[i]));
+		bool limitable = value != NULL;
+		int64_t limit = -1;
+
+		if (limitable)
+			(void)json_to_int64(value, &limit);
+		/* Every container has CPU and memory, if the host can limit them or not. */
+		if (limitable || resources[i] == EBB_CPU || resources[i] == EBB_MEM)
+			first_resource(host, structure, resources[i], limit, limitable);
+	}
+	set_rescaler(structure, json_object_get(host->structure->doc, "host_rescaler_ip"),
+		     json_object_get(host->structure->doc, "host_rescaler_port"));
+	if (structure->host_name)
+		r = model_add(model, structure);
+	if (r < 0) {
+		structure_free(structure);
+		return r;
+	}
+	*ret_structure = structure;
+	return 0;
+}
+
+/* A known one reports: is it ours to take, from this host? */
+static int claim_container(struct model *model, struct host *host, struct structure *structure)
+{
+	struct host *before = structure->host;
+	char *name;
+
+	if (structure->subtype != STRUCTURE_CONTAINER ||
+	    (before && before != host && structure->live && before->connected)) {
+		model_log(model, LOG_LEVEL_WARNING,
+			  "%s on host %s is left out: the name is taken by %s%s", structure->name,
+			  host->structure->name,
+			  structure->subtype != STRUCTURE_CONTAINER
+				  ? structure_subtype_name(structure->subtype)
+				  : "a container on host ",
+			  before && structure->subtype == STRUCTURE_CONTAINER
+				  ? before->structure->name
+				  : "");
+		return -EEXIST;
+	}
+	if (before == host)
+		return 0;
+	name = strdup(host->structure->name);
+	if (!name)
+		return -ENOMEM;
+	if (before) {
+		accounting_release(model, structure);
+		host_detach(structure);
+		structure->gone = true;
+	}
+	free(structure->host_name);
+	structure->host_name = name;
+	host_attach(host, structure);
+	set_rescaler(structure, json_object_get(host->structure->doc, "host_rescaler_ip"),
+		     json_object_get(host->structure->doc, "host_rescaler_port"));
+	model_touch(model, structure, MODEL_DIRTY_STRUCTURE);
+	return 0;
+}
+
+/*
+ * Shares for what is guarded, or gave them back when it went, and holds none. `keep_current`: what
+ * came back is another cgroup, whose limits say nothing; those of the document hold.
+ */
+static void settle_container(struct model *model, struct structure *structure, bool keep_current)
+{
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
+		struct resource_state *state = &structure->resources[i];
+		bool wanted = structure->held & 1u << i || (structure->guard && state->guard);
+		_cleanup_free_ char *error = NULL;
+
+		if (!wanted || !state->present || state->allocated > 0 || state->max <= 0)
+			continue;
+		if (accounting_take(model, structure, i, keep_current, &error) >= 0)
+			continue;
+		model_log(model, LOG_LEVEL_WARNING,
+			  "%s has no %s limit from here, guard it again later: %s", structure->name,
+			  ebb_resource_name(i), error ? error : "?");
+		accounting_set_current(model, structure, i, MAX(structure->physical[i], -1));
+	}
+	structure->held = 0;
+}
+
+int model_register_container(struct model *model, struct host *host, const json_t *added,
+			     struct structure **ret_structure)
+{
+	const char *name = json_string_value(json_object_get(added, "name"));
+	const json_t *limits = json_object_get(added, "limits");
+	struct structure *structure;
+	bool came_back;
+	int r;
+
+	/* "free" is what the core map calls the shares that nobody has. */
+	if (!name || !name_is_sane(name, NAME_LEN_MAX) || strcmp(name, "free") == 0)
+		return -EINVAL;
+	structure = model_structure(model, name);
+	if (structure)
+		r = claim_container(model, host, structure);
+	else
+		r = add_container(model, host, name, limits, &structure);
+	if (r < 0)
+		return r;
+
+	came_back = structure->gone;
+	structure->gone = false;
+	structure->live = true;
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
+		structure->physical[i] = INT64_MIN;
+	model_limits_reported(model, structure, limits);
+	if (came_back && structure->guard_state) {
+		guard_state_free(structure->guard_state);
+		structure->guard_state = guard_state_new();
+	}
+	settle_container(model, structure, came_back);
+	if (structure->guard)
+		model_guard_changed(model, structure);
+	*ret_structure = structure;
+	return 0;
+}
+
+void model_container_gone(struct model *model, struct structure *structure)
+{
+	if (structure->automatic && !structure->guard) {
+		model_remove(model, structure);
+		return;
+	}
+	accounting_release(model, structure);
+	structure->live = false;
+	structure->gone = true;
+	structure->in_flight = 0;
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
+		structure->physical[i] = INT64_MIN;
+		structure->resources[i].usage = NAN;
+	}
+	if (structure->guard)
+		model_guard_changed(model, structure);
+	model_touch(model, structure, MODEL_DIRTY_STRUCTURE);
+}
+
+void model_host_registered(struct model *model, struct host *host)
+{
+	for (struct structure *s = host->containers, *next; s; s = next) {
+		next = s->host_next;
+		if (!s->live && !s->gone)
+			model_container_gone(model, s);
+	}
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rules and services: their documents, the defaults, and what is compiled from them. */
+#include "model.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "model_private.h"
+#include "ebb/cleanup.h"
+
+static void keep(struct model *model, enum store_db db, const char *name, const json_t *doc)
+{
+	if (model->store && store_put(model->store, db, name, doc) < 0)
+		model_log(model, LOG_LEVEL_ERROR, "No memory to keep %s %s", store_db_name(db),
+			  name);
+}
+
+/* --- rules --- */
+
+static int compile_rules(const json_t *rules, struct ruleset **ret_ruleset)
+{
+	_cleanup_json_ json_t *list = json_array();
+	const char *name;
+	json_t *doc;
+
+	if (!list)
+		return -ENOMEM;
+	json_object_foreach((json_t *)rules, name, doc)
+		if (json_array_append(list, doc) < 0)
+			return -ENOMEM;
+	return ruleset_new(list, ret_ruleset);
+}
+
+int model_load_rules(struct model *model)
+{
+	_cleanup_json_ json_t *defaults = rules_default();
+	json_t *doc;
+	size_t i;
+
+	if (!defaults)
+		return -ENOMEM;
+	json_array_foreach(defaults, i, doc) {
+		const char *name = json_string_value(json_object_get(doc, "name"));
+
+		/* One that an operator changed stays as it is. */
+		if (!name || json_object_get(model->rules, name))
+			continue;
+		if (json_object_set(model->rules, name, doc) < 0)
+			return -ENOMEM;
+		keep(model, DB_RULES, name, doc);
+	}
+	return compile_rules(model->rules, &model->ruleset);
+}
+
+int model_set_rule(struct model *model, json_t *doc, char **ret_error)
+{
+	const char *name = json_string_value(json_object_get(doc, "name"));
+	_cleanup_json_ json_t *rules = json_copy(model->rules);
+	_cleanup_json_ json_t *mine = json_deep_copy(doc);
+	struct ruleset *ruleset;
+	struct rule rule;
+	int r;
+
+	r = rule_from_json(doc, &rule, ret_error);
+	if (r < 0)
+		return r;
+	rule_clear(&rule);
+	if (!name || !rules || !mine || json_object_set(rules, name, mine) < 0)
+		return -ENOMEM;
+	r = compile_rules(rules, &ruleset);
+	if (r < 0)
+		return r;
+	ruleset_free(model->ruleset);
+	model->ruleset = ruleset;
+	json_decref(model->rules);
+	model->rules = TAKE_PTR(rules);
+	keep(model, DB_RULES, name, mine);
+	return 0;
+}
+
+/* --- services --- */
+
+int scaler_config_from_json(const json_t *config, struct scaler_config *ret_config,
+			    char **ret_error)
+{
+	struct scaler_config c = {
+		.active = true,
+		.polling_frequency = 1,
+		.request_timeout = 10,
+		.check_core_map = true,
+		.pin_cores = true,
+	};
+	const struct {
+		const char *key;
+		bool *value;
+	} flags[] = {
+		{"ACTIVE", &c.active},
+		{"CHECK_CORE_MAP", &c.check_core_map},
+		{"PIN_CORES", &c.pin_cores},
+	};
+	const struct {
+		const char *key;
+		double *value, least, most;
+	} times[] = {
+		{"POLLING_FREQUENCY", &c.polling_frequency, 0.01, 3600},
+		{"REQUEST_TIMEOUT", &c.request_timeout, 0.1, 86400},
+	};
+
+	if (config && !json_is_object(config))
+		return model_fail(-EINVAL, ret_error, "config must be an object");
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		const json_t *value = json_object_get(config, flags[i].key);
+
+		if (value && !json_is_boolean(value))
+			return model_fail(-EINVAL, ret_error, "%s must be true or false",
+					  flags[i].key);
+		if (value)
+			*flags[i].value = json_is_true(value);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
+		const json_t *value = json_object_get(config, times[i].key);
+		double seconds;
+
+		if (!value)
+			continue;
+		if (json_to_double(value, &seconds) < 0 || seconds < times[i].least ||
+		    seconds > times[i].most)
+			return model_fail(-EINVAL, ret_error, "%s must be seconds, from %g to %g",
+					  times[i].key, times[i].least, times[i].most);
+		*times[i].value = seconds;
+	}
+	*ret_config = c;
+	return 0;
+}
+
+/* Of the modules that read one: what the documents say is in force. */
+static int compile_service(const char *name, const json_t *config, struct guardian_config *guardian,
+			   struct scaler_config *scaler, char **ret_error)
+{
+	if (strcmp(name, "guardian") == 0)
+		return guardian_config_from_json(config, guardian, ret_error);
+	if (strcmp(name, "scaler") == 0)
+		return scaler_config_from_json(config, scaler, ret_error);
+	return 0;
+}
+
+static json_t *resource_names(unsigned mask)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
+		if (mask & 1u << i)
+			json_array_append_new(list, json_string(ebb_resource_name(i)));
+	return list;
+}
+
+/* Times are whole seconds where they can be. */
+static json_t *seconds(double value)
+{
+	return value == trunc(value) ? json_integer((json_int_t)value) : json_real(value);
+}
+
+/*
+ * Keys, and the values of what does not run yet, are the original's (spec 1.3 to 1.9). Those of
+ * the guardian and the scaler are laid over from what their modules take for granted.
+ */
+/* clang-format off */
+#define DOCUMENT(...) #__VA_ARGS__
+static const char default_services[] = DOCUMENT({
+	"guardian": {"ACTIVE": true, "DEBUG": false, "STRUCTURE_GUARDED": "container"},
+	"scaler": {"ACTIVE": true, "DEBUG": false},
+	"structures_snapshoter": {"ACTIVE": false, "DEBUG": false, "POLLING_FREQUENCY": 5,
+		"STRUCTURES_PERSISTED": ["application"], "RESOURCES_PERSISTED": ["cpu", "mem"]},
+	"database_snapshoter": {"ACTIVE": false, "DEBUG": false, "POLLING_FREQUENCY": 5,
+		"DOCUMENTS_PERSISTED": ["limits", "structures", "users", "configs"],
+		"SERVICES_PERSISTED": ["guardian", "scaler"]},
+	"refeeder": {"ACTIVE": false, "DEBUG": false, "WINDOW_TIMELAPSE": 10, "WINDOW_DELAY": 20,
+		"STRUCTURES_REFEEDED": ["application"], "GENERATED_METRICS": ["cpu", "mem"]},
+	"sanity_checker": {"ACTIVE": false, "DEBUG": false, "DELAY": 120, "POLLING_FREQUENCY": 0},
+	"rebalancer": {"ACTIVE": false, "DEBUG": false, "WINDOW_TIMELAPSE": 30, "WINDOW_DELAY": 10,
+		"DIFF_PERCENTAGE": 0.4, "STOLEN_PERCENTAGE": 0.4, "RESOURCES_BALANCED": ["cpu"],
+		"STRUCTURES_BALANCED": ["container"], "CONTAINERS_SCOPE": "application",
+		"BALANCING_POLICY": "rules", "BALANCING_METHOD": "pair_swapping",
+		"COMPENSATE": false, "ONLY_RUNNING": false}
+});
+#undef DOCUMENT
+/* clang-format on */
+
+static json_t *default_configs(const struct guardian_config *guardian,
+			       const struct scaler_config *scaler)
+{
+	_cleanup_json_ json_t *configs = json_loads(default_services, 0, NULL);
+	json_t *of_guardian = json_object_get(configs, "guardian");
+	json_t *of_scaler = json_object_get(configs, "scaler");
+	int r;
+
+	r = json_object_set_new(of_guardian, "WINDOW_TIMELAPSE",
+				seconds(guardian->window_timelapse));
+	r |= json_object_set_new(of_guardian, "WINDOW_DELAY", seconds(guardian->window_delay));
+	r |= json_object_set_new(of_guardian, "EVENT_TIMEOUT", seconds(guardian->event_timeout));
+	r |= json_object_set_new(of_guardian, "GUARDABLE_RESOURCES",
+				 resource_names(guardian->guardable));
+	r |= json_object_set_new(of_scaler, "POLLING_FREQUENCY",
+				 seconds(scaler->polling_frequency));
+	r |= json_object_set_new(of_scaler, "REQUEST_TIMEOUT", seconds(scaler->request_timeout));
+	r |= json_object_set_new(of_scaler, "CHECK_CORE_MAP", json_boolean(scaler->check_core_map));
+	r |= json_object_set_new(of_scaler, "PIN_CORES", json_boolean(scaler->pin_cores));
+	return r == 0 ? TAKE_PTR(configs) : NULL;
+}
+
+int model_load_services(struct model *model)
+{
+	_cleanup_json_ json_t *configs = NULL;
+	const char *name;
+	json_t *config, *doc;
+	int r;
+
+	r = guardian_config_from_json(NULL, &model->guardian, NULL);
+	if (r >= 0)
+		r = scaler_config_from_json(NULL, &model->scaler, NULL);
+	if (r < 0)
+		return r;
+	configs = default_configs(&model->guardian, &model->scaler);
+	if (!configs)
+		return -ENOMEM;
+	json_object_foreach(configs, name, config) {
+		if (json_object_get(model->services, name))
+			continue;
+		doc = json_pack("{s:s, s:s, s:s, s:O}", "name", name, "type", "service",
+				"heartbeat", "", "config", config);
+		if (json_object_set_new(model->services, name, doc) < 0)
+			return -ENOMEM;
+		keep(model, DB_SERVICES, name, doc);
+	}
+	json_object_foreach(model->services, name, doc) {
+		_cleanup_free_ char *error = NULL;
+
+		/* An edit that cannot be does not keep the controller from starting. */
+		if (compile_service(name, json_object_get(doc, "config"), &model->guardian,
+				    &model->scaler, &error) < 0)
+			log_warning("State: service %s runs with its defaults: %s", name,
+				    error ? error : "no memory");
+	}
+	return 0;
+}
+
+int model_set_service(struct model *model, json_t *doc, char **ret_error)
+{
+	const char *name = json_string_value(json_object_get(doc, "name"));
+	const json_t *config = json_object_get(doc, "config");
+	struct guardian_config guardian = model->guardian;
+	struct scaler_config scaler = model->scaler;
+	json_t *mine;
+	int r;
+
+	if (!name || !json_is_object(config))
+		return model_fail(-EINVAL, ret_error,
+				  "A service needs a name, and a config that is an object");
+	r = compile_service(name, config, &guardian, &scaler, ret_error);
+	if (r < 0)
+		return r;
+	mine = json_deep_copy(doc);
+	if (!mine || json_object_set_new(model->services, name, mine) < 0)
+		return -ENOMEM;
+	model->guardian = guardian;
+	model->scaler = scaler;
+	keep(model, DB_SERVICES, name, mine);
+	return 0;
+}
+
+void model_heartbeat(struct model *model, double now)
+{
+	static const char *const running[] = {"guardian", "scaler"};
+	time_t at = (time_t)now;
+	char human[32] = "";
+	struct tm tm;
+
+	if (localtime_r(&at, &tm))
+		strftime(human, sizeof(human), "%D %H:%M:%S", &tm);
+	for (size_t i = 0; i < ARRAY_SIZE(running); i++) {
+		json_t *doc = json_object_get(model->services, running[i]);
+
+		if (!doc)
+			continue;
+		json_object_set_new(doc, "heartbeat", json_real(now));
+		json_object_set_new(doc, "heartbeat_human", json_string(human));
+		keep(model, DB_SERVICES, running[i], doc);
+	}
+}
