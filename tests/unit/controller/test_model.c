@@ -1,0 +1,957 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "model.h"
+#include "ebb/cleanup.h"
+
+/* JSON with ' for ". */
+__attribute__((format(printf, 1, 2))) static json_t *parse(const char *format, ...)
+{
+	char text[4096];
+	json_error_t error;
+	json_t *json;
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	for (char *p = text; *p; p++)
+		if (*p == '\'')
+			*p = '"';
+	json = json_loads(text, 0, &error);
+	if (!json)
+		TEST_FAIL("%s in: %s", error.text, text);
+	return json;
+}
+
+static void free_model(void *model)
+{
+	model_unlock(model);
+	model_free(model);
+}
+
+/* With the lock held until the test ends. */
+static struct model *new_model(void)
+{
+	struct model *model = NULL;
+
+	CHECK_INT(model_new(NULL, &model), 0);
+	model_lock(model);
+	test_at_end(free_model, model);
+	return model;
+}
+
+static void sound(struct model *model)
+{
+	_cleanup_free_ char *wrong = model_check(model);
+
+	if (wrong)
+		TEST_FAIL("%s", wrong);
+}
+
+/* h0: 4 CPUs of two cores with two threads, 8 GiB. */
+static struct host *register_host(struct model *model, const char *name)
+{
+	_cleanup_json_ json_t *message =
+		parse("{'host':'%s','session':'s','register':{'address':'http://127.0.0.1:8000',"
+		      "'cpus':[0,1,2,3],'mem':8589934592,'topology':{'0':{'0':[0,2],'1':[1,3]}}}}",
+		      name);
+	struct host *host = NULL;
+
+	CHECK_INT(model_register_host(model, message, &host), 0);
+	host->connected = true;
+	return host;
+}
+
+static struct structure *add(struct model *model, struct host *host, const char *name, int cpu,
+			     int mem)
+{
+	_cleanup_json_ json_t *added =
+		parse("{'c':1,'name':'%s','engine':'docker','path':'x/%s','limits':{'cpu':%d,"
+		      "'cpus':'0-3','mem':%d,'disk_read':-1,'disk_write':200}}",
+		      name, name, cpu, mem);
+	struct structure *structure = NULL;
+
+	CHECK_INT(model_register_container(model, host, added, &structure), 0);
+	return structure;
+}
+
+static unsigned report(struct model *model, struct structure *structure, int cpu, int mem)
+{
+	_cleanup_json_ json_t *limits = parse("{'cpu':%d,'mem':%d}", cpu, mem);
+
+	return model_limits_reported(model, structure, limits);
+}
+
+/* As the scaler and an agent would: whatever waits is applied. */
+static void apply_all(struct model *model)
+{
+	struct structure *s;
+
+	while ((s = model_next_apply(model))) {
+		unsigned apply = s->apply;
+
+		s->apply = 0;
+		for (int i = 0; i < EBB_RESOURCE_MAX; i++)
+			if (apply & 1u << i)
+				model_limit_applied(model, s, i, s->resources[i].current);
+	}
+	sound(model);
+}
+
+static void guard(struct model *model, struct structure *structure)
+{
+	_cleanup_free_ char *error = NULL;
+	int r = model_guard(model, structure, true, &error);
+
+	if (r < 0)
+		TEST_FAIL("%d: %s", r, error);
+	sound(model);
+}
+
+static void refused(int r, int want, char *error, const char *mention)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "%s", error ? error : "(none)");
+	free(error);
+	CHECK_INT(r, want);
+	if (!strstr(text, mention))
+		TEST_FAIL("\"%s\" does not mention \"%s\"", text, mention);
+}
+
+static int set(struct model *model, struct structure *s, enum ebb_resource resource,
+	       const char *param, double value)
+{
+	_cleanup_free_ char *error = NULL;
+	int r = model_set_parameter(model, s, resource, param, value, &error);
+
+	CHECK((r < 0) == (error != NULL));
+	sound(model);
+	return r;
+}
+
+/* --- registration --- */
+
+TEST(model_host_appears)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	_cleanup_json_ json_t *doc = NULL;
+	json_t *cpu;
+
+	CHECK(model_host(model, "h0") == host);
+	CHECK(model_structure(model, "h0") == host->structure);
+	CHECK_INT(host->max[EBB_CPU], 400);
+	CHECK_INT(host->free[EBB_CPU], 400);
+	CHECK_INT(host->max[EBB_MEM], 8192);
+	CHECK_INT(host->free[EBB_MEM], 8192);
+	CHECK_STR(host->address, "http://127.0.0.1:8000");
+	sound(model);
+	doc = structure_to_json(host->structure);
+	CHECK_STR(json_string_value(json_object_get(doc, "host_rescaler_ip")), "127.0.0.1");
+	CHECK_STR(json_string_value(json_object_get(doc, "host_rescaler_port")), "8000");
+	cpu = json_object_get(json_object_get(doc, "resources"), "cpu");
+	CHECK_INT(json_integer_value(json_object_get(cpu, "max")), 400);
+	CHECK_INT(json_integer_value(json_object_get(cpu, "free")), 400);
+	CHECK_INT(json_object_size(json_object_get(cpu, "core_usage_mapping")), 4);
+}
+
+TEST(model_host_message_is_checked)
+{
+	static const char *const bad[] = {
+		"{}",
+		"{'host':'h0'}",
+		"{'register':{'address':'http://x:1','cpus':[0],'mem':8589934592}}",
+		"{'host':'h0','register':{'address':'http://x:1','cpus':[],'mem':8589934592}}",
+		"{'host':'h0','register':{'address':'http://x:1','cpus':[-1],'mem':8589934592}}",
+		"{'host':'h0','register':{'address':'http://x:1','cpus':[0],'mem':0}}",
+		"{'host':'h0','register':{'cpus':[0],'mem':8589934592}}",
+		"{'host':'a\\u0001','register':{'address':'http://x:1','cpus':[0],'mem':8589934592}}",
+	};
+	struct model *model = new_model();
+	struct host *host = (void *)1;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		_cleanup_json_ json_t *message = parse("%s", bad[i]);
+
+		CHECK_INT(model_register_host(model, message, &host), -EINVAL);
+	}
+	CHECK(host == (void *)1);
+	CHECK_INT(model->n_structures, 0);
+}
+
+TEST(model_container_appears)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", 150, -1);
+
+	CHECK(model_structure(model, "web") == s);
+	CHECK(s->automatic && s->live && !s->guard);
+	CHECK_STR(s->host_name, "h0");
+	/* The limit in force is the max; where there is none, what the host has. */
+	CHECK_INT(s->resources[EBB_CPU].max, 150);
+	CHECK_INT(s->resources[EBB_CPU].min, 20);
+	CHECK_INT(s->resources[EBB_CPU].current, 150);
+	CHECK_INT(s->resources[EBB_MEM].max, 8192);
+	CHECK_INT(s->resources[EBB_MEM].min, 64);
+	CHECK_INT(s->resources[EBB_MEM].current, -1);
+	CHECK(s->resources[EBB_CPU].guard && s->resources[EBB_MEM].guard);
+	CHECK_INT(s->resources[EBB_CPU].boundary, 10);
+	CHECK_INT(s->resources[EBB_CPU].boundary_type, BOUNDARY_PERCENTAGE_OF_CURRENT);
+	CHECK_INT(s->resources[EBB_CPU].upper, 135);
+	/* A disk without a limit: what it can do is not known. */
+	CHECK(s->resources[EBB_DISK_READ].present && !s->resources[EBB_DISK_READ].guard);
+	CHECK_INT(s->resources[EBB_DISK_READ].max, 0);
+	CHECK_INT(s->resources[EBB_DISK_WRITE].max, 200);
+	CHECK(!s->resources[EBB_NET].present);
+	/* It has no shares of its host yet. */
+	CHECK_INT(host->free[EBB_CPU], 400);
+	sound(model);
+
+	s = add(model, host, "tiny", 10, 32);
+	CHECK_INT(s->resources[EBB_CPU].min, 10);
+	CHECK_INT(s->resources[EBB_MEM].min, 32);
+	/* A limit above what the host has. */
+	s = add(model, host, "huge", 6400, 99999);
+	CHECK_INT(s->resources[EBB_CPU].max, 400);
+	CHECK_INT(s->resources[EBB_MEM].max, 8192);
+}
+
+TEST(model_container_on_a_host_without_disk_limits)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	_cleanup_json_ json_t *added = parse("{'name':'web','limits':{'cpu':-1}}");
+	struct structure *s = NULL;
+
+	CHECK_INT(model_register_container(model, host, added, &s), 0);
+	CHECK(s->resources[EBB_CPU].guard);
+	CHECK(s->resources[EBB_MEM].present && !s->resources[EBB_MEM].guard);
+	CHECK(!s->resources[EBB_DISK_READ].present);
+}
+
+TEST(model_names_are_checked)
+{
+	static const char *const bad[] = {"{}", "{'name':''}", "{'name':'free'}",
+					  "{'name':'a\\nb'}", "{'name':5}"};
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0"), *other = register_host(model, "h1");
+	struct structure *s = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		_cleanup_json_ json_t *added = parse("%s", bad[i]);
+
+		CHECK_INT(model_register_container(model, host, added, &s), -EINVAL);
+	}
+	_cleanup_json_ json_t *web = parse("{'name':'web','limits':{'cpu':-1}}");
+	_cleanup_json_ json_t *h1 = parse("{'name':'h1','limits':{'cpu':-1}}");
+	CHECK_INT(model_register_container(model, host, h1, &s), -EEXIST);
+	CHECK_INT(model_register_container(model, host, web, &s), 0);
+	/* Alive on h0: h1 cannot have it. */
+	CHECK_INT(model_register_container(model, other, web, &s), -EEXIST);
+	CHECK(s->host == host);
+	/* Nor can a host be called as a container is. */
+	_cleanup_json_ json_t *message = parse(
+		"{'host':'web','register':{'address':'http://x:1','cpus':[0],'mem':8589934592}}");
+	CHECK_INT(model_register_host(model, message, &other), -EEXIST);
+	sound(model);
+}
+
+TEST(model_automatic_container_is_forgotten)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+
+	add(model, host, "web", -1, -1);
+	struct structure *db = add(model, host, "db", -1, -1);
+	model_container_gone(model, model_structure(model, "web"));
+	CHECK(model_structure(model, "web") == NULL);
+	CHECK_INT(model->n_structures, 2);
+	/* One that somebody set something of waits. */
+	CHECK_INT(set(model, db, EBB_CPU, "max", 200), 0);
+	model_container_gone(model, db);
+	CHECK(model_structure(model, "db") == db);
+	CHECK(!db->live && db->gone);
+	sound(model);
+	CHECK(add(model, host, "db", -1, -1) == db);
+	CHECK(db->live && !db->gone);
+	CHECK_INT(db->resources[EBB_CPU].max, 200);
+}
+
+TEST(model_registration_says_who_has_gone)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+
+	add(model, host, "stays", -1, -1);
+	add(model, host, "goes", -1, -1);
+	guard(model, add(model, host, "guarded", -1, -1));
+	apply_all(model);
+	CHECK_INT(host->free[EBB_CPU], 0);
+	/* The agent was restarted. */
+	CHECK(register_host(model, "h0") == host);
+	add(model, host, "stays", -1, -1);
+	model_host_registered(model, host);
+	CHECK(model_structure(model, "stays"));
+	CHECK(!model_structure(model, "goes"));
+	CHECK(!model_structure(model, "guarded")->live);
+	CHECK_INT(host->free[EBB_CPU], 400);
+	sound(model);
+}
+
+TEST(model_range_of_an_automatic_one_follows_its_limit)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", -1, -1);
+
+	CHECK_INT(s->resources[EBB_CPU].max, 400);
+	/* The engine sets its limit a moment after it made the cgroup. */
+	CHECK_INT(report(model, s, 50, 128), 0);
+	CHECK_INT(s->resources[EBB_CPU].max, 50);
+	CHECK_INT(s->resources[EBB_CPU].current, 50);
+	CHECK_INT(s->resources[EBB_MEM].max, 128);
+	CHECK_INT(report(model, s, -1, 128), 0);
+	CHECK_INT(s->resources[EBB_CPU].max, 400);
+	CHECK_INT(s->resources[EBB_CPU].current, -1);
+	CHECK_INT(set(model, s, EBB_CPU, "max", 300), 0);
+	report(model, s, 50, 128);
+	CHECK_INT(s->resources[EBB_CPU].max, 300);
+}
+
+TEST(model_host_loses_cpus)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *a = add(model, host, "a", 200, 1024),
+			 *b = add(model, host, "b", 150, 1024);
+	_cleanup_json_ json_t *less =
+		parse("{'host':'h0','register':{'address':'http://127.0.0.1:8000',"
+		      "'cpus':[1,2,7],'mem':1073741824}}");
+
+	guard(model, a);
+	guard(model, b);
+	apply_all(model);
+	CHECK_INT(host->free[EBB_CPU], 50);
+	CHECK_INT(model_register_host(model, less, &host), 0);
+	CHECK_INT(host->max[EBB_CPU], 300);
+	CHECK_INT(host->max[EBB_MEM], 1024);
+	sound(model);
+	CHECK_INT(host->free[EBB_CPU], 0);
+	CHECK_INT(a->resources[EBB_CPU].allocated + b->resources[EBB_CPU].allocated, 300);
+	CHECK(a->resources[EBB_CPU].current <= a->resources[EBB_CPU].allocated);
+	CHECK(b->resources[EBB_CPU].current <= b->resources[EBB_CPU].allocated);
+	CHECK((a->apply | b->apply) & 1u << EBB_CPU);
+	CHECK((a->apply | b->apply) & 1u << EBB_MEM);
+}
+
+TEST(model_container_moves_to_another_host)
+{
+	struct model *model = new_model();
+	struct host *h0 = register_host(model, "h0"), *h1 = register_host(model, "h1");
+	struct structure *s = add(model, h0, "web", 100, 512);
+
+	guard(model, s);
+	apply_all(model);
+	model_container_gone(model, s);
+	CHECK_INT(h0->free[EBB_CPU], 400);
+	CHECK(add(model, h1, "web", -1, -1) == s);
+	CHECK(s->host == h1);
+	CHECK_STR(s->host_name, "h1");
+	CHECK_INT(h1->free[EBB_CPU], 300);
+	/* Its limits came with it. */
+	CHECK_INT(s->resources[EBB_CPU].current, 100);
+	CHECK_INT(s->resources[EBB_MEM].current, 512);
+	CHECK_INT(s->apply, 1u << EBB_CPU | 1u << EBB_MEM);
+	sound(model);
+}
+
+/* --- guarding and accounting --- */
+
+TEST(model_guard_takes_the_limit_in_force)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", 150, 2048);
+	unsigned long before = host->guard_version;
+
+	guard(model, s);
+	CHECK(s->guard && s->guard_state && !s->automatic);
+	CHECK_INT(s->resources[EBB_CPU].allocated, 150);
+	CHECK_INT(s->resources[EBB_CPU].current, 150);
+	CHECK_INT(host->free[EBB_CPU], 250);
+	CHECK_INT(host->free[EBB_MEM], 6144);
+	/* Only the cores are new to it. */
+	CHECK_INT(s->apply, 1u << EBB_CPU);
+	CHECK(host->guard_version > before);
+	CHECK_INT(cpumap_owned(host->cpumap, "web"), 150);
+	/* Disks are not guarded from the start. */
+	CHECK_INT(s->resources[EBB_DISK_WRITE].allocated, 0);
+}
+
+TEST(model_guard_without_a_limit_takes_usage_and_headroom)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", -1, -1);
+
+	s->resources[EBB_CPU].usage = 80.2;
+	s->resources[EBB_MEM].usage = 1000;
+	guard(model, s);
+	CHECK_INT(s->resources[EBB_CPU].current, 181);
+	CHECK_INT(s->resources[EBB_MEM].current, 1500);
+	CHECK_INT(s->apply, 1u << EBB_CPU | 1u << EBB_MEM);
+	CHECK_INT(host->free[EBB_CPU], 219);
+	/* The next one, whose usage is not known, gets what is left. */
+	s = add(model, host, "db", -1, -1);
+	guard(model, s);
+	CHECK_INT(s->resources[EBB_CPU].current, 219);
+	CHECK_INT(host->free[EBB_CPU], 0);
+}
+
+TEST(model_guard_brings_limits_into_the_range)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", 300, 2048);
+
+	CHECK_INT(set(model, s, EBB_CPU, "max", 200), 0);
+	CHECK_INT(set(model, s, EBB_MEM, "max", 6000), 0);
+	CHECK_INT(set(model, s, EBB_MEM, "min", 3000), 0);
+	/* Nothing is done to a container that is not guarded. */
+	CHECK_INT(s->apply, 0);
+	guard(model, s);
+	CHECK_INT(s->resources[EBB_CPU].current, 200);
+	CHECK_INT(s->resources[EBB_MEM].current, 3000);
+	CHECK_INT(s->apply, 1u << EBB_CPU | 1u << EBB_MEM);
+}
+
+TEST(model_guard_without_room_changes_nothing)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *a = add(model, host, "a", -1, 1024),
+			 *b = add(model, host, "b", 100, 1024);
+	char *error = NULL;
+	int r;
+
+	CHECK_INT(set(model, a, EBB_MEM, "max", 8192), 0);
+	guard(model, a);
+	apply_all(model);
+	CHECK_INT(host->free[EBB_CPU], 0);
+	r = model_guard(model, b, true, &error);
+	refused(r, -ENOSPC, error, "at least its min of 20");
+	CHECK(!b->guard && !b->guard_state && !b->apply);
+	CHECK_INT(b->resources[EBB_MEM].allocated, 0);
+	CHECK_INT(host->free[EBB_MEM], 7168);
+	sound(model);
+
+	/* CPU fits, memory does not: neither is taken. */
+	CHECK_INT(set(model, a, EBB_CPU, "max", 200), 0);
+	CHECK_INT(set(model, b, EBB_MEM, "max", 8192), 0);
+	CHECK_INT(set(model, b, EBB_MEM, "min", 8000), 0);
+	apply_all(model);
+	CHECK_INT(host->free[EBB_CPU], 200);
+	error = NULL;
+	r = model_guard(model, b, true, &error);
+	refused(r, -ENOSPC, error, "mem");
+	CHECK_INT(b->resources[EBB_CPU].allocated, 0);
+	CHECK_INT(b->resources[EBB_CPU].current, 100);
+	CHECK_INT(host->free[EBB_CPU], 200);
+	CHECK_INT(b->apply, 0);
+	sound(model);
+	CHECK_INT(set(model, b, EBB_MEM, "min", 64), 0);
+	guard(model, b);
+	apply_all(model);
+}
+
+TEST(model_guard_a_limit_that_does_not_fit)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *a = add(model, host, "a", 250, 1024),
+			 *b = add(model, host, "b", 300, 1024);
+
+	guard(model, a);
+	b->resources[EBB_CPU].usage = 30;
+	guard(model, b);
+	CHECK_INT(b->resources[EBB_CPU].current, 130);
+	CHECK_INT(b->apply & 1u << EBB_CPU, 1u << EBB_CPU);
+	CHECK_INT(host->free[EBB_CPU], 20);
+}
+
+TEST(model_unguard_keeps_limit_and_shares)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", 150, 2048);
+
+	guard(model, s);
+	apply_all(model);
+	CHECK_INT(model_guard(model, s, false, NULL), 0);
+	CHECK(!s->guard && !s->guard_state);
+	CHECK_INT(s->resources[EBB_CPU].allocated, 150);
+	CHECK_INT(host->free[EBB_CPU], 250);
+	CHECK_INT(s->apply, 0);
+	/* Again: what it has is what it keeps. */
+	guard(model, s);
+	CHECK_INT(host->free[EBB_CPU], 250);
+}
+
+TEST(model_guard_resource_by_resource)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", 150, 2048);
+	char *error = NULL;
+	int r;
+
+	r = model_guard_resource(model, s, EBB_DISK_READ, true, &error);
+	refused(r, -EINVAL, error, "set one first");
+	error = NULL;
+	r = model_guard_resource(model, s, EBB_NET, true, &error);
+	refused(r, -ENOENT, error, "no net");
+	error = NULL;
+	r = model_guard(model, host->structure, true, &error);
+	refused(r, -EINVAL, error, "is a host");
+
+	CHECK_INT(model_guard_resource(model, s, EBB_MEM, false, NULL), 0);
+	guard(model, s);
+	CHECK_INT(host->free[EBB_MEM], 8192);
+	CHECK_INT(model_guard_resource(model, s, EBB_MEM, true, NULL), 0);
+	CHECK_INT(host->free[EBB_MEM], 6144);
+	CHECK_INT(set(model, s, EBB_DISK_READ, "max", 100), 0);
+	CHECK_INT(model_guard_resource(model, s, EBB_DISK_READ, true, NULL), 0);
+	/* Nobody accounts it on the host, and it is known what the container has. */
+	CHECK_INT(s->resources[EBB_DISK_READ].allocated, 100);
+	CHECK_INT(s->resources[EBB_DISK_READ].current, 100);
+	CHECK_INT(host->max[EBB_DISK_READ], 0);
+	CHECK_INT(host->free[EBB_DISK_READ], 0);
+	CHECK(s->apply & 1u << EBB_DISK_READ);
+	sound(model);
+}
+
+TEST(model_allocate_takes_and_gives_back)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", -1, -1);
+
+	CHECK_INT(model_allocate(model, s, EBB_CPU, 150), 150);
+	CHECK_INT(model_allocate(model, s, EBB_CPU, 1000), 250);
+	CHECK_INT(model_allocate(model, s, EBB_CPU, 1), 0);
+	CHECK_INT(host->free[EBB_CPU], 0);
+	CHECK_INT(model_allocate(model, s, EBB_MEM, 9000), 8192);
+	sound(model);
+	CHECK_INT(model_allocate(model, s, EBB_CPU, -100), -100);
+	CHECK_INT(host->free[EBB_CPU], 100);
+	/* No more than it has. */
+	CHECK_INT(model_allocate(model, s, EBB_CPU, -1000), -300);
+	CHECK_INT(model_allocate(model, s, EBB_MEM, -8192), -8192);
+	CHECK_INT(s->resources[EBB_CPU].allocated, 0);
+	CHECK_INT(host->free[EBB_CPU], 400);
+	CHECK_INT(host->free[EBB_MEM], 8192);
+	sound(model);
+}
+
+TEST(model_accounting_of_disks_once_the_host_has_a_max)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", 100, 512);
+	char *error = NULL;
+	int r;
+
+	CHECK_INT(model_guard_resource(model, s, EBB_DISK_WRITE, true, NULL), 0);
+	guard(model, s);
+	CHECK_INT(s->resources[EBB_DISK_WRITE].allocated, 200);
+	CHECK_INT(set(model, host->structure, EBB_DISK_WRITE, "max", 500), 0);
+	CHECK_INT(host->free[EBB_DISK_WRITE], 300);
+	r = model_set_parameter(model, host->structure, EBB_DISK_WRITE, "max", 199, &error);
+	refused(r, -EINVAL, error, "hold 200");
+	error = NULL;
+	r = model_set_parameter(model, host->structure, EBB_CPU, "max", 800, &error);
+	refused(r, -EINVAL, error, "comes from its agent");
+	sound(model);
+}
+
+/* --- ranges and boundaries --- */
+
+TEST(model_parameters_are_checked)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", -1, -1);
+
+	CHECK_INT(set(model, s, EBB_CPU, "max", 401), -EINVAL);
+	CHECK_INT(set(model, s, EBB_CPU, "max", 19), -EINVAL);
+	CHECK_INT(set(model, s, EBB_CPU, "max", -1), -EINVAL);
+	CHECK_INT(set(model, s, EBB_CPU, "max", NAN), -EINVAL);
+	CHECK_INT(set(model, s, EBB_CPU, "max", 0), -EINVAL);
+	CHECK_INT(set(model, s, EBB_CPU, "min", 401), -EINVAL);
+	CHECK_INT(set(model, s, EBB_CPU, "weight", -0.5), -EINVAL);
+	CHECK_INT(set(model, s, EBB_CPU, "current", 100), -EINVAL);
+	CHECK_INT(set(model, s, EBB_ENERGY, "max", 100), -ENOENT);
+	CHECK_INT(s->resources[EBB_CPU].max, 400);
+	CHECK_INT(s->resources[EBB_CPU].min, 20);
+	CHECK(s->automatic);
+
+	CHECK_INT(set(model, s, EBB_CPU, "max", 300), 0);
+	CHECK_INT(set(model, s, EBB_CPU, "min", 300), 0);
+	CHECK_INT(set(model, s, EBB_CPU, "weight", 2.5), 0);
+	CHECK_INT(s->resources[EBB_CPU].max, 300);
+	CHECK_INT(s->resources[EBB_CPU].min, 300);
+	CHECK_NEAR(s->resources[EBB_CPU].weight, 2.5, 0);
+	CHECK(!s->automatic);
+}
+
+TEST(model_lower_max_takes_the_limit_along)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", -1, -1);
+
+	s->resources[EBB_CPU].usage = 200;
+	guard(model, s);
+	apply_all(model);
+	CHECK_INT(s->resources[EBB_CPU].current, 300);
+	CHECK_INT(set(model, s, EBB_CPU, "max", 120), 0);
+	CHECK_INT(s->resources[EBB_CPU].current, 120);
+	CHECK_INT(s->resources[EBB_CPU].upper, 108);
+	CHECK_INT(s->apply, 1u << EBB_CPU);
+	/* Until the agent has applied it, it holds what it may still use. */
+	CHECK_INT(s->resources[EBB_CPU].allocated, 300);
+	CHECK_INT(host->free[EBB_CPU], 100);
+	apply_all(model);
+	CHECK_INT(s->resources[EBB_CPU].allocated, 120);
+	CHECK_INT(host->free[EBB_CPU], 280);
+	/* A higher max raises nothing. */
+	CHECK_INT(set(model, s, EBB_CPU, "max", 400), 0);
+	CHECK_INT(s->resources[EBB_CPU].current, 120);
+	CHECK_INT(s->apply, 0);
+}
+
+TEST(model_limit_lowered_while_an_order_is_under_way)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", 100, 512);
+
+	CHECK_INT(set(model, s, EBB_CPU, "max", 400), 0);
+	guard(model, s);
+	apply_all(model);
+	/* The scaler grows it to 300; before that is done max becomes 150, which is above 100. */
+	CHECK_INT(model_allocate(model, s, EBB_CPU, 200), 200);
+	s->in_flight = 1u << EBB_CPU;
+	CHECK_INT(report(model, s, 300, 512), 0);
+	CHECK_INT(s->resources[EBB_CPU].current, 100);
+	s->in_flight = 0;
+	model_limit_applied(model, s, EBB_CPU, 300);
+	CHECK_INT(s->resources[EBB_CPU].current, 300);
+	CHECK_INT(s->resources[EBB_CPU].allocated, 300);
+	sound(model);
+
+	s->in_flight = 1u << EBB_CPU;
+	CHECK_INT(set(model, s, EBB_CPU, "max", 150), 0);
+	s->in_flight = 0;
+	model_limit_applied(model, s, EBB_CPU, 280);
+	/* What the model wants meanwhile still holds. */
+	CHECK_INT(s->resources[EBB_CPU].current, 150);
+	CHECK(s->apply & 1u << EBB_CPU);
+	apply_all(model);
+	CHECK_INT(host->free[EBB_CPU], 250);
+}
+
+TEST(model_boundaries_are_checked)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", 200, 512);
+	char *error = NULL;
+	int r;
+
+	CHECK_INT(model_set_boundary(model, s, EBB_CPU, 101, NULL), -EINVAL);
+	CHECK_INT(model_set_boundary(model, s, EBB_CPU, -1, NULL), -EINVAL);
+	CHECK_INT(model_set_boundary(model, s, EBB_NET, 10, NULL), -ENOENT);
+	r = model_set_boundary_type(model, s, EBB_CPU, "percent", &error);
+	refused(r, -EINVAL, error, "percentage_of_max");
+	CHECK_INT(s->resources[EBB_CPU].upper, 180);
+
+	CHECK_INT(model_set_boundary(model, s, EBB_CPU, 25, NULL), 0);
+	CHECK_INT(s->resources[EBB_CPU].upper, 150);
+	CHECK_INT(set(model, s, EBB_CPU, "max", 400), 0);
+	CHECK_INT(model_set_boundary_type(model, s, EBB_CPU, "percentage_of_max", NULL), 0);
+	CHECK_INT(s->resources[EBB_CPU].upper, 100);
+	CHECK_INT(s->resources[EBB_CPU].lower, 0);
+}
+
+/* --- foreign hands, returns --- */
+
+TEST(model_foreign_limits_of_a_managed_container)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", 100, 512);
+
+	CHECK_INT(set(model, s, EBB_CPU, "max", 300), 0);
+	CHECK_INT(set(model, s, EBB_MEM, "max", 2048), 0);
+	guard(model, s);
+	apply_all(model);
+	/* What was ordered is what is reported: nothing to say. */
+	CHECK_INT(report(model, s, 100, 512), 0);
+	/* Another finite one is adopted, up and down. */
+	CHECK_INT(report(model, s, 250, 256), 1u << EBB_CPU | 1u << EBB_MEM);
+	CHECK_INT(s->resources[EBB_CPU].current, 250);
+	CHECK_INT(s->resources[EBB_CPU].allocated, 250);
+	CHECK_INT(s->resources[EBB_MEM].allocated, 256);
+	CHECK_INT(s->apply, 0);
+	sound(model);
+	/* Above max: cut, and put in force. */
+	CHECK_INT(report(model, s, 390, 256), 1u << EBB_CPU);
+	CHECK_INT(s->resources[EBB_CPU].current, 300);
+	CHECK_INT(s->apply, 1u << EBB_CPU);
+	apply_all(model);
+	/* Taken off: put back. */
+	CHECK_INT(report(model, s, -1, 256), 1u << EBB_CPU);
+	CHECK_INT(s->resources[EBB_CPU].current, 300);
+	CHECK_INT(s->apply, 1u << EBB_CPU);
+	apply_all(model);
+	/* More than is free: what is free. */
+	guard(model, add(model, host, "db", 60, 512));
+	apply_all(model);
+	CHECK_INT(set(model, s, EBB_CPU, "max", 400), 0);
+	CHECK_INT(report(model, s, 390, 256), 1u << EBB_CPU);
+	CHECK_INT(s->resources[EBB_CPU].current, 340);
+	CHECK_INT(host->free[EBB_CPU], 0);
+	CHECK_INT(s->apply, 1u << EBB_CPU);
+	sound(model);
+}
+
+TEST(model_recreated_container_gets_its_limits_again)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", 100, 512);
+
+	guard(model, s);
+	apply_all(model);
+	model_container_gone(model, s);
+	CHECK_INT(host->free[EBB_CPU], 400);
+	CHECK_INT(host->free[EBB_MEM], 8192);
+	CHECK_INT(s->resources[EBB_CPU].allocated, 0);
+	sound(model);
+	/* The new cgroup comes without limits, or with others. */
+	CHECK(add(model, host, "web", -1, 4096) == s);
+	CHECK_INT(s->resources[EBB_CPU].current, 100);
+	CHECK_INT(s->resources[EBB_MEM].current, 512);
+	CHECK_INT(s->apply, 1u << EBB_CPU | 1u << EBB_MEM);
+	CHECK_INT(host->free[EBB_CPU], 300);
+	sound(model);
+	/* Also when it was unguarded, as unguarding keeps limits. */
+	apply_all(model);
+	CHECK_INT(model_guard(model, s, false, NULL), 0);
+	model_container_gone(model, s);
+	add(model, host, "web", -1, -1);
+	CHECK_INT(s->resources[EBB_CPU].current, 100);
+	CHECK_INT(host->free[EBB_CPU], 300);
+	sound(model);
+}
+
+TEST(model_return_without_room)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *a = add(model, host, "a", 100, 512), *b;
+
+	guard(model, a);
+	apply_all(model);
+	model_container_gone(model, a);
+	b = add(model, host, "b", -1, 512);
+	guard(model, b);
+	apply_all(model);
+	CHECK_INT(host->free[EBB_CPU], 0);
+	add(model, host, "a", -1, -1);
+	/* Its CPU is not managed, its memory is. */
+	CHECK_INT(a->resources[EBB_CPU].allocated, 0);
+	CHECK_INT(a->resources[EBB_CPU].current, -1);
+	CHECK_INT(a->resources[EBB_MEM].allocated, 512);
+	sound(model);
+	CHECK_INT(set(model, b, EBB_CPU, "max", 300), 0);
+	apply_all(model);
+	guard(model, a);
+	CHECK_INT(a->resources[EBB_CPU].allocated, 100);
+}
+
+TEST(model_silent_hosts_are_disconnected)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+
+	host->last_heard = 1000;
+	model_check_hosts(model, 1004.9);
+	CHECK(host->connected);
+	model_check_hosts(model, 1005.1);
+	CHECK(!host->connected);
+}
+
+/* --- rules and services --- */
+
+TEST(model_has_default_rules_and_services)
+{
+	struct model *model = new_model();
+	static const char *const services[] = {"guardian",
+					       "scaler",
+					       "structures_snapshoter",
+					       "database_snapshoter",
+					       "refeeder",
+					       "sanity_checker",
+					       "rebalancer"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(services); i++) {
+		json_t *doc = json_object_get(model->services, services[i]);
+		bool active =
+			json_is_true(json_object_get(json_object_get(doc, "config"), "ACTIVE"));
+
+		CHECK_STR(json_string_value(json_object_get(doc, "name")), services[i]);
+		CHECK_INT(active, i < 2);
+	}
+	CHECK(model->guardian.active && model->scaler.active);
+	CHECK(model->ruleset && model->ruleset->n >= 4);
+	CHECK(json_object_get(model->rules, "CpuRescaleUp"));
+}
+
+TEST(model_set_service_is_all_or_nothing)
+{
+	struct model *model = new_model();
+	_cleanup_json_ json_t *doc = json_deep_copy(json_object_get(model->services, "scaler"));
+	json_t *config = json_object_get(doc, "config");
+	char *error = NULL;
+	int r;
+
+	json_object_set_new(config, "REQUEST_TIMEOUT", json_string("2.5"));
+	json_object_set_new(config, "PIN_CORES", json_false());
+	CHECK_INT(model_set_service(model, doc, NULL), 0);
+	CHECK_NEAR(model->scaler.request_timeout, 2.5, 1e-9);
+	CHECK(!model->scaler.pin_cores);
+	/* The caller's document stays the caller's. */
+	json_object_set_new(config, "REQUEST_TIMEOUT", json_integer(-3));
+	CHECK_STR(json_string_value(json_object_get(
+			  json_object_get(json_object_get(model->services, "scaler"), "config"),
+			  "REQUEST_TIMEOUT")),
+		  "2.5");
+	r = model_set_service(model, doc, &error);
+	refused(r, -EINVAL, error, "REQUEST_TIMEOUT");
+	CHECK_NEAR(model->scaler.request_timeout, 2.5, 1e-9);
+	json_object_set_new(config, "REQUEST_TIMEOUT", json_integer(3));
+	json_object_set_new(config, "ACTIVE", json_integer(1));
+	error = NULL;
+	r = model_set_service(model, doc, &error);
+	refused(r, -EINVAL, error, "ACTIVE");
+}
+
+TEST(model_set_rule_is_all_or_nothing)
+{
+	struct model *model = new_model();
+	_cleanup_json_ json_t *doc = json_deep_copy(json_object_get(model->rules, "CpuRescaleUp"));
+	struct ruleset *before = model->ruleset;
+	size_t n = before->n;
+	char *error = NULL;
+	int r;
+
+	json_object_set_new(doc, "amount", json_integer(123));
+	CHECK_INT(model_set_rule(model, doc, NULL), 0);
+	CHECK(model->ruleset != before || model->ruleset->n == n);
+	CHECK_INT(model->ruleset->n, n);
+	CHECK_INT(json_integer_value(
+			  json_object_get(json_object_get(model->rules, "CpuRescaleUp"), "amount")),
+		  123);
+	before = model->ruleset;
+	json_object_set_new(doc, "rescale_policy", json_string("nonsense"));
+	r = model_set_rule(model, doc, &error);
+	refused(r, -EINVAL, error, "policy");
+	CHECK(model->ruleset == before);
+}
+
+TEST(model_heartbeat_marks_what_runs)
+{
+	struct model *model = new_model();
+	json_t *doc;
+
+	model_heartbeat(model, 1795344748.12);
+	doc = json_object_get(model->services, "guardian");
+	CHECK_NEAR(json_real_value(json_object_get(doc, "heartbeat")), 1795344748.12, 1e-3);
+	CHECK_INT(strlen(json_string_value(json_object_get(doc, "heartbeat_human"))), 17);
+	doc = json_object_get(model->services, "rebalancer");
+	CHECK(!json_object_get(doc, "heartbeat_human"));
+}
+
+/* --- everything at once, at random: the accounting adds up after each step --- */
+
+static void random_step(struct model *model, unsigned *seed)
+{
+	char host_name[8], name[8];
+	struct host *host;
+	struct structure *s;
+	int what = rand_r(seed) % 12, resource = rand_r(seed) % EBB_DISK_READ;
+
+	snprintf(host_name, sizeof(host_name), "h%d", rand_r(seed) % 3);
+	snprintf(name, sizeof(name), "c%d", rand_r(seed) % 12);
+	host = model_host(model, host_name);
+	s = model_structure(model, name);
+	if (what == 0 || !host) {
+		host = register_host(model, host_name);
+		if (rand_r(seed) % 2)
+			model_host_registered(model, host);
+	} else if (what <= 2) {
+		int cpu = rand_r(seed) % 3 ? 1 + rand_r(seed) % 500 : -1;
+		int mem = rand_r(seed) % 3 ? 1 + rand_r(seed) % 9000 : -1;
+
+		if (!s || s->host == host || !s->live)
+			add(model, host, name, cpu, mem);
+	} else if (!s) {
+		return;
+	} else if (what == 3) {
+		model_container_gone(model, s);
+	} else if (what <= 6) {
+		(void)model_guard(model, s, rand_r(seed) % 4 != 0, NULL);
+	} else if (what == 7) {
+		report(model, s, rand_r(seed) % 500 - 1, rand_r(seed) % 9000 - 1);
+	} else if (what == 8) {
+		(void)model_set_parameter(model, s, resource, rand_r(seed) % 2 ? "max" : "min",
+					  rand_r(seed) % (resource == EBB_CPU ? 450 : 9000), NULL);
+	} else if (what == 9) {
+		model_allocate(model, s, resource, rand_r(seed) % 400 - 200);
+	} else if (what == 10) {
+		model_limit_applied(model, s, resource, 1 + rand_r(seed) % 400);
+	} else {
+		apply_all(model);
+	}
+}
+
+TEST(model_random_steps_add_up)
+{
+	struct model *model = new_model();
+	unsigned seed = (unsigned)time(NULL) ^ (unsigned)getpid();
+
+	printf("# seed %u\n", seed);
+	log_set_level(LOG_LEVEL_ERROR);
+	for (int i = 0; i < 20000; i++) {
+		random_step(model, &seed);
+		sound(model);
+		/* Lets the lock's end do its work too. */
+		if (i % 100 == 0) {
+			model_unlock(model);
+			model_lock(model);
+		}
+	}
+	log_set_level(LOG_LEVEL_INFO);
+}
+
+TEST_MAIN()
