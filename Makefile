@@ -79,12 +79,13 @@ all: $(PROGRAMS) $(ARCHIVES)
 .SECONDARY:
 
 # --- BPF: object, then skeleton ---------------------------------------------------------------
-$(BUILD)/bpf/%.bpf.tmp.o: bpf/%.bpf.c
+BPF_OBJ := $(BPF_SRC:%.c=$(BUILD)/%.o)
+$(BPF_OBJ:.o=.tmp.o): $(BUILD)/%.tmp.o: %.c
 	$(call msg,BPF,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
 
-$(BUILD)/bpf/%.bpf.o: $(BUILD)/bpf/%.bpf.tmp.o
+$(BPF_OBJ): $(BUILD)/%.o: $(BUILD)/%.tmp.o
 	$(call msg,BPFOBJ,$@)
 	$(Q)$(BPFTOOL) gen object $@ $<
 

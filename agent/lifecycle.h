@@ -6,18 +6,9 @@
 
 #include <stdint.h>
 
+#include "../bpf/lifecycle.h" /* enum lifecycle_kind, and the wire form */
 #include "bpf_programs.h"
 #include "ebb/loop.h"
-
-/* The wire form in the ring buffer is bpf/lifecycle.h; this is what the agent acts on. */
-enum lifecycle_kind {
-	LIFECYCLE_MKDIR,
-	LIFECYCLE_RMDIR,
-	LIFECYCLE_RENAME,
-	LIFECYCLE_ATTACH,   /* a task entered a sampled cgroup */
-	LIFECYCLE_OOM_KILL, /* of a task in a sampled cgroup */
-	LIFECYCLE_LOST,     /* events were dropped: rescan. Only at_ns is set */
-};
 
 struct lifecycle_event {
 	enum lifecycle_kind kind;

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The held sampler (Linux 6.4): references to the cgroups of every container stay in `slots`; one
+ * run of sample_held() reads them all, without a walk, a lock or a lookup.
+ *
+ * What a sweep costs is cache misses, so a slot also keeps the addresses of the controllers' own
+ * structures: all loads for a container then depend on one cache line only and the processor has
+ * them under way together. On v1 these live until rmdir, when release_cgroup() clears them before
+ * the kernel may free anything. On v2 a controller can be switched off below a living cgroup, so
+ * there the cgroup is asked each time.
+ */
+#define EBB_PLAIN_LOADS
+#include "counters.bpf.h"
+#include "maps.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+struct held_slot {
+	struct cgroup __kptr *cgroup[EBB_HELD_MAX];
+	u64 task_group; /* addresses; 0: none */
+	u64 cpu_time;   /* cpuacct's per-CPU counter */
+	u64 memcg;
+	u64 unused;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct held_slot);
+} held_slots SEC(".maps");
+
+/* Arguments and results of the programs that user space runs, one at a time. */
+__u32 arg_slot, arg_index;
+__u64 held_id;       /* by hold_cgroup(): the cgroup's id; untouched when it is dead */
+__u32 used_slots;    /* highest used + 1 */
+__u32 flush_for_cpu; /* by sample_held(): slots whose CPU time is only as fresh as the last flush */
+
+/* A kptr is reached by a constant offset only, hence the switch. */
+static __always_inline struct cgroup *exchange(struct held_slot *slot, u32 index,
+					       struct cgroup *with)
+{
+	switch (index) {
+	case EBB_HELD_CPU: return bpf_kptr_xchg(&slot->cgroup[EBB_HELD_CPU], with);
+	case EBB_HELD_CPUACCT: return bpf_kptr_xchg(&slot->cgroup[EBB_HELD_CPUACCT], with);
+	case EBB_HELD_MEMORY: return bpf_kptr_xchg(&slot->cgroup[EBB_HELD_MEMORY], with);
+	default: return bpf_kptr_xchg(&slot->cgroup[EBB_HELD_IO], with);
+	}
+}
+
+static __always_inline void forget_addresses(struct held_slot *slot, u32 index)
+{
+	if (host.at[EBB_HELD_CPU] == index)
+		slot->task_group = 0;
+	if (host.at[EBB_HELD_CPUACCT] == index)
+		slot->cpu_time = 0;
+	if (host.at[EBB_HELD_MEMORY] == index)
+		slot->memcg = 0;
+}
+
+SEC("syscall")
+int setup_percpu(void *ctx)
+{
+	find_percpu_offsets();
+	return 0;
+}
+
+/*
+ * Attached to one cgroup at a time. The iterator holds cgroup_mutex and skips dead cgroups, and
+ * rmdir holds it too: no reference can be taken after release_cgroup() ran for it.
+ */
+SEC("iter/cgroup")
+int hold_cgroup(struct bpf_iter__cgroup *ctx)
+{
+	struct cgroup *cgrp = ctx->cgroup, *old;
+	u32 key = arg_slot, index = arg_index;
+	struct held_slot *slot;
+	u64 css;
+
+	slot = bpf_map_lookup_elem(&held_slots, &key);
+	if (!cgrp || !slot)
+		return 0;
+
+	if (HAS(EBB_HELD_CPU) && host.at[EBB_HELD_CPU] == index)
+		slot->task_group = (u64)cgrp->subsys[subsys_id(cpu)];
+	if (HAS(EBB_HELD_CPUACCT) && host.at[EBB_HELD_CPUACCT] == index) {
+		css = (u64)cgrp->subsys[subsys_id(cpuacct)];
+		slot->cpu_time = css ? (u64)at_address(struct cpuacct, css)->cpuusage : 0;
+	}
+	if (HAS(EBB_HELD_MEMORY) && host.at[EBB_HELD_MEMORY] == index)
+		slot->memcg = (u64)cgrp->subsys[subsys_id(memory)];
+	held_id = cgrp->kn->id;
+
+	cgrp = bpf_cgroup_acquire(cgrp);
+	if (!cgrp)
+		return 0;
+	old = exchange(slot, index, cgrp);
+	if (old)
+		bpf_cgroup_release(old);
+	return 0;
+}
+
+/* A removed cgroup is let go at once, or dead ones pile up. Runs under cgroup_mutex, before any of
+ * its controllers' structures is freed. */
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(release_cgroup, struct cgroup *cgrp)
+{
+	struct ebb_cgroup_place *place = find_place(cgrp);
+	struct held_slot *slot;
+	struct cgroup *old;
+	u32 key;
+
+	if (!place)
+		return 0;
+	key = place->slot;
+	slot = bpf_map_lookup_elem(&held_slots, &key);
+	if (!slot)
+		return 0;
+	forget_addresses(slot, place->index);
+	old = exchange(slot, place->index, NULL);
+	if (old)
+		bpf_cgroup_release(old);
+	return 0;
+}
+
+SEC("syscall")
+int release_slot(void *ctx)
+{
+	u32 key = arg_slot;
+	struct held_slot *slot = bpf_map_lookup_elem(&held_slots, &key);
+
+	if (!slot)
+		return 0;
+	for (u32 index = 0; index < EBB_HELD_MAX; index++) {
+		struct cgroup *old;
+
+		forget_addresses(slot, index);
+		old = exchange(slot, index, NULL);
+		if (old)
+			bpf_cgroup_release(old);
+	}
+	return 0;
+}
+
+static __always_inline void sample_cpu(struct held_slot *slot, struct ebb_sample *record,
+				       u32 *valid)
+{
+	struct cgroup *cgrp;
+	u64 tg = 0, se;
+
+	if (CPUACCT_COUNTS && slot->cpu_time) {
+		record->cpu_ns = read_cpuacct(slot->cpu_time);
+		*valid |= EBB_VALID_CPU;
+	}
+	if (!HAS(EBB_HELD_CPU))
+		return;
+
+	if (!ON_V2(EBB_HELD_CPU)) {
+		tg = slot->task_group;
+	} else {
+		cgrp = slot->cgroup[EBB_HELD_CPU];
+		if (!cgrp)
+			return;
+		tg = (u64)cgrp->subsys[subsys_id(cpu)];
+		if (!tg && !CPUACCT_COUNTS) {
+			record->cpu_ns = cgrp->bstat.cputime.sum_exec_runtime;
+			*valid |= EBB_VALID_CPU;
+			flush_for_cpu++;
+		}
+	}
+	if (!tg)
+		return;
+	read_bandwidth(tg, record);
+	*valid |= EBB_VALID_BANDWIDTH;
+	if (CPUACCT_COUNTS)
+		return;
+	se = (u64)at_address(struct task_group, tg)->se;
+	if (se) {
+		record->cpu_ns = read_group_runtime(se);
+		*valid |= EBB_VALID_CPU;
+	}
+}
+
+#define held(slot, what)                                                        \
+	(host.at[what] == EBB_HELD_CPU       ? (slot)->cgroup[EBB_HELD_CPU]     \
+	 : host.at[what] == EBB_HELD_CPUACCT ? (slot)->cgroup[EBB_HELD_CPUACCT] \
+	 : host.at[what] == EBB_HELD_MEMORY  ? (slot)->cgroup[EBB_HELD_MEMORY]  \
+					     : (slot)->cgroup[EBB_HELD_IO])
+
+static __always_inline void sample_memory(struct held_slot *slot, struct ebb_sample *record,
+					  u32 *valid)
+{
+	struct cgroup *cgrp;
+	u64 memcg;
+
+	if (!HAS(EBB_HELD_MEMORY))
+		return;
+	cgrp = held(slot, EBB_HELD_MEMORY);
+	if (!cgrp)
+		return;
+	memcg = ON_V2(EBB_HELD_MEMORY) ? (u64)cgrp->subsys[subsys_id(memory)] : slot->memcg;
+	if (!memcg)
+		return;
+	read_memory(memcg, !cgrp->nr_descendants && !cgrp->nr_dying_descendants, record);
+	*valid |= EBB_VALID_MEM | EBB_VALID_WORKING_SET | EBB_VALID_OOM;
+}
+
+static __always_inline void sample_io(struct held_slot *slot, u32 key, struct ebb_sample *record,
+				      u32 *valid)
+{
+	if (host.io_traced) {
+		struct ebb_io_count *count = bpf_map_lookup_elem(&io_counts, &key);
+
+		if (!count)
+			return;
+		record->read_bytes = count->read_bytes;
+		record->write_bytes = count->write_bytes;
+		record->read_ops = count->read_ops;
+		record->write_ops = count->write_ops;
+		*valid |= EBB_VALID_IO;
+	} else if (HAS(EBB_HELD_IO) && ON_V2(EBB_HELD_IO)) {
+		struct cgroup *cgrp = held(slot, EBB_HELD_IO);
+		u64 blkcg = cgrp ? (u64)cgrp->subsys[subsys_id(io)] : 0;
+
+		if (!blkcg)
+			return;
+		read_block_io(blkcg, record);
+		*valid |= EBB_VALID_IO;
+	}
+}
+
+/* The clock is read once for so many: reading it waits for all loads under way (some µs fit in). */
+#define SLOTS_PER_TIMESTAMP 16
+
+SEC("syscall")
+int sample_held(void *ctx)
+{
+	struct bpf_iter_num it;
+	u64 now = 0;
+	int *next;
+
+	flush_for_cpu = 0;
+	bpf_iter_num_new(&it, 0, used_slots);
+	while ((next = bpf_iter_num_next(&it))) {
+		u32 key = *next, valid = 0;
+		struct held_slot *slot = bpf_map_lookup_elem(&held_slots, &key);
+		struct ebb_sample *record = bpf_map_lookup_elem(&samples, &key);
+
+		if (!slot || !record)
+			break;
+		if (key % SLOTS_PER_TIMESTAMP == 0)
+			now = bpf_ktime_get_ns();
+		if (!record->id)
+			continue;
+
+		record_step(record);
+		bpf_rcu_read_lock();
+		sample_cpu(slot, record, &valid);
+		sample_memory(slot, record, &valid);
+		sample_io(slot, key, record, &valid);
+		bpf_rcu_read_unlock();
+		record->at_ns = now;
+		record->valid = valid;
+		record_step(record);
+	}
+	bpf_iter_num_destroy(&it);
+	return 0;
+}
