@@ -14,6 +14,8 @@ struct lifecycle_event {
 	enum lifecycle_kind kind;
 	int hierarchy_id; /* cgroup_root.hierarchy_id, struct hierarchy's `id`. The root's cgroup
 			     id would not tell: it is 1 in every hierarchy */
+	/* ATTACH and OOM_KILL come with the container's id, in the primary hierarchy, whichever
+	 * cgroup of it, or below it, was the place. */
 	uint64_t cgroup_id;
 	uint64_t at_ns;   /* CLOCK_MONOTONIC, in the kernel */
 	int pid;          /* ATTACH, OOM_KILL */

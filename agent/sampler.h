@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Samples every container into one array of records. Three ways to fill the same record, chosen
- * once by asking the kernel's BTF (never its version): held   cgroup references held in a map, one
- * syscall program loops over them (Linux 6.4+) walk   an iter.s/cgroup program walks each hierarchy
- * and fills the known ones (6.1+) files  user space reads the cgroup files on kept-open descriptors
- * (anything)
+ * once by asking the kernel's BTF, never its version:
+ *   held   cgroup references held in a map, one program loops over them (Linux 6.4)
+ *   walk   a cgroup iterator walks each hierarchy and fills the known ones (6.1)
+ *   files  user space reads the cgroup files on descriptors that stay open (anything)
  */
 #ifndef EBB_SAMPLER_H
 #define EBB_SAMPLER_H
@@ -41,6 +41,11 @@ const char *sampler_reason(const struct sampler *sampler);
  * taken, -ENOENT when its cgroup has gone. Descriptors stay the container's.
  */
 int sampler_add(struct sampler *sampler, struct container *container);
+/*
+ * The container's directories changed (discovery's `joined`): takes every reference anew. The slot
+ * and the record's identity stay. -ENOENT when the primary cgroup has gone.
+ */
+int sampler_update(struct sampler *sampler, struct container *container);
 /* Releases the slot and every cgroup reference that is still held. */
 void sampler_remove(struct sampler *sampler, struct container *container);
 

@@ -12,26 +12,24 @@ struct {
 	__uint(max_entries, 512 * 1024);
 } events SEC(".maps");
 
-const volatile struct ebb_hierarchy hierarchies[EBB_MAX_HIERARCHIES];
+/* Those worth reporting from, as in /proc/self/cgroup, and the one that names containers. */
+const volatile __u32 hierarchy_ids[EBB_MAX_HIERARCHIES];
 const volatile __u32 n_hierarchies;
-const volatile struct ebb_hierarchy primary;
+const volatile __u32 primary_id;
 
 __u64 dropped; /* events that found the buffer full */
 
-static __always_inline bool find_hierarchy(struct cgroup *cgrp, u32 *ret_number)
+static __always_inline bool is_reported(struct cgroup *cgrp)
 {
 	u32 id = cgrp->root->hierarchy_id;
 
-	for (u32 i = 0; i < n_hierarchies && i < EBB_MAX_HIERARCHIES; i++) {
-		if (hierarchies[i].id == id) {
-			*ret_number = hierarchies[i].number;
+	for (u32 i = 0; i < n_hierarchies && i < EBB_MAX_HIERARCHIES; i++)
+		if (hierarchy_ids[i] == id)
 			return true;
-		}
-	}
 	return false;
 }
 
-/* The container that a cgroup is, or is inside of. Into the caller's copy: 0 is none. */
+/* The container that a cgroup is, or is inside of. 0: none. */
 static __always_inline u64 find_container(struct cgroup *cgrp)
 {
 	for (u32 i = 0; i < EBB_MAX_DEPTH; i++) {
@@ -51,7 +49,8 @@ static __always_inline u64 find_container(struct cgroup *cgrp)
 	return 0;
 }
 
-static __always_inline void emit(u32 kind, u32 hierarchy, u64 cgroup_id, int pid, const char *path)
+static __always_inline void emit(u32 kind, u32 hierarchy_id, u64 cgroup_id, int pid,
+				 const char *path)
 {
 	struct ebb_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 
@@ -60,7 +59,7 @@ static __always_inline void emit(u32 kind, u32 hierarchy, u64 cgroup_id, int pid
 		return;
 	}
 	event->kind = kind;
-	event->hierarchy = hierarchy;
+	event->hierarchy_id = hierarchy_id;
 	event->cgroup_id = cgroup_id;
 	event->at_ns = bpf_ktime_get_ns();
 	event->pid = pid;
@@ -71,33 +70,30 @@ static __always_inline void emit(u32 kind, u32 hierarchy, u64 cgroup_id, int pid
 	bpf_ringbuf_submit(event, 0);
 }
 
+static __always_inline void report(u32 kind, struct cgroup *cgrp, const char *path)
+{
+	if (is_reported(cgrp))
+		emit(kind, cgrp->root->hierarchy_id, cgrp->kn->id, 0, path);
+}
+
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(on_mkdir, struct cgroup *cgrp, const char *path)
 {
-	u32 number;
-
-	if (find_hierarchy(cgrp, &number))
-		emit(LIFECYCLE_MKDIR, number, cgrp->kn->id, 0, path);
+	report(LIFECYCLE_MKDIR, cgrp, path);
 	return 0;
 }
 
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(on_rmdir, struct cgroup *cgrp, const char *path)
 {
-	u32 number;
-
-	if (find_hierarchy(cgrp, &number))
-		emit(LIFECYCLE_RMDIR, number, cgrp->kn->id, 0, path);
+	report(LIFECYCLE_RMDIR, cgrp, path);
 	return 0;
 }
 
 SEC("tp_btf/cgroup_rename")
 int BPF_PROG(on_rename, struct cgroup *cgrp, const char *path)
 {
-	u32 number;
-
-	if (find_hierarchy(cgrp, &number))
-		emit(LIFECYCLE_RENAME, number, cgrp->kn->id, 0, path);
+	report(LIFECYCLE_RENAME, cgrp, path);
 	return 0;
 }
 
@@ -107,11 +103,11 @@ int BPF_PROG(on_attach, struct cgroup *cgrp, const char *path, struct task_struc
 	u64 container;
 
 	/* A task enters a v1 container once per hierarchy; say so once. */
-	if (cgrp->root->hierarchy_id != primary.id)
+	if (cgrp->root->hierarchy_id != primary_id)
 		return 0;
 	container = find_container(cgrp);
 	if (container)
-		emit(LIFECYCLE_ATTACH, primary.number, container, task->pid, path);
+		emit(LIFECYCLE_ATTACH, primary_id, container, task->pid, path);
 	return 0;
 }
 
@@ -124,7 +120,7 @@ static __always_inline void oom_kill(struct task_struct *task, int pid)
 		return;
 	container = find_container(css->cgroup);
 	if (container)
-		emit(LIFECYCLE_OOM_KILL, primary.number, container, pid, NULL);
+		emit(LIFECYCLE_OOM_KILL, primary_id, container, pid, NULL);
 }
 
 /* Linux 6.9 and newer. */

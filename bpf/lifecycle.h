@@ -22,18 +22,12 @@ enum lifecycle_kind {
 
 struct ebb_event {
 	__u32 kind;
-	__u32 hierarchy; /* the number given to it in struct ebb_hierarchy */
+	__u32 hierarchy_id; /* as in /proc/self/cgroup; 0: v2 */
 	__u64 cgroup_id;
 	__u64 at_ns;
 	__s32 pid;
 	__u32 unused;
 	char path[EBB_PATH_MAX];
-};
-
-/* A hierarchy to report from. */
-struct ebb_hierarchy {
-	__u32 id; /* as in /proc/self/cgroup */
-	__u32 number;
 };
 
 #endif
