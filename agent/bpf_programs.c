@@ -471,6 +471,7 @@ static int load_held(struct bpf_programs *programs, const struct ebb_cpu *cpus)
 	bpf_map__set_max_entries(held->maps.held_slots, programs->max_containers);
 	held->rodata->host = programs->host;
 	memcpy(held->bss->cpus, cpus, sizeof(held->bss->cpus));
+	bpf_program__set_autoattach(held->progs.hold_cgroup, false); /* cgroup by cgroup */
 	r = held_bpf__load(held);
 	if (r == 0)
 		r = held_bpf__attach(held);

@@ -103,20 +103,6 @@ static inline bool cgroup_tree_dir(const struct cgroup_tree *tree, const char *c
 	return true;
 }
 
-/* mkdir in every mount. `child`: NULL for the tree's own. 0 or a negative errno. */
-static inline int cgroup_tree_mkdir(const struct cgroup_tree *tree, const char *child)
-{
-	char path[512];
-
-	for (int i = 0; i < tree->n_mounts; i++) {
-		snprintf(path, sizeof(path), "%s/%s%s%s", tree->mounts[i].path, tree->name,
-			 child ? "/" : "", child ? child : "");
-		if (mkdir(path, 0755) < 0 && errno != EEXIST)
-			return -errno;
-	}
-	return 0;
-}
-
 /* A cpuset on v1 takes no task before it has CPUs and memory nodes: copies the root's. */
 static inline void cgroup_tree_fill_cpuset(const char *dir)
 {
@@ -149,11 +135,26 @@ static inline void cgroup_tree_fill_cpuset(const char *dir)
 	}
 }
 
+/* mkdir in every mount. `child`: NULL for the tree's own. 0 or a negative errno. */
+static inline int cgroup_tree_mkdir(const struct cgroup_tree *tree, const char *child)
+{
+	char path[512];
+
+	for (int i = 0; i < tree->n_mounts; i++) {
+		snprintf(path, sizeof(path), "%s/%s%s%s", tree->mounts[i].path, tree->name,
+			 child ? "/" : "", child ? child : "");
+		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		if (cgroup_tree_has_word(tree->mounts[i].controllers, "cpuset"))
+			cgroup_tree_fill_cpuset(path);
+	}
+	return 0;
+}
+
 /* Makes the tree's own cgroup in every mount. 0, or a negative errno (-EACCES: not root). */
 static inline int cgroup_tree_new(struct cgroup_tree *ret_tree, const char *name)
 {
 	struct cgroup_tree tree = {0};
-	char path[512];
 	int r;
 
 	snprintf(tree.name, sizeof(tree.name), "ebb-test-%d-%s", (int)getpid(), name);
@@ -162,8 +163,6 @@ static inline int cgroup_tree_new(struct cgroup_tree *ret_tree, const char *name
 		return -ENOENT;
 	r = cgroup_tree_mkdir(&tree, NULL);
 	*ret_tree = tree;
-	if (r == 0 && cgroup_tree_dir(&tree, "cpuset", NULL, path, sizeof(path)))
-		cgroup_tree_fill_cpuset(path);
 	return r;
 }
 
