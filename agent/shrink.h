@@ -7,6 +7,7 @@
 #ifndef EBB_SHRINK_H
 #define EBB_SHRINK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "container.h"
@@ -15,8 +16,14 @@
 struct shrinker;
 
 struct shrink_result {
-	int error;                      /* 0, or negative errno: the limit is what it was */
-	uint64_t asked, floor, applied; /* bytes */
+	/*
+	 * 0, or negative errno, and then the limit is what it was: -EBUSY, the kernel cannot
+	 * reclaim that much; -ECANCELED; -ENOENT or -ENODEV, the container has gone; -EREMOTEIO,
+	 * someone else set another limit meanwhile, which stays.
+	 */
+	int error;
+	/* Bytes. `applied`: the limit in force with error 0; never above what it was before. */
+	uint64_t asked, floor, applied;
 	double seconds;
 };
 /* In the loop's thread. */
@@ -24,13 +31,23 @@ typedef void (*shrink_done_fn)(void *userdata, const struct shrink_result *resul
 
 int shrinker_new(struct loop *loop, const struct hierarchies *hierarchies,
 		 struct shrinker **ret_shrinker);
+/* Calls `done` of what waits or runs, with -ECANCELED; submits from there fail with -ESHUTDOWN. */
 void shrinker_free(struct shrinker *shrinker);
 /*
- * `working_set`: from the last sample. The container may vanish meanwhile: descriptors are
- * duplicated. `done` is called once.
+ * `working_set`: from the last sample; what the cgroup's files say by the time of the write counts
+ * too. The container may vanish meanwhile: descriptors are duplicated. `done` is called once, from
+ * the loop, also when a newer submit for the same container replaces this one (-ECANCELED). A
+ * target above the present limit is written as it is.
  */
 int shrinker_submit(struct shrinker *shrinker, const struct container *container, uint64_t target,
 		    uint64_t working_set, shrink_done_fn done, void *userdata);
+/*
+ * Cancels what waits or runs for the container with this id, before its limit grows: their `done`
+ * comes with -ECANCELED. True: one runs, and takes up to one step (32 MiB of reclaim) to stop and
+ * to put the old limit back; grow by shrinker_submit() then, which runs after it, or after its
+ * `done`.
+ */
+bool shrinker_cancel(struct shrinker *shrinker, uint64_t container_id);
 
 /* Pure: the least limit that does not hurt: working set + max(16 MiB, 5% of it). */
 uint64_t shrink_floor(uint64_t working_set);
