@@ -21,6 +21,7 @@ struct request {
 	char origin[32];
 	struct decision decision; /* inputs, filled by whoever asked; the scaler completes it */
 	uint64_t sampled_ns, received_ns; /* CLOCK_MONOTONIC of this machine; 0 unknown */
+	uint64_t sampled_host_ns;         /* the sample's time on its host's clock; 0 unknown */
 };
 
 struct scaler;
@@ -29,19 +30,31 @@ int scaler_new(struct model *model, struct audit *audit, struct scaler **ret_sca
 void scaler_set_executor(struct scaler *scaler, struct executor *executor);
 void scaler_free(struct scaler *scaler);
 
-/* Model lock held. Copies. Merged by structure, resource and sign: the higher priority, then the
- * newer, wins; amounts are not added. */
+/*
+ * Model lock held. Copies. Merged by structure, resource and sign: the higher priority, then the
+ * newer, wins; amounts are not added; one of the other direction replaces what waits. The amount
+ * counts from the limit in force now, however long the request waits. -EINVAL: amount 0, no such
+ * resource, its limit is not known.
+ */
 int scaler_request(struct scaler *scaler, const struct request *request);
-/* Model lock held: plans all waiting requests and submits the orders. After a feed message, an API
- * change, and by time. */
+/* Model lock held: plans all waiting requests and what the model wants applied, and submits the
+ * orders. After a feed message, an API change, and by time. */
 void scaler_run(struct scaler *scaler);
-/* Model lock held: the structure goes away or is unguarded: its waiting requests are dropped. */
+/* Model lock held: the structure goes away or is unguarded: its waiting requests are dropped. An
+ * order under way finds out by itself. */
 void scaler_forget(struct scaler *scaler, struct structure *structure);
+/* Model lock held. What the agent says is in force (an entry of the feed's `limits`): compared with
+ * what is on record. */
+void scaler_limits_reported(struct scaler *scaler, struct structure *structure,
+			    const json_t *limits);
+/* Model lock held: when the structure's last order was applied, on its host's clock; 0: none. */
+uint64_t scaler_applied_ns(const struct scaler *scaler, const struct structure *structure);
 /* order_done_fn: takes the model's lock itself. */
 void scaler_order_done(void *scaler, void *order_userdata, const struct order_result *result);
 
 struct scaler_stats {
 	unsigned long requests, orders, applied, failed, refused, expired;
+	unsigned long foreign; /* limits that somebody else wrote */
 	unsigned waiting, in_flight;
 };
 void scaler_get_stats(const struct scaler *scaler, struct scaler_stats *ret_stats);
