@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "feed.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "feed_message.h"
+#include "feed_rates.h"
+#include "ebb/cleanup.h"
+#include "ebb/loop.h"
+
+/* A container as a session numbers it. */
+struct member {
+	int64_t c;
+	char *name;
+	bool refused; /* the model would not take it: its samples are ignored */
+	bool sampled; /* `last` is set */
+	struct feed_sample last;
+
+	/* Looked up once per message: a structure may go between two. */
+	struct structure *structure;
+	unsigned long looked_up;
+};
+
+struct session {
+	struct session *next;
+	struct feed *feed;
+	char *id, *host_name;
+	struct host *host; /* looked up for every message */
+	int64_t seq;
+	struct member **members; /* ascending by c */
+	size_t n, room;
+	unsigned long messages;
+};
+
+struct feed {
+	struct model *model;
+	struct scaler *scaler;
+	struct session *sessions;
+	struct feed_stats stats; /* under the model's lock */
+	double evaluating_ns;
+};
+
+/* What became of a message. */
+struct verdict {
+	unsigned status;
+	bool reregister;
+	char message[256];
+};
+
+/* --- sessions --- */
+
+static size_t member_place(const struct session *session, int64_t c)
+{
+	size_t low = 0, high = session->n;
+
+	/* Numbers only rise: most are appended. */
+	if (high && session->members[high - 1]->c < c)
+		return high;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (session->members[middle]->c < c)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static struct member *member_find(const struct session *session, int64_t c)
+{
+	size_t at = member_place(session, c);
+
+	return at < session->n && session->members[at]->c == c ? session->members[at] : NULL;
+}
+
+static void member_free(struct member *member)
+{
+	free(member->name);
+	free(member);
+}
+
+static struct member *member_add(struct session *session, int64_t c, const char *name)
+{
+	struct member *member = member_find(session, c);
+	size_t at = member_place(session, c);
+
+	if (member)
+		return member;
+	if (session->n == session->room) {
+		size_t room = MAX(2 * session->room, (size_t)16);
+		struct member **members =
+			reallocarray(session->members, room, sizeof(struct member *));
+
+		if (!members)
+			return NULL;
+		session->members = members;
+		session->room = room;
+	}
+	member = calloc(1, sizeof(*member));
+	if (!member)
+		return NULL;
+	member->c = c;
+	member->name = strdup(name);
+	if (!member->name) {
+		free(member);
+		return NULL;
+	}
+	memmove(&session->members[at + 1], &session->members[at],
+		(session->n - at) * sizeof(struct member *));
+	session->members[at] = member;
+	session->n++;
+	return member;
+}
+
+static void member_remove(struct session *session, int64_t c)
+{
+	size_t at = member_place(session, c);
+
+	member_free(session->members[at]);
+	memmove(&session->members[at], &session->members[at + 1],
+		(session->n - at - 1) * sizeof(struct member *));
+	session->n--;
+}
+
+static void session_free(struct session *session)
+{
+	struct session **link = &session->feed->sessions;
+
+	while (*link != session)
+		link = &(*link)->next;
+	*link = session->next;
+	session->feed->stats.sessions--;
+	for (size_t i = 0; i < session->n; i++)
+		member_free(session->members[i]);
+	free(session->members);
+	free(session->host_name);
+	free(session->id);
+	free(session);
+}
+
+static struct session *session_new(struct feed *feed, const char *id, const char *host_name)
+{
+	struct session *session = calloc(1, sizeof(*session));
+
+	if (!session)
+		return NULL;
+	session->id = strdup(id);
+	session->host_name = strdup(host_name);
+	if (!session->id || !session->host_name) {
+		free(session->host_name);
+		free(session->id);
+		free(session);
+		return NULL;
+	}
+	session->feed = feed;
+	session->seq = -1;
+	session->next = feed->sessions;
+	feed->sessions = session;
+	feed->stats.sessions++;
+	return session;
+}
+
+/* --- what a message tells --- */
+
+static int64_t number_of(const json_t *object)
+{
+	return json_integer_value(json_object_get(object, "c"));
+}
+
+static const char *name_of(const json_t *object)
+{
+	return json_string_value(json_object_get(object, "name"));
+}
+
+static bool in_added(const struct feed_message *message, int64_t c)
+{
+	const json_t *added;
+	size_t i;
+
+	json_array_foreach(message->added, i, added) {
+		if (number_of(added) == c)
+			return true;
+	}
+	return false;
+}
+
+/* Every number it uses is known, and none is used anew: else both sides have to begin again. */
+static bool numbers_fit(const struct session *session, const struct feed_message *message)
+{
+	const json_t *entry;
+	int64_t last = -1;
+	size_t i;
+
+	json_array_foreach(message->added, i, entry) {
+		const struct member *member =
+			session ? member_find(session, number_of(entry)) : NULL;
+
+		if (member && strcmp(member->name, name_of(entry)) != 0)
+			return false;
+	}
+	json_array_foreach(message->limits, i, entry) {
+		if (!(session && member_find(session, number_of(entry))) &&
+		    !in_added(message, number_of(entry)))
+			return false;
+	}
+	for (i = 0; i < message->n_samples; i++) {
+		int64_t c = message->samples[i].c;
+
+		if (c != last && !(session && member_find(session, c)) && !in_added(message, c))
+			return false;
+		last = c;
+	}
+	return true;
+}
+
+static struct structure *member_structure(struct feed *feed, struct session *session,
+					  struct member *member)
+{
+	if (member->looked_up != session->messages) {
+		struct structure *s =
+			member->refused ? NULL : model_structure(feed->model, member->name);
+
+		member->structure = s && s->host == session->host ? s : NULL;
+		member->looked_up = session->messages;
+	}
+	return member->structure;
+}
+
+static void apply_removed(struct feed *feed, struct session *session,
+			  const struct feed_message *message)
+{
+	const json_t *number;
+	size_t i;
+
+	json_array_foreach(message->removed, i, number) {
+		int64_t c = json_integer_value(number);
+		struct member *member = member_find(session, c);
+		struct structure *s = member ? member_structure(feed, session, member) : NULL;
+
+		if (s) {
+			scaler_forget(feed->scaler, s);
+			model_container_gone(feed->model, s);
+		}
+		if (member)
+			member_remove(session, c);
+	}
+}
+
+static void apply_added(struct feed *feed, struct session *session,
+			const struct feed_message *message)
+{
+	json_t *added;
+	size_t i;
+
+	json_array_foreach(message->added, i, added) {
+		struct member *member = member_add(session, number_of(added), name_of(added));
+		struct structure *s;
+		int r;
+
+		if (!member)
+			continue;
+		r = model_register_container(feed->model, session->host, added, &s);
+		member->refused = r < 0;
+		member->looked_up = 0;
+		if (r < 0)
+			model_log(feed->model, LOG_LEVEL_WARNING,
+				  "Cannot take container %s of host %s: %s", member->name,
+				  message->host,
+				  r == -EEXIST ? "the name is taken by another structure"
+					       : strerror(-r));
+	}
+}
+
+static void apply_limits(struct feed *feed, struct session *session,
+			 const struct feed_message *message)
+{
+	const json_t *limits;
+	size_t i;
+
+	json_array_foreach(message->limits, i, limits) {
+		struct member *member = member_find(session, number_of(limits));
+		struct structure *s = member ? member_structure(feed, session, member) : NULL;
+
+		/* Written down before an order was applied, read after its answer. */
+		if (s && (uint64_t)message->now > scaler_applied_ns(feed->scaler, s))
+			scaler_limits_reported(feed->scaler, s, limits);
+	}
+}
+
+/* --- samples --- */
+
+static void pass_on(struct feed *feed, struct structure *s, const struct guard_outcome *outcome,
+		    const struct feed_sample *sample, uint64_t sampled_ns, uint64_t received_ns)
+{
+	for (unsigned i = 0; i < outcome->n_requests; i++) {
+		const struct guard_request *asked = &outcome->requests[i];
+		const struct resource_state *state = &s->resources[asked->resource];
+		struct request request = {
+			.structure = s,
+			.resource = asked->resource,
+			.amount = asked->amount,
+			.timestamp = wall_seconds(),
+			.origin = "guardian",
+			.sampled_ns = sampled_ns,
+			.received_ns = received_ns,
+			.sampled_host_ns = (uint64_t)sample->t,
+		};
+		struct decision *decision = &request.decision;
+
+		decision_init(decision);
+		snprintf(decision->rule, sizeof(decision->rule), "%s",
+			 asked->rule ? asked->rule->name : "");
+		decision->usage = asked->usage;
+		decision->peak = asked->peak;
+		decision->throttled = asked->throttled;
+		decision->current = asked->current;
+		decision->upper = asked->upper;
+		decision->lower = asked->lower;
+		decision->min = state->min;
+		decision->max = state->max;
+		decision->events_up = asked->events_up;
+		decision->events_down = asked->events_down;
+		(void)scaler_request(feed->scaler, &request);
+	}
+	if (outcome->boundaries_changed) {
+		model_touch(feed->model, s, MODEL_DIRTY_LIMITS);
+		model_guard_changed(feed->model, s);
+	}
+}
+
+static void show_usage(struct structure *s, const struct guard_sample *sample, bool guarded)
+{
+	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
+		if (sample->valid & 1u << r && !(guarded && s->resources[r].guard))
+			s->resources[r].usage = sample->usage[r];
+}
+
+static void apply_sample(struct feed *feed, struct session *session,
+			 const struct feed_message *message, const struct feed_sample *sample,
+			 uint64_t received_ns)
+{
+	struct member *member = member_find(session, sample->c);
+	struct structure *s = member ? member_structure(feed, session, member) : NULL;
+	uint64_t age = (uint64_t)MAX(message->now - sample->t, 0);
+	struct guard_sample rates;
+	struct guard_outcome outcome;
+	bool guarded, known;
+
+	if (!s || (member->sampled && sample->t <= member->last.t))
+		return;
+	known = member->sampled && feed_rates(&member->last, sample, &rates);
+	member->last = *sample;
+	member->sampled = true;
+	if (!known)
+		return;
+	guarded = s->guard && s->guard_state && feed->model->guardian.active;
+	show_usage(s, &rates, guarded);
+	if (!guarded)
+		return;
+	guardian_evaluate(&feed->model->guardian, feed->model->ruleset, s, &rates, &outcome);
+	feed->stats.evaluations++;
+	pass_on(feed, s, &outcome, sample, received_ns > age ? received_ns - age : 0, received_ns);
+}
+
+static void apply_samples(struct feed *feed, struct session *session,
+			  const struct feed_message *message, uint64_t received_ns)
+{
+	uint64_t started = now_ns();
+
+	for (size_t i = 0; i < message->n_samples; i++)
+		apply_sample(feed, session, message, &message->samples[i], received_ns);
+	feed->stats.samples += message->n_samples;
+	feed->evaluating_ns += (double)(now_ns() - started);
+}
+
+/* --- a message --- */
+
+static bool refuse(struct verdict *verdict, unsigned status, bool reregister, const char *text)
+{
+	verdict->status = status;
+	verdict->reregister = reregister;
+	snprintf(verdict->message, sizeof(verdict->message), "%s", text);
+	return false;
+}
+
+/* A new session for the host, in the place of the one it had. */
+static bool begin(struct feed *feed, const struct feed_message *message,
+		  struct session **ret_session, struct verdict *verdict)
+{
+	struct session *session, *next;
+	struct host *host;
+	int r;
+
+	r = model_register_host(feed->model, message->json, &host);
+	if (r == -EEXIST)
+		return refuse(verdict, 409, false,
+			      "another structure has the name of this host: give the agent another "
+			      "--name");
+	if (r < 0)
+		return refuse(verdict, r == -EINVAL ? 400 : 503, false,
+			      r == -EINVAL ? "the registration of the host is not complete"
+					   : strerror(-r));
+	for (session = feed->sessions; session; session = next) {
+		next = session->next;
+		if (strcmp(session->host_name, message->host) == 0)
+			session_free(session);
+	}
+	session = host->session = session_new(feed, message->session, message->host);
+	if (!session)
+		return refuse(verdict, 503, false, "no memory for another session");
+	model_log(feed->model, LOG_LEVEL_INFO, "Host %s has registered with %zu containers",
+		  message->host, json_array_size(message->added));
+	*ret_session = session;
+	return true;
+}
+
+static bool take(struct feed *feed, const struct feed_message *message, uint64_t received_ns,
+		 struct session **ret_session, struct verdict *verdict)
+{
+	struct host *host = model_host(feed->model, message->host);
+	struct session *session = host ? host->session : NULL;
+
+	if (session && strcmp(session->id, message->session) != 0)
+		session = NULL;
+	if (!session && !message->registration)
+		return refuse(verdict, 409, true,
+			      "this session is not known here: register the host and its "
+			      "containers under a new one");
+	if (session && message->seq <= session->seq) {
+		session->host = host;
+		*ret_session = session; /* it was taken already */
+		return true;
+	}
+	if (!numbers_fit(message->registration ? NULL : session, message))
+		return refuse(verdict, 409, true,
+			      "a container number does not fit the session: register the host and "
+			      "its containers under a new one");
+	if (message->registration) {
+		if (!begin(feed, message, &session, verdict))
+			return false;
+		host = model_host(feed->model, message->host);
+	}
+
+	session->host = host;
+	session->seq = message->seq;
+	session->messages++;
+	host->connected = true;
+	host->last_heard = wall_seconds();
+	apply_removed(feed, session, message);
+	apply_added(feed, session, message);
+	if (message->registration)
+		model_host_registered(feed->model, host);
+	apply_limits(feed, session, message);
+	apply_samples(feed, session, message, received_ns);
+	scaler_run(feed->scaler);
+	*ret_session = session;
+	return true;
+}
+
+/* --- the answer --- */
+
+/* All guarded containers of the host and the usage above which the agent reports at once. */
+static json_t *guard_table(const struct host *host)
+{
+	json_t *table = json_object();
+
+	for (const struct structure *s = host->containers; s; s = s->host_next) {
+		json_t *upper;
+
+		if (!s->guard || !s->live)
+			continue;
+		upper = json_object();
+		for (int r = 0; r < EBB_RESOURCE_MAX; r++)
+			if (s->resources[r].present && s->resources[r].guard &&
+			    s->resources[r].has_boundary && s->resources[r].upper >= 0)
+				json_object_set_new(upper, ebb_resource_name(r),
+						    json_integer(s->resources[r].upper));
+		json_object_set_new(table, s->name, upper);
+	}
+	return table;
+}
+
+static json_t *answer_to(const struct session *session, const struct feed_message *message)
+{
+	int64_t version = (int64_t)session->host->guard_version;
+	json_t *answer = json_pack("{s:I, s:I}", "ack", (json_int_t)session->seq, "guard_version",
+				   (json_int_t)version);
+
+	/* A version from before this controller started may look like one of its own. */
+	if (answer && (version != message->guard_version || message->registration))
+		json_object_set_new(answer, "guard", guard_table(session->host));
+	return answer;
+}
+
+void feed_handle(struct feed *feed, struct http_call *call)
+{
+	_cleanup_free_ char *error = NULL;
+	struct feed_message message;
+	struct verdict verdict;
+	struct session *session;
+	uint64_t received_ns = now_ns();
+	json_t *answer = NULL;
+	bool taken;
+	int r;
+
+	r = feed_message_parse(call->body, call->body_len, &message, &error);
+	model_lock(feed->model);
+	if (r < 0) {
+		feed->stats.rejected++;
+		model_unlock(feed->model);
+		http_reply_error(call, r == -EINVAL ? 400 : 503, "%s",
+				 error ? error : strerror(-r));
+		return;
+	}
+	taken = take(feed, &message, received_ns, &session, &verdict);
+	if (taken) {
+		feed->stats.messages++;
+		answer = answer_to(session, &message);
+	} else {
+		feed->stats.rejected++;
+	}
+	model_unlock(feed->model);
+	feed_message_clear(&message);
+
+	if (taken && answer)
+		http_reply_json(call, 200, answer);
+	else if (taken)
+		http_reply_error(call, 503, "no memory for an answer");
+	else if (verdict.reregister)
+		http_reply_json(call, verdict.status,
+				json_pack("{s:s, s:s, s:b}", "error", "Conflict", "message",
+					  verdict.message, "register", 1));
+	else
+		http_reply_error(call, verdict.status, "%s", verdict.message);
+}
+
+/* --- life --- */
+
+int feed_new(struct model *model, struct scaler *scaler, struct feed **ret_feed)
+{
+	struct feed *feed = calloc(1, sizeof(*feed));
+
+	if (!feed)
+		return -ENOMEM;
+	feed->model = model;
+	feed->scaler = scaler;
+	*ret_feed = feed;
+	return 0;
+}
+
+void feed_free(struct feed *feed)
+{
+	if (!feed)
+		return;
+	while (feed->sessions)
+		session_free(feed->sessions);
+	free(feed);
+}
+
+void feed_get_stats(const struct feed *feed, struct feed_stats *ret_stats)
+{
+	model_lock(feed->model);
+	*ret_stats = feed->stats;
+	ret_stats->evaluate_ns = feed->stats.evaluations
+					 ? feed->evaluating_ns / (double)feed->stats.evaluations
+					 : NAN;
+	model_unlock(feed->model);
+}

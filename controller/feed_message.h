@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One message of the feed (docs/feed.md), read and checked as a whole before anything is changed.
+ * Pure. */
+#ifndef EBB_FEED_MESSAGE_H
+#define EBB_FEED_MESSAGE_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A counter that the host does not have. */
+#define FEED_NONE INT64_MAX
+
+enum feed_counter {
+	FEED_CPU_NS,
+	FEED_NR_PERIODS,
+	FEED_NR_THROTTLED,
+	FEED_THROTTLED_NS,
+	FEED_MEM_CHARGED,
+	FEED_WORKING_SET,
+	FEED_OOM_KILLS,
+	FEED_READ_BYTES,
+	FEED_WRITE_BYTES,
+	FEED_READ_OPS,
+	FEED_WRITE_OPS,
+	FEED_COUNTERS,
+};
+
+struct feed_sample {
+	int64_t c;                       /* the container's number within the session */
+	int64_t t;                       /* the host's clock, ns */
+	int64_t counters[FEED_COUNTERS]; /* or FEED_NONE */
+};
+
+struct feed_message {
+	json_t *json; /* owned; the pointers below are into it */
+	const char *host, *session;
+	int64_t seq, guard_version, now;
+	json_t *registration;             /* NULL: none */
+	json_t *added, *limits, *removed; /* arrays, checked; NULL: none */
+	struct feed_sample *samples;
+	size_t n_samples;
+};
+
+/* -EINVAL with `ret_error` (caller frees) that names what is wrong. Caller clears on success. */
+int feed_message_parse(const char *text, size_t len, struct feed_message *ret_message,
+		       char **ret_error);
+void feed_message_clear(struct feed_message *message);
+
+#endif
