@@ -1,0 +1,632 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The scaler with a model, an executor and the other end of its orders; only the kernel is missing.
+ */
+#include "scaler.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "agent_stand_in.h"
+#include "ebb/util.h"
+#include "../../test.h"
+
+static struct stand_in agent;
+static struct model *model;
+static struct audit *audit;
+static struct scaler *scaler;
+static struct executor *executor;
+static struct host *host;
+static json_t *decisions;
+
+static void release_all(void *arg)
+{
+	executor_free(TAKE_PTR(executor));
+	scaler_free(TAKE_PTR(scaler));
+	audit_free(TAKE_PTR(audit));
+	if (model)
+		model_free(TAKE_PTR(model));
+	stand_in_stop(&agent);
+	json_decref(TAKE_PTR(decisions));
+}
+
+/* A host of 4 cores and 4,096 MiB. */
+static void start(void)
+{
+	_cleanup_json_ json_t *message = NULL;
+	char url[128];
+
+	test_at_end(release_all, NULL);
+	CHECK_INT(stand_in_start(&agent), 0);
+	CHECK_INT(model_new(NULL, &model), 0);
+	CHECK_INT(audit_new(NULL, 4096, &audit), 0);
+	CHECK_INT(scaler_new(model, audit, &scaler), 0);
+	CHECK_INT(executor_new(NULL, scaler_order_done, scaler, &executor), 0);
+	scaler_set_executor(scaler, executor);
+
+	message = json_pack(
+		"{s:s, s:{s:s, s:[i,i,i,i], s:I, s:{s:{s:[i],s:[i],s:[i],s:[i]}}}}", "host", "h0",
+		"register", "address", stand_in_url(&agent, url, sizeof(url)), "cpus", 0, 1, 2, 3,
+		"mem", (json_int_t)4096 << 20, "topology", "0", "0", 0, "1", 1, "2", 2, "3", 3);
+	CHECK(message);
+	model_lock(model);
+	CHECK_INT(model_register_host(model, message, &host), 0);
+	host->connected = true;
+	host->last_heard = wall_seconds();
+	model->scaler.active = true;
+	model->scaler.request_timeout = 60;
+	model->scaler.pin_cores = true;
+	model_unlock(model);
+}
+
+/* Until no order is under way. */
+static void settle(void)
+{
+	struct scaler_stats stats;
+
+	do {
+		usleep(1000);
+		model_lock(model);
+		scaler_get_stats(scaler, &stats);
+		model_unlock(model);
+	} while (stats.in_flight);
+}
+
+static void check_adds_up(void)
+{
+	char *wrong;
+
+	model_lock(model);
+	wrong = model_check(model);
+	model_unlock(model);
+	if (wrong)
+		TEST_FAIL("%s", wrong);
+}
+
+/* A guarded container with those limits in force, of 20..400 shares and 64..4,096 MiB. */
+static struct structure *container(const char *name, int cpu, int mem)
+{
+	_cleanup_json_ json_t *added =
+		json_pack("{s:i, s:s, s:{s:i, s:s, s:i}}", "c", 1, "name", name, "limits", "cpu",
+			  cpu, "cpus", "", "mem", mem);
+	_cleanup_free_ char *error = NULL;
+	struct structure *s;
+	int r;
+
+	model_lock(model);
+	r = model_register_container(model, host, added, &s);
+	if (r >= 0)
+		r = model_set_parameter(model, s, EBB_CPU, "max", 400, &error);
+	if (r >= 0)
+		r = model_set_parameter(model, s, EBB_MEM, "max", 4096, &error);
+	if (r >= 0)
+		r = model_guard(model, s, true, &error);
+	if (r >= 0)
+		scaler_run(scaler);
+	model_unlock(model);
+	if (r < 0)
+		TEST_FAIL("%s: %s", name, error ? error : strerror(-r));
+	settle();
+	return s;
+}
+
+static void ask_with(struct structure *s, enum ebb_resource resource, int64_t amount, int priority,
+		     double timestamp)
+{
+	struct request request = {
+		.structure = s,
+		.resource = resource,
+		.amount = amount,
+		.priority = priority,
+		.timestamp = timestamp,
+		.origin = "test",
+	};
+
+	decision_init(&request.decision);
+	CHECK_INT(scaler_request(scaler, &request), 0);
+}
+
+/* Asks, without a turn of the scaler; under the lock. */
+static void ask(struct structure *s, enum ebb_resource resource, int64_t amount)
+{
+	ask_with(s, resource, amount, 0, wall_seconds());
+}
+
+static void run(void)
+{
+	model_lock(model);
+	scaler_run(scaler);
+	model_unlock(model);
+	settle();
+}
+
+static void ask_and_run(struct structure *s, enum ebb_resource resource, int64_t amount)
+{
+	model_lock(model);
+	ask(s, resource, amount);
+	scaler_run(scaler);
+	model_unlock(model);
+	settle();
+}
+
+/* The newest decision's member, as text. */
+static const char *newest(const char *key)
+{
+	json_t *value;
+
+	json_decref(decisions);
+	decisions = audit_query(audit, NULL, 1);
+	value = json_object_get(json_array_get(decisions, 0), key);
+	return json_string_value(value) ? json_string_value(value) : "";
+}
+
+static const char *last_asked(void)
+{
+	return stand_in_asked(&agent, stand_in_n_asked(&agent) - 1);
+}
+
+TEST(guarding_pins_and_accounts)
+{
+	struct structure *c0;
+
+	start();
+	c0 = container("c0", 150, 1024);
+	CHECK_INT(c0->resources[EBB_CPU].current, 150);
+	CHECK_INT(c0->resources[EBB_CPU].allocated, 150);
+	CHECK_INT(host->free[EBB_CPU], 250);
+	CHECK_INT(host->free[EBB_MEM], 3072);
+	CHECK(strstr(last_asked(), "\"cpu\":{\"cpu_allowance_limit\":150,\"cpu_num\":\"0,1\"}"));
+	check_adds_up();
+}
+
+TEST(growth_is_ordered_and_recorded)
+{
+	struct structure *c0;
+
+	start();
+	c0 = container("c0", 150, 1024);
+	ask_and_run(c0, EBB_CPU, 100);
+	CHECK_STR(last_asked(), "{\"cpu\":{\"cpu_allowance_limit\":250,\"cpu_num\":\"0,1,2\"}}");
+	CHECK_INT(c0->resources[EBB_CPU].current, 250);
+	CHECK_INT(c0->physical[EBB_CPU], 250);
+	CHECK_INT(host->free[EBB_CPU], 150);
+	CHECK_INT(c0->in_flight, 0);
+	CHECK_STR(newest("outcome"), "applied");
+	CHECK_STR(newest("structure"), "c0");
+	CHECK_STR(newest("host"), "h0");
+	CHECK_STR(newest("origin"), "test");
+	CHECK_STR(newest("cpus"), "0,1,2");
+	check_adds_up();
+}
+
+TEST(shrinking_gives_back_when_applied)
+{
+	struct structure *c0;
+
+	start();
+	c0 = container("c0", 250, 1024);
+	agent.delay_ms = 100;
+	model_lock(model);
+	ask(c0, EBB_CPU, -150);
+	scaler_run(scaler);
+	CHECK_INT(c0->in_flight, 1 << EBB_CPU);
+	CHECK_INT(host->free[EBB_CPU], 150);
+	model_unlock(model);
+	settle();
+	CHECK_STR(last_asked(), "{\"cpu\":{\"cpu_allowance_limit\":100,\"cpu_num\":\"0\"}}");
+	CHECK_INT(host->free[EBB_CPU], 300);
+	check_adds_up();
+}
+
+TEST(cores_are_left_alone_without_pinning)
+{
+	struct structure *c0;
+
+	start();
+	model->scaler.pin_cores = false;
+	c0 = container("c0", 150, 1024);
+	ask_and_run(c0, EBB_CPU, 50);
+	CHECK_STR(last_asked(), "{\"cpu\":{\"cpu_allowance_limit\":200}}");
+}
+
+TEST(several_resources_go_in_one_order)
+{
+	struct structure *c0;
+	size_t before;
+
+	start();
+	c0 = container("c0", 150, 1024);
+	before = stand_in_n_asked(&agent);
+	model_lock(model);
+	ask(c0, EBB_CPU, 50);
+	ask(c0, EBB_MEM, 512);
+	scaler_run(scaler);
+	model_unlock(model);
+	settle();
+	CHECK_INT(stand_in_n_asked(&agent), before + 1);
+	CHECK(strstr(last_asked(), "\"mem\":{\"mem_limit\":1536}"));
+	CHECK(strstr(last_asked(), "\"cpu_allowance_limit\":200"));
+}
+
+TEST(lowering_memory_holds_nothing_else_back)
+{
+	struct structure *c0;
+	size_t before;
+
+	start();
+	c0 = container("c0", 150, 1024);
+	before = stand_in_n_asked(&agent);
+	model_lock(model);
+	ask(c0, EBB_CPU, 50);
+	ask(c0, EBB_MEM, -512);
+	scaler_run(scaler);
+	model_unlock(model);
+	settle();
+	CHECK_INT(stand_in_n_asked(&agent), before + 2);
+	CHECK_INT(c0->resources[EBB_MEM].current, 512);
+	CHECK_INT(host->free[EBB_MEM], 4096 - 512);
+	check_adds_up();
+}
+
+TEST(a_memory_shrink_that_stops_short_is_accounted_as_it_is)
+{
+	struct structure *c0;
+
+	start();
+	c0 = container("c0", 150, 1024);
+	agent.mem_floor = 700;
+	ask_and_run(c0, EBB_MEM, -512);
+	CHECK_INT(c0->resources[EBB_MEM].current, 700);
+	CHECK_INT(c0->resources[EBB_MEM].allocated, 700);
+	CHECK_INT(host->free[EBB_MEM], 4096 - 700);
+	CHECK_STR(newest("outcome"), "partial");
+	check_adds_up();
+}
+
+TEST(shrinks_make_room_for_growth)
+{
+	struct structure *c0, *c1;
+
+	start();
+	c0 = container("c0", 200, 1024);
+	c1 = container("c1", 200, 1024);
+	CHECK_INT(host->free[EBB_CPU], 0);
+	/* The growth was asked first; it waits until the shrink is in force. */
+	model_lock(model);
+	ask(c1, EBB_CPU, 60);
+	ask(c0, EBB_CPU, -80);
+	scaler_run(scaler);
+	CHECK_INT(c1->in_flight, 0);
+	CHECK_INT(c0->in_flight, 1 << EBB_CPU);
+	model_unlock(model);
+	settle();
+	CHECK_INT(c0->resources[EBB_CPU].current, 120);
+	CHECK_INT(c1->resources[EBB_CPU].current, 260);
+	CHECK_INT(host->free[EBB_CPU], 20);
+	CHECK_STR(last_asked(), "{\"cpu\":{\"cpu_allowance_limit\":260,\"cpu_num\":\"2,3,1\"}}");
+	check_adds_up();
+}
+
+TEST(what_is_left_is_granted_by_priority)
+{
+	struct structure *c0, *c1;
+	double now = wall_seconds();
+
+	start();
+	c0 = container("c0", 150, 1024);
+	c1 = container("c1", 150, 1024);
+	model_lock(model);
+	ask_with(c0, EBB_CPU, 80, 0, now - 5);
+	ask_with(c1, EBB_CPU, 80, 2, now);
+	scaler_run(scaler);
+	model_unlock(model);
+	settle();
+	CHECK_INT(c1->resources[EBB_CPU].current, 230);
+	CHECK_INT(c0->resources[EBB_CPU].current, 170);
+	CHECK_INT(host->free[EBB_CPU], 0);
+	check_adds_up();
+}
+
+TEST(a_newer_request_replaces_the_older_one)
+{
+	struct structure *c0;
+	struct scaler_stats stats;
+	double now = wall_seconds();
+
+	start();
+	c0 = container("c0", 150, 1024);
+	model_lock(model);
+	ask_with(c0, EBB_CPU, 80, 0, now);
+	ask_with(c0, EBB_CPU, 30, 0, now + 1);  /* newer: wins */
+	ask_with(c0, EBB_CPU, 90, 0, now - 1);  /* older: does not */
+	ask_with(c0, EBB_CPU, 90, -1, now + 2); /* less urgent: does not */
+	scaler_get_stats(scaler, &stats);
+	CHECK_INT(stats.waiting, 1);
+	scaler_run(scaler);
+	model_unlock(model);
+	settle();
+	CHECK_INT(c0->resources[EBB_CPU].current, 180);
+}
+
+TEST(the_other_direction_supersedes)
+{
+	struct structure *c0;
+
+	start();
+	c0 = container("c0", 150, 1024);
+	model_lock(model);
+	ask(c0, EBB_CPU, 80);
+	ask(c0, EBB_CPU, -50);
+	CHECK_STR(newest("outcome"), "superseded");
+	scaler_run(scaler);
+	model_unlock(model);
+	settle();
+	CHECK_INT(c0->resources[EBB_CPU].current, 100);
+}
+
+TEST(one_order_at_a_time_for_a_resource)
+{
+	struct structure *c0;
+	size_t before;
+
+	start();
+	c0 = container("c0", 150, 1024);
+	before = stand_in_n_asked(&agent);
+	agent.delay_ms = 50;
+	model_lock(model);
+	ask(c0, EBB_CPU, 50);
+	scaler_run(scaler);
+	ask(c0, EBB_CPU, 80);
+	scaler_run(scaler);
+	model_unlock(model);
+	settle();
+	/* 150 + 80, not 200 + 80: the second was asked on a limit of 150. */
+	CHECK_INT(stand_in_n_asked(&agent), before + 2);
+	CHECK_INT(c0->resources[EBB_CPU].current, 230);
+	check_adds_up();
+}
+
+TEST(a_refused_order_leaves_everything_as_it_was)
+{
+	struct structure *c0;
+	_cleanup_json_ json_t *before = NULL, *after = NULL;
+
+	start();
+	container("c9", 150, 1024);
+	c0 = container("c0", 120, 1024);
+	before = cpumap_to_json(host->cpumap);
+	agent.status = 500;
+	ask_and_run(c0, EBB_CPU, 100);
+	after = cpumap_to_json(host->cpumap);
+	CHECK(json_equal(before, after));
+	CHECK_INT(c0->resources[EBB_CPU].current, 120);
+	CHECK_INT(host->free[EBB_CPU], 130);
+	CHECK_STR(newest("outcome"), "failed");
+	CHECK_STR(newest("reason"), "the agent answered 500: told to");
+	check_adds_up();
+}
+
+TEST(a_failing_container_does_not_spin)
+{
+	struct structure *c0;
+	size_t before;
+
+	start();
+	c0 = container("c0", 120, 1024);
+	agent.status = 500;
+	before = stand_in_n_asked(&agent);
+	for (int i = 0; i < 20; i++)
+		ask_and_run(c0, EBB_CPU, 100);
+	CHECK(stand_in_n_asked(&agent) < before + 5);
+	/* It is asked again all the same. */
+	agent.status = 0;
+	while (c0->resources[EBB_CPU].current != 220)
+		run();
+	check_adds_up();
+}
+
+TEST(no_answer_keeps_both_limits_accounted_until_it_is_known)
+{
+	struct structure *c0;
+	int64_t took;
+
+	start();
+	c0 = container("c0", 120, 1024);
+	free(host->address);
+	host->address = strdup("http://127.0.0.1:1");
+	model_lock(model);
+	ask(c0, EBB_CPU, 100);
+	scaler_run(scaler);
+	model_unlock(model);
+	settle();
+	CHECK_INT(c0->resources[EBB_CPU].current, 120);
+	CHECK_INT(c0->resources[EBB_CPU].allocated, 220);
+	took = host->free[EBB_CPU];
+	CHECK_INT(took, 180);
+	check_adds_up();
+
+	/* It had been applied. Its agent is back, is told the limit on record, and says so. */
+	char url[128];
+	free(host->address);
+	host->address = strdup(stand_in_url(&agent, url, sizeof(url)));
+	while (c0->resources[EBB_CPU].allocated != 120)
+		run();
+	CHECK(strstr(last_asked(), "\"cpu_allowance_limit\":120"));
+	CHECK_INT(host->free[EBB_CPU], 280);
+	check_adds_up();
+}
+
+TEST(an_answer_without_the_limit_is_no_success)
+{
+	struct structure *c0;
+
+	start();
+	c0 = container("c0", 120, 1024);
+	agent.answer = "{\"cpu\":{\"success\":false}}";
+	ask_and_run(c0, EBB_CPU, 100);
+	CHECK_INT(c0->resources[EBB_CPU].current, 120);
+	CHECK_STR(newest("outcome"), "failed");
+	check_adds_up();
+}
+
+TEST(an_unknown_container_has_gone)
+{
+	struct structure *c0;
+
+	start();
+	c0 = container("c0", 120, 1024);
+	agent.status = 404;
+	ask_and_run(c0, EBB_CPU, 100);
+	CHECK(!c0->live);
+	CHECK_INT(c0->resources[EBB_CPU].allocated, 0);
+	CHECK_INT(host->free[EBB_CPU], 400);
+	check_adds_up();
+}
+
+TEST(a_structure_removed_under_way_is_no_harm)
+{
+	struct structure *c0;
+
+	start();
+	c0 = container("c0", 120, 1024);
+	agent.delay_ms = 100;
+	model_lock(model);
+	ask(c0, EBB_CPU, 100);
+	ask(c0, EBB_MEM, -512);
+	scaler_run(scaler);
+	scaler_forget(scaler, c0);
+	model_remove(model, c0);
+	model_unlock(model);
+	/* One of the same name comes before the order is done. */
+	agent.delay_ms = 0;
+	c0 = container("c0", 60, 256);
+	settle();
+	CHECK_INT(c0->resources[EBB_CPU].current, 60);
+	CHECK_INT(c0->resources[EBB_CPU].allocated, 60);
+	CHECK_INT(host->free[EBB_CPU], 340);
+	check_adds_up();
+}
+
+TEST(unguarding_drops_what_waits_and_keeps_what_is_under_way)
+{
+	struct structure *c0, *c1;
+	struct scaler_stats stats;
+
+	start();
+	c0 = container("c0", 200, 1024);
+	c1 = container("c1", 200, 1024);
+	agent.delay_ms = 50;
+	model_lock(model);
+	ask(c0, EBB_CPU, -100);
+	ask(c1, EBB_MEM, 3000);
+	scaler_run(scaler);
+	CHECK_INT(model_guard(model, c0, false, NULL), 0);
+	scaler_forget(scaler, c0);
+	scaler_forget(scaler, c1);
+	scaler_get_stats(scaler, &stats);
+	CHECK_INT(stats.waiting, 0);
+	model_unlock(model);
+	settle();
+	CHECK_INT(c0->resources[EBB_CPU].current, 100);
+	CHECK_INT(c0->in_flight, 0);
+	CHECK_INT(host->free[EBB_CPU], 100);
+	check_adds_up();
+}
+
+TEST(what_waits_too_long_expires)
+{
+	struct structure *c0;
+
+	start();
+	container("c1", 200, 1024);
+	c0 = container("c0", 200, 1024);
+	model_lock(model);
+	ask_with(c0, EBB_CPU, 80, 0, wall_seconds() - 59);
+	scaler_run(scaler);
+	/* Asked again and again, it counts from the first time. */
+	ask(c0, EBB_CPU, 80);
+	model->scaler.request_timeout = 30;
+	scaler_run(scaler);
+	model_unlock(model);
+	CHECK_STR(newest("outcome"), "expired");
+	CHECK(strstr(newest("reason"), "the host has nothing free"));
+}
+
+TEST(nothing_is_ordered_from_a_silent_agent_or_by_an_inactive_scaler)
+{
+	struct structure *c0;
+	size_t before;
+
+	start();
+	c0 = container("c0", 120, 1024);
+	before = stand_in_n_asked(&agent);
+	host->connected = false;
+	ask_and_run(c0, EBB_CPU, 100);
+	CHECK_INT(stand_in_n_asked(&agent), before);
+	host->connected = true;
+	model->scaler.active = false;
+	run();
+	CHECK_INT(stand_in_n_asked(&agent), before);
+	model->scaler.active = true;
+	run();
+	CHECK_INT(stand_in_n_asked(&agent), before + 1);
+	CHECK_INT(c0->resources[EBB_CPU].current, 220);
+}
+
+TEST(requests_that_cannot_be_are_refused)
+{
+	struct request request = {.amount = 10, .resource = EBB_NET, .timestamp = wall_seconds()};
+
+	start();
+	request.structure = container("c0", 120, 1024);
+	model_lock(model);
+	CHECK_INT(scaler_request(scaler, &request), -EINVAL);
+	request.resource = EBB_CPU;
+	request.amount = 0;
+	CHECK_INT(scaler_request(scaler, &request), -EINVAL);
+	model_unlock(model);
+}
+
+/* Random requests against an agent that fails at random: nothing is ever lost or promised twice. */
+TEST(random_orders_always_add_up)
+{
+	const char *given = getenv("EBB_TEST_SEED");
+	unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : (unsigned)time(NULL);
+	unsigned state = seed;
+	struct structure *c[5];
+	char name[16];
+
+	fprintf(stderr, "seed %u (EBB_TEST_SEED)\n", seed);
+	start();
+	for (int i = 0; i < 5; i++) {
+		snprintf(name, sizeof(name), "c%d", i);
+		c[i] = container(name, 60, 512);
+	}
+	for (int step = 0; step < 600; step++) {
+		struct structure *s = c[rand_r(&state) % 5];
+
+		pthread_mutex_lock(&agent.lock);
+		agent.status = rand_r(&state) % 6 ? 0 : 500;
+		agent.mem_floor = rand_r(&state) % 3 ? 0 : 300;
+		agent.delay_ms = rand_r(&state) % 20 ? 0 : 3;
+		pthread_mutex_unlock(&agent.lock);
+		model_lock(model);
+		ask(s, rand_r(&state) % 2 ? EBB_CPU : EBB_MEM, 1 + rand_r(&state) % 300);
+		s = c[rand_r(&state) % 5];
+		ask(s, rand_r(&state) % 2 ? EBB_CPU : EBB_MEM, -1 - rand_r(&state) % 300);
+		scaler_run(scaler);
+		model_unlock(model);
+		check_adds_up();
+		if (step % 50 == 0)
+			settle();
+	}
+	settle();
+	check_adds_up();
+	for (int i = 0; i < 5; i++)
+		for (int r = EBB_CPU; r <= EBB_MEM; r++) {
+			CHECK_INT(c[i]->resources[r].allocated, c[i]->resources[r].current);
+			CHECK(c[i]->resources[r].current >= c[i]->resources[r].min);
+			CHECK(c[i]->resources[r].current <= c[i]->resources[r].max);
+		}
+}
+
+TEST_MAIN()
