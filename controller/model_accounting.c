@@ -164,8 +164,15 @@ static void fit_current(struct model *model, struct structure *structure,
 {
 	struct resource_state *state = &structure->resources[resource];
 
-	if (state->allocated <= 0 || state->current <= state->allocated)
+	if (state->current <= state->allocated)
 		return;
+	if (state->allocated <= 0) {
+		model_log(model, LOG_LEVEL_WARNING,
+			  "%s: the host has no %s left for it: it keeps its limit, but is not "
+			  "accounted; guard it again when there is room",
+			  structure->name, ebb_resource_name(resource));
+		return;
+	}
 	model_log(model, LOG_LEVEL_WARNING,
 		  "%s: its %s limit of %lld %s does not fit on the host any more: %lld",
 		  structure->name, ebb_resource_name(resource), (long long)state->current,
@@ -188,6 +195,8 @@ void host_settle(struct model *model, struct host *host, enum ebb_resource resou
 	for (struct structure *s = host->containers; s; s = s->host_next) {
 		struct resource_state *state = &s->resources[resource];
 
+		if (state->allocated <= 0)
+			continue;
 		if (state->allocated > left) {
 			state->allocated = left;
 			model_touch(model, s, MODEL_DIRTY_STRUCTURE);
@@ -206,6 +215,8 @@ static void settle_cores(struct model *model, struct host *host, struct structur
 	struct resource_state *state = &structure->resources[EBB_CPU];
 	int64_t owned = cpumap_owned(host->cpumap, structure->name);
 
+	if (want <= 0 && owned <= 0)
+		return;
 	if (want > owned)
 		owned += cpumap_grow(host->cpumap, structure->name, want - owned);
 	else if (want < owned)
@@ -305,7 +316,8 @@ int accounting_take(struct model *model, struct structure *structure, enum ebb_r
 
 	if (keep_current && state->current > 0)
 		in_force = state->current;
-	want = in_force > 0 ? CLAMP(in_force, state->min, state->max) : INT64_MAX;
+	want = CLAMP(in_force > 0 ? in_force : first_limit(state, resource), state->min,
+		     state->max);
 	if (want > free)
 		want = CLAMP(first_limit(state, resource), state->min, state->max);
 	want = MIN(want, free);

@@ -224,8 +224,8 @@ static void first_resource(const struct host *host, struct structure *structure,
 
 	state->present = true;
 	registration_first_range(host, state, resource, limit);
-	/* Without a max (a disk: nobody knows what it can do) there is nothing to guard by. */
-	state->guard = limitable && state->max > 0;
+	/* Of a disk nobody knows what it can do: guarding it is for the operator to begin. */
+	state->guard = limitable && (resource == EBB_CPU || resource == EBB_MEM);
 	state->has_boundary = true;
 	state->boundary = FIRST_BOUNDARY;
 	state->boundary_type = BOUNDARY_PERCENTAGE_OF_CURRENT;
