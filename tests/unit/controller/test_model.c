@@ -897,7 +897,7 @@ TEST(model_heartbeat_marks_what_runs)
 
 static void random_step(struct model *model, unsigned *seed)
 {
-	char host_name[8], name[8];
+	char host_name[16], name[16];
 	struct host *host;
 	struct structure *s;
 	int what = rand_r(seed) % 12, resource = rand_r(seed) % EBB_DISK_READ;
