@@ -364,8 +364,9 @@ static void change_until_killed(int fd, unsigned seed)
 			s = add(host, name, 1 + rand_r(&seed) % 60, 64 + rand_r(&seed) % 400);
 			(void)model_guard(model, s, true, NULL);
 		} else if (rand_r(&seed) % 4 == 0) {
-			model_container_gone(model, s);
 			if (rand_r(&seed) % 2)
+				model_container_gone(model, s);
+			else
 				model_remove(model, s);
 		} else {
 			(void)model_set_parameter(model, s, EBB_CPU, "max", 20 + rand_r(&seed) % 60,
@@ -381,7 +382,7 @@ static void change_until_killed(int fd, unsigned seed)
 TEST(accounting_survives_kill_at_any_moment)
 {
 	unsigned seed = (unsigned)time(NULL) ^ (unsigned)getpid();
-	int fds[2], i, rounds_with_writes = 0;
+	int fds[2], i, status, rounds_with_writes = 0;
 
 	set_up();
 	printf("# seed %u\n", seed);
@@ -402,7 +403,8 @@ TEST(accounting_survives_kill_at_any_moment)
 		kill(child, SIGKILL);
 		rounds_with_writes += read(fds[0], &i, sizeof(i)) == sizeof(i);
 		close(fds[0]);
-		waitpid(child, NULL, 0);
+		CHECK_INT(waitpid(child, &status, 0), child);
+		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 		start();
 		stop();
 	}
