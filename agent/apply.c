@@ -85,9 +85,36 @@ void applier_free(struct applier *applier)
 static void job_start(struct job *job);
 static void job_run(struct job *job);
 
-/* Answers, and lets the next order of the same container begin. */
+/*
+ * Is an order for one of the same limits of that container ahead of it? Others need not wait: a
+ * memory limit may take seconds to come down, and the CPU limit must be free to rise meanwhile.
+ */
+static bool job_must_wait(const struct job *job)
+{
+	for (const struct job *ahead = job->applier->first; ahead != job; ahead = ahead->next)
+		if (ahead->id == job->id && ahead->order.asked & job->order.asked)
+			return true;
+	return false;
+}
+
+/* From the beginning each time: a job that starts may end at once, and others with it. */
+static void start_waiting(struct applier *applier, uint64_t id)
+{
+	struct job *job;
+
+	do {
+		for (job = applier->first; job; job = job->next)
+			if (job->id == id && !job->started && !job_must_wait(job))
+				break;
+		if (job)
+			job_start(job);
+	} while (job);
+}
+
+/* Answers, and lets the next orders of the same container begin. */
 static void job_finish(struct job *job, int error)
 {
+	uint64_t id = job->id;
 	struct applier *applier = job->applier;
 	struct container *container = container_table_by_id(applier->options.table, job->id);
 	bool wrote = false;
@@ -109,15 +136,8 @@ static void job_finish(struct job *job, int error)
 		applier->options.changed(applier->options.userdata, container);
 	job->done(job->userdata, &job->result);
 
-	for (struct job *next = applier->first; next; next = next->next) {
-		if (next->id != job->id)
-			continue;
-		/* `done` may have submitted, and thereby started, one itself. */
-		if (!next->started)
-			job_start(next);
-		break;
-	}
 	free(job);
+	start_waiting(applier, id);
 }
 
 /* The value that a step writes: what was asked, or what was there before. */
@@ -307,7 +327,7 @@ int applier_submit(struct applier *applier, const struct container *container,
 	};
 	*link = job;
 	applier->stats.orders++;
-	if (!ahead)
+	if (!job_must_wait(job))
 		job_start(job);
 	return 0;
 }

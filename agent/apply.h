@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Carries out orders (limit_order.h) on containers: one after another for each container, writes in
- * their safe order, and everything put back when one fails. Lowering memory happens on the
- * shrinker's thread meanwhile, everything else at once in the loop's.
+ * Carries out orders (limit_order.h) on containers: one after another for each limit of a
+ * container, writes in their safe order, and everything put back when one fails. Lowering memory
+ * happens on the shrinker's thread meanwhile, everything else at once in the loop's.
  */
 #ifndef EBB_APPLY_H
 #define EBB_APPLY_H

@@ -398,7 +398,7 @@ static bool begin(struct feed *feed, const struct feed_message *message,
 
 	r = model_register_host(feed->model, message->json, &host);
 	if (r == -EEXIST)
-		return refuse(verdict, 409, false,
+		return refuse(verdict, 400, false,
 			      "another structure has the name of this host: give the agent another "
 			      "--name");
 	if (r < 0)
