@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Options: one table describes each, and gives the long option, the INI key, the environment-free
- * default and the line in --help. Order: defaults, then the file, then the command line. An unknown
- * key or a bad value is an error that names file and line, and changes nothing.
+ * default and the line in --help. Order: defaults, then the file, then the command line; a list
+ * given in one replaces that of the one before. "--x V" or "--x=V". An unknown key or a bad value
+ * is an error that names file and line and, when there is one, the name that was probably meant.
  */
 #ifndef EBB_CONFIG_H
 #define EBB_CONFIG_H
@@ -30,7 +31,7 @@ struct option_spec {
 	const char *value;          /* "ADDR:PORT", for --help */
 	const char *help;           /* one line */
 	const char *by_default;     /* parsed like a given value; NULL: zero */
-	unsigned min, max;          /* OPTION_UINT */
+	unsigned min, max;          /* OPTION_UINT; max 0: no limit */
 	const char *const *choices; /* OPTION_CHOICE, NULL-terminated */
 };
 
@@ -46,8 +47,9 @@ struct config_program {
 enum config_result { CONFIG_OK = 0, CONFIG_EXIT = 1 /* --help or --version was printed */ };
 
 /*
- * Fills `target` (zeroed by the caller). "--config FILE" is known to every program. 0, CONFIG_EXIT,
- * or a negative errno after one clear line on standard error.
+ * Fills `target` (zeroed by the caller). "--config FILE", "--help" and "--version" are known to
+ * every program. 0; or CONFIG_EXIT, or a negative errno after one clear line on standard error:
+ * then every option's field is zero again.
  */
 int config_load(const struct config_program *program, int argc, char **argv, void *target);
 void config_clear(const struct config_program *program, void *target);
