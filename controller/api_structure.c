@@ -194,27 +194,6 @@ static void structure_unguard(void *userdata, struct http_call *call)
 	set_guard(userdata, call, false);
 }
 
-/* All of `mask` or, when one is refused, none. */
-static int guard_resources(struct model *model, struct structure *s, unsigned mask, bool guard,
-			   char **ret_error)
-{
-	unsigned changed = 0;
-	int r = 0;
-
-	for (int i = 0; i < EBB_RESOURCE_MAX && r >= 0; i++) {
-		if (!(mask & 1u << i) ||
-		    (s->resources[i].present && s->resources[i].guard == guard))
-			continue;
-		r = model_guard_resource(model, s, i, guard, ret_error);
-		if (r >= 0)
-			changed |= 1u << i;
-	}
-	for (int i = 0; i < EBB_RESOURCE_MAX && r < 0; i++)
-		if (changed & 1u << i)
-			(void)model_guard_resource(model, s, i, !guard, NULL);
-	return r;
-}
-
 static void set_resources_guard(struct api *api, struct http_call *call, unsigned mask, bool guard)
 {
 	struct structure *s = api_lock_structure(api, call);
@@ -223,7 +202,7 @@ static void set_resources_guard(struct api *api, struct http_call *call, unsigne
 
 	if (!s)
 		return;
-	r = guard_resources(api->model, s, mask, guard, &error);
+	r = model_guard_resources(api->model, s, mask, guard, &error);
 	finish(api, call, s, r, error, false);
 }
 
@@ -293,8 +272,8 @@ static void resources_unguard(void *userdata, struct http_call *call)
 }
 
 /*
- * After max or min changed: a guarded resource whose limit lies outside of the new range is asked
- * back into it, instead of waiting for usage to make a rule do so.
+ * After min rose above the limit of a guarded resource: asks for the difference, instead of waiting
+ * for usage to make a rule do so. (Below a lowered max the model brings the limit itself.)
  */
 static void request_into_range(struct api *api, struct structure *s, enum ebb_resource resource)
 {

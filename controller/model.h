@@ -149,6 +149,9 @@ struct structure *model_next_apply(struct model *model);
 int model_guard(struct model *model, struct structure *structure, bool guard, char **ret_error);
 int model_guard_resource(struct model *model, struct structure *structure,
 			 enum ebb_resource resource, bool guard, char **ret_error);
+/* The resources of `mask` (1 << resource): all of them or, when one is refused, none. */
+int model_guard_resources(struct model *model, struct structure *structure, unsigned mask,
+			  bool guard, char **ret_error);
 /* Spec 3.3: `param` is "max", "min" or "weight". -EINVAL with `ret_error`: min > max, max above the
  * host, negative. */
 int model_set_parameter(struct model *model, struct structure *structure,

@@ -34,34 +34,56 @@ static bool can_take(const struct structure *structure, enum ebb_resource resour
 	       state->present && state->max > 0 && state->allocated <= 0;
 }
 
-int model_guard(struct model *model, struct structure *structure, bool guard, char **ret_error)
+/* Sets shares aside for each resource of `mask` that has none, or for none of them. */
+static int take_all(struct model *model, struct structure *structure, unsigned mask,
+		    char **ret_error)
 {
 	int64_t before[EBB_RESOURCE_MAX];
 	unsigned apply = structure->apply, taken = 0;
 	int r = 0;
 
-	if (structure->subtype == STRUCTURE_HOST)
-		return model_fail(-EINVAL, ret_error,
-				  "%s is a host: guard its containers, by their names",
-				  structure->name);
-	for (int i = 0; i < EBB_RESOURCE_MAX && guard && r >= 0; i++) {
+	for (int i = 0; i < EBB_RESOURCE_MAX && r >= 0; i++) {
 		before[i] = structure->resources[i].current;
-		if (!structure->resources[i].guard || !can_take(structure, i))
+		if (!(mask & 1u << i) || !can_take(structure, i))
 			continue;
 		r = accounting_take(model, structure, i, false, ret_error);
 		if (r >= 0)
 			taken |= 1u << i;
 	}
-	if (r < 0) {
-		for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
-			if (!(taken & 1u << i))
-				continue;
-			model_allocate(model, structure, i, -structure->resources[i].allocated);
-			accounting_set_current(model, structure, i, before[i]);
-			structure->apply = (structure->apply & ~(1u << i)) | (apply & 1u << i);
-		}
-		return r;
+	if (r >= 0)
+		return 0;
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
+		if (!(taken & 1u << i))
+			continue;
+		model_allocate(model, structure, i, -structure->resources[i].allocated);
+		accounting_set_current(model, structure, i, before[i]);
+		structure->apply = (structure->apply & ~(1u << i)) | (apply & 1u << i);
 	}
+	return r;
+}
+
+static int refuse_host(const struct structure *structure, char **ret_error)
+{
+	if (structure->subtype != STRUCTURE_HOST)
+		return 0;
+	return model_fail(-EINVAL, ret_error, "%s is a host: guard its containers, by their names",
+			  structure->name);
+}
+
+int model_guard(struct model *model, struct structure *structure, bool guard, char **ret_error)
+{
+	unsigned mask = 0;
+	int r;
+
+	r = refuse_host(structure, ret_error);
+	if (r < 0)
+		return r;
+	for (int i = 0; i < EBB_RESOURCE_MAX && guard; i++)
+		if (structure->resources[i].guard)
+			mask |= 1u << i;
+	r = take_all(model, structure, mask, ret_error);
+	if (r < 0)
+		return r;
 	if (guard && !structure->guard_state)
 		structure->guard_state = guard_state_new();
 	if (guard && !structure->guard_state)
@@ -76,35 +98,47 @@ int model_guard(struct model *model, struct structure *structure, bool guard, ch
 	return 0;
 }
 
-int model_guard_resource(struct model *model, struct structure *structure,
-			 enum ebb_resource resource, bool guard, char **ret_error)
+int model_guard_resources(struct model *model, struct structure *structure, unsigned mask,
+			  bool guard, char **ret_error)
 {
-	struct resource_state *state = &structure->resources[resource];
-	const char *name = ebb_resource_name(resource);
 	int r;
 
-	if (structure->subtype == STRUCTURE_HOST)
-		return model_fail(-EINVAL, ret_error,
-				  "%s is a host: guard its containers, by their names",
-				  structure->name);
-	if (!state->present)
-		return model_fail(-ENOENT, ret_error, "%s has no %s that can be limited",
-				  structure->name, name);
-	if (guard && state->max <= 0)
-		return model_fail(-EINVAL, ret_error,
-				  "%s has no max for %s yet: set one first, PUT "
-				  "/structure/%s/resources/%s/max",
-				  structure->name, name, structure->name, name);
-	if (guard && structure->guard && can_take(structure, resource)) {
-		r = accounting_take(model, structure, resource, false, ret_error);
+	r = refuse_host(structure, ret_error);
+	if (r < 0)
+		return r;
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
+		const struct resource_state *state = &structure->resources[i];
+		const char *name = ebb_resource_name(i);
+
+		if (!(mask & 1u << i))
+			continue;
+		if (!state->present)
+			return model_fail(-ENOENT, ret_error, "%s has no %s that can be limited",
+					  structure->name, name);
+		if (guard && state->max <= 0)
+			return model_fail(-EINVAL, ret_error,
+					  "%s has no max for %s yet: set one first, PUT "
+					  "/structure/%s/resources/%s/max",
+					  structure->name, name, structure->name, name);
+	}
+	if (guard && structure->guard) {
+		r = take_all(model, structure, mask, ret_error);
 		if (r < 0)
 			return r;
 	}
-	state->guard = guard;
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
+		if (mask & 1u << i)
+			structure->resources[i].guard = guard;
 	touched_by_hand(model, structure);
 	if (structure->guard)
 		model_guard_changed(model, structure);
 	return 0;
+}
+
+int model_guard_resource(struct model *model, struct structure *structure,
+			 enum ebb_resource resource, bool guard, char **ret_error)
+{
+	return model_guard_resources(model, structure, 1u << resource, guard, ret_error);
 }
 
 /* What a host can give of a resource that its agent does not know the size of. */
