@@ -129,8 +129,11 @@ static void head(FILE *out, const char *name, const char *type, const char *help
 	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
+/* A number that there is none of yet is left out. */
 static void value(FILE *out, const char *name, const char *type, const char *help, double number)
 {
+	if (!isfinite(number))
+		return;
 	head(out, name, type, help);
 	fprintf(out, "%s %.10g\n", name, number);
 }
