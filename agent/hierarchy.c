@@ -433,9 +433,10 @@ static char *read_whole_file(const char *path)
 	_cleanup_free_ char *text = NULL;
 	size_t size = 0;
 	errno = 0;
-	if (getdelim(&text, &size, '\0', f) < 0 && errno)
-		return NULL;
-	return text ? TAKE_PTR(text) : strdup("");
+	/* At the end of an empty file the buffer exists but holds nothing. */
+	if (getdelim(&text, &size, '\0', f) < 0)
+		return errno ? NULL : strdup("");
+	return TAKE_PTR(text);
 }
 
 int hierarchies_open(const char *mountinfo, struct hierarchies *ret_hierarchies)
