@@ -101,7 +101,7 @@ $(call objs,$(agent_SRC) agent/main.c $(wildcard tests/*/agent/*.c)): | $(SKEL)
 $(BUILD)/%.o: %.c
 	$(call msg,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -I$(firstword $(subst /, ,$<)) $(PKG_CFLAGS) $(ALL_CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(CPPFLAGS) -iquote $(firstword $(subst /, ,$<)) $(PKG_CFLAGS) $(ALL_CFLAGS) -c $< -o $@
 
 define archive
 $(BUILD)/$(1).a: $(call objs,$($(1)_SRC))
@@ -145,7 +145,7 @@ $(foreach part,lib agent controller cli,$(foreach kind,unit integration bench,\
 $(BUILD)/tests/%.o: tests/%.c
 	$(call msg,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -Itests -I$(word 3,$(subst /, ,$<)) $(PKG_CFLAGS) $(ALL_CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(CPPFLAGS) -iquote tests -iquote $(word 3,$(subst /, ,$<)) $(PKG_CFLAGS) $(ALL_CFLAGS) -c $< -o $@
 
 .PHONY: tests
 tests: $(UNIT_TESTS) $(INTEG_TESTS)
