@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+
+#include "http_fixture.h"
+
+/* The client's own loop, in the main thread. */
+struct site {
+	struct loop *loop;
+	struct http_client *client;
+	unsigned done, good, failed;
+	long status;
+	char body[256], error[512], header[64];
+	double seconds;
+	struct fixture *f;
+	unsigned again; /* requests to send from the callback */
+};
+
+static void free_site(void *arg)
+{
+	struct site *s = arg;
+
+	http_client_free(s->client);
+	loop_free(s->loop);
+	free(s);
+}
+
+static struct site *make_site(struct fixture *f)
+{
+	struct site *s = calloc(1, sizeof(*s));
+
+	CHECK(s);
+	s->f = f;
+	test_at_end(free_site, s);
+	CHECK_INT(loop_new(&s->loop), 0);
+	CHECK_INT(http_client_new(s->loop, &s->client), 0);
+	return s;
+}
+
+static void on_done(void *userdata, const struct http_response *response);
+
+static int put(struct site *s, const char *path, const char *body, unsigned timeout_ms)
+{
+	struct http_request_options options = {
+		.method = body ? "PUT" : "GET",
+		.address = s->f->url,
+		.path = path,
+		.body = body,
+		.body_len = body ? strlen(body) : 0,
+		.timeout_ms = timeout_ms,
+	};
+
+	return http_client_send(s->client, &options, on_done, s);
+}
+
+static void on_done(void *userdata, const struct http_response *response)
+{
+	struct site *s = userdata;
+	const char *header = http_response_header(response, "x-test");
+
+	s->done++;
+	s->good += response->status == 200 && !*response->error;
+	s->failed += response->status == 0 && *response->error;
+	s->status = response->status;
+	s->seconds = response->seconds;
+	snprintf(s->body, sizeof(s->body), "%s", response->body);
+	snprintf(s->error, sizeof(s->error), "%s", response->error);
+	snprintf(s->header, sizeof(s->header), "%s", header ? header : "");
+	if (s->again) {
+		s->again--;
+		if (put(s, "/container/again", "{}", 20000) < 0)
+			s->again = 0;
+	}
+}
+
+static void turn_until(struct site *s, unsigned done)
+{
+	uint64_t end = now_ns() + 40000000000ULL;
+
+	while (s->done < done && now_ns() < end)
+		CHECK_INT(loop_turn(s->loop, 100), 0);
+	CHECK_INT(s->done, done);
+}
+
+BOTH_MODES(one_request)
+{
+	struct fixture *f = start_server(mode, NULL);
+	struct site *s = make_site(f);
+
+	CHECK_INT(put(s, "/container/a%20b?q=1", "{\"x\":1}", 20000), 0);
+	CHECK_INT(s->done, 0);
+	turn_until(s, 1);
+	CHECK_INT(s->status, 200);
+	CHECK_STR(s->error, "");
+	CHECK_STR(s->header, "yes");
+	CHECK(s->seconds > 0);
+	CHECK(strstr(s->body,
+		     "\"captures\":[\"a b\"],\"len\":7,\"body\":\"{\\\"x\\\":1}\",\"q\":\"1\""));
+	CHECK_INT(put(s, "/nothing", NULL, 20000), 0);
+	turn_until(s, 2);
+	CHECK_INT(s->status, 404);
+	CHECK_STR(s->error, "");
+	CHECK_STR(s->header, "");
+}
+
+BOTH_MODES(many_at_once_keep_their_connections)
+{
+	struct fixture *f = start_server(mode, NULL);
+	struct site *s = make_site(f);
+	struct http_server_stats stats;
+
+	for (int round = 1; round <= 3; round++) {
+		for (int i = 0; i < 200; i++)
+			CHECK_INT(put(s, i & 1 ? "/container/c0" : "/at-once", "{}", 30000), 0);
+		turn_until(s, 200 * round);
+		CHECK_INT(s->failed, 0);
+	}
+	CHECK_INT(s->good, 300);
+	http_server_get_stats(f->server, &stats);
+	CHECK_INT(stats.requests, 600);
+	CHECK(stats.connections >= 1 && stats.connections <= 64);
+}
+
+BOTH_MODES(deferred_replies_come_in_any_order)
+{
+	struct fixture *f = start_server(mode, NULL);
+	struct site *s = make_site(f);
+
+	for (int i = 0; i < 20; i++)
+		CHECK_INT(put(s, "/defer", "{}", 30000), 0);
+	for (int i = 0; i < 20; i++) {
+		struct http_deferred *deferred = NULL;
+		while (!deferred) {
+			CHECK_INT(loop_turn(s->loop, 5), 0);
+			pthread_mutex_lock(&f->lock);
+			if (f->n_waiting)
+				deferred = f->waiting[--f->n_waiting];
+			pthread_mutex_unlock(&f->lock);
+		}
+		http_resume_json(deferred, 200, json_pack("{s:i}", "i", i));
+	}
+	turn_until(s, 20);
+	CHECK_INT(s->good, 20);
+}
+
+BOTH_MODES(callback_sends_the_next)
+{
+	struct fixture *f = start_server(mode, NULL);
+	struct site *s = make_site(f);
+	struct http_server_stats stats;
+
+	s->again = 49;
+	CHECK_INT(put(s, "/container/c0", "{}", 20000), 0);
+	turn_until(s, 50);
+	CHECK_INT(s->good, 50);
+	http_server_get_stats(f->server, &stats);
+	CHECK_INT(stats.connections, 1);
+}
+
+BOTH_MODES(time_limit)
+{
+	struct fixture *f = start_server(mode, NULL);
+	struct site *s = make_site(f);
+
+	CHECK_INT(put(s, "/defer", "{}", 50), 0);
+	turn_until(s, 1);
+	CHECK_INT(s->failed, 1);
+	CHECK(s->seconds >= 0.04);
+	CHECK(strstr(s->error, f->url));
+	CHECK(strcasestr(s->error, "timed out"));
+	/* The connection that still waits for its answer is not used for the next request. */
+	CHECK_INT(put(s, "/container/c0", "{}", 20000), 0);
+	turn_until(s, 2);
+	CHECK_INT(s->status, 200);
+}
+
+BOTH_MODES(server_goes_and_comes)
+{
+	struct fixture *f = start_server(mode, NULL);
+	struct site *s = make_site(f);
+	struct http_server_options with = {.listen = NULL};
+	char listen_on[64];
+
+	CHECK_INT(put(s, "/container/c0", "{}", 20000), 0);
+	turn_until(s, 1);
+	CHECK_INT(put(s, "/defer", "{}", 20000), 0);
+	while (!__atomic_load_n(&f->n_waiting, __ATOMIC_SEQ_CST))
+		CHECK_INT(loop_turn(s->loop, 5), 0);
+	snprintf(listen_on, sizeof(listen_on), "127.0.0.1:%u", f->port);
+	fixture_free_server(f);
+	turn_until(s, 2);
+	CHECK_INT(s->failed, 1);
+	CHECK(*s->error);
+	CHECK_INT(put(s, "/container/c0", "{}", 20000), 0);
+	turn_until(s, 3);
+	CHECK_INT(s->failed, 2);
+	CHECK(strstr(s->error, "cannot reach http://127.0.0.1:"));
+
+	with.listen = listen_on;
+	start_server(mode, &with);
+	CHECK_INT(put(s, "/container/c0", "{}", 20000), 0);
+	turn_until(s, 4);
+	CHECK_INT(s->status, 200);
+}
+
+BOTH_MODES(kept_connection_that_the_server_closed)
+{
+	struct http_server_options with = {.timeout_s = 1};
+	struct fixture *f = start_server(mode, &with);
+	struct site *s = make_site(f);
+
+	CHECK_INT(put(s, "/container/c0", "{}", 20000), 0);
+	turn_until(s, 1);
+	CHECK(wait_idle(f));
+	CHECK_INT(put(s, "/container/c0", "{}", 20000), 0);
+	turn_until(s, 2);
+	CHECK_INT(s->good, 2);
+}
+
+BOTH_MODES(client_freed_with_requests_under_way)
+{
+	struct fixture *f = start_server(mode, NULL);
+	struct site *s = make_site(f);
+
+	for (int i = 0; i < 30; i++)
+		CHECK_INT(put(s, i & 1 ? "/defer" : "/container/c0", "{}", 20000), 0);
+	struct http_deferred *deferred = NULL;
+	while (!deferred) {
+		CHECK_INT(loop_turn(s->loop, 5), 0);
+		pthread_mutex_lock(&f->lock);
+		if (f->n_waiting)
+			deferred = f->waiting[--f->n_waiting];
+		pthread_mutex_unlock(&f->lock);
+	}
+	unsigned done = s->done;
+	http_client_free(TAKE_PTR(s->client));
+	http_resume_json(deferred, 200, json_object());
+	CHECK_INT(loop_turn(s->loop, 20), 0);
+	CHECK_INT(s->done, done);
+}
+
+static void free_in_callback(void *userdata, const struct http_response *response)
+{
+	struct site *s = userdata;
+
+	s->done++;
+	http_client_free(TAKE_PTR(s->client));
+}
+
+BOTH_MODES(client_freed_in_a_callback)
+{
+	struct fixture *f = start_server(mode, NULL);
+	struct site *s = make_site(f);
+	struct http_request_options options = {
+		.method = "GET", .address = f->url, .path = "/heartbeat"};
+
+	for (int i = 0; i < 10; i++)
+		CHECK_INT(http_client_send(s->client, &options, free_in_callback, s), 0);
+	turn_until(s, 1);
+	CHECK_INT(loop_turn(s->loop, 20), 0);
+	CHECK_INT(s->done, 1);
+	CHECK(!s->client);
+}
+
+/* Answers what it is told to on one connection, then closes it. */
+struct rogue {
+	int listen_fd;
+	const char *answer;
+	pthread_t thread;
+	char url[64];
+};
+
+static void *run_rogue(void *arg)
+{
+	struct rogue *rogue = arg;
+	char buffer[4096];
+	int fd = accept(rogue->listen_fd, NULL, NULL);
+
+	if (fd >= 0) {
+		ssize_t n = recv(fd, buffer, sizeof(buffer), 0);
+		if (n > 0)
+			n = send(fd, rogue->answer, strlen(rogue->answer), MSG_NOSIGNAL);
+		close(fd);
+	}
+	return NULL;
+}
+
+static struct http_result ask_rogue(const char *answer, size_t response_max)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(address);
+	struct rogue rogue = {.answer = answer};
+	struct http_result result = {0};
+
+	rogue.listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK_INT(bind(rogue.listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	CHECK_INT(listen(rogue.listen_fd, 1), 0);
+	CHECK_INT(getsockname(rogue.listen_fd, (struct sockaddr *)&address, &len), 0);
+	snprintf(rogue.url, sizeof(rogue.url), "http://127.0.0.1:%u", ntohs(address.sin_port));
+	CHECK_INT(pthread_create(&rogue.thread, NULL, run_rogue, &rogue), 0);
+	struct http_request_options options = {.method = "GET",
+					       .address = rogue.url,
+					       .path = "/",
+					       .timeout_ms = 20000,
+					       .response_max = response_max};
+	int r = http_call_blocking(&options, &result);
+	pthread_join(rogue.thread, NULL);
+	close(rogue.listen_fd);
+	CHECK_INT(r, 0);
+	return result;
+}
+
+TEST(answers_of_a_bad_server)
+{
+	static const struct {
+		const char *answer;
+		long status;
+		const char *error;
+	} cases[] = {
+		{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, NULL},
+		{"HTTP/1.1 200 OK\r\n\r\nok", 200, NULL},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf", 0, "http://127.0.0.1:"},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", 0,
+		 "http://127.0.0.1:"},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n", 0, "http://127.0.0.1:"},
+		{"", 0, "http://127.0.0.1:"},
+		{"SSH-2.0-OpenSSH_9.2\r\n", 0, "http://127.0.0.1:"},
+		/* Not followed: the token would go with it. */
+		{"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+		 302, NULL},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct http_result result = ask_rogue(cases[i].answer, 0);
+		bool right = result.status == cases[i].status &&
+			     (cases[i].error ? strstr(result.error, cases[i].error) != NULL
+					     : !*result.error);
+		fprintf(stderr, "case %zu: %ld \"%s\"\n", i, result.status, result.error);
+		http_result_clear(&result);
+		CHECK(right);
+	}
+}
+
+TEST(response_over_the_limit)
+{
+	struct http_result result =
+		ask_rogue("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n12345678901", 10);
+	bool right =
+		result.status == 0 && strstr(result.error, "the response is larger than 10 bytes");
+
+	http_result_clear(&result);
+	CHECK(right);
+	result = ask_rogue("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n1234567890", 10);
+	right = result.status == 200 && result.body_len == 10;
+	http_result_clear(&result);
+	CHECK(right);
+}
+
+TEST(environment_and_options_are_not_trusted)
+{
+	struct fixture *f = start_server(THREAD_MODE, NULL);
+	struct http_request_options options = {
+		.method = "GET", .address = f->url, .path = "/heartbeat"};
+	struct http_result result;
+
+	/* A proxy of the environment would see the token. */
+	setenv("http_proxy", "http://127.0.0.1:1", 1);
+	setenv("all_proxy", "http://127.0.0.1:1", 1);
+	CHECK_INT(http_call_blocking(&options, &result), 0);
+	unsetenv("http_proxy");
+	unsetenv("all_proxy");
+	CHECK_INT(result.status, 200);
+	http_result_clear(&result);
+
+	static const char *const bad[] = {
+		"file:///etc/passwd", "ftp://127.0.0.1", "127.0.0.1:80", "unix:", "", "gopher://x"};
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		options.address = bad[i];
+		CHECK_INT(http_call_blocking(&options, &result), -EINVAL);
+	}
+	options.address = f->url;
+	options.path = "heartbeat";
+	CHECK_INT(http_call_blocking(&options, &result), -EINVAL);
+	options.path = NULL;
+	CHECK_INT(http_call_blocking(&options, &result), -EINVAL);
+	options.path = "/container/../heartbeat";
+	CHECK_INT(http_call_blocking(&options, &result), 0);
+	CHECK_INT(result.status, 404);
+	http_result_clear(&result);
+	options.address = "unix:/nowhere/at/all";
+	CHECK_INT(http_call_blocking(&options, &result), 0);
+	CHECK_INT(result.status, 0);
+	bool told = strstr(result.error, "cannot reach unix:/nowhere/at/all");
+	http_result_clear(&result);
+	CHECK(told);
+	options.address = "http://127.0.0.1:1//";
+	CHECK_INT(http_call_blocking(&options, &result), 0);
+	CHECK_INT(result.status, 0);
+	http_result_clear(&result);
+}
+
+TEST(free_is_null_safe)
+{
+	http_client_free(NULL);
+}
+
+TEST_MAIN()
