@@ -267,12 +267,11 @@ static void apply_added(struct feed *feed, struct session *session,
 		r = model_register_container(feed->model, session->host, added, &s);
 		member->refused = r < 0;
 		member->looked_up = 0;
-		if (r < 0)
+		/* The model has said who has the name. */
+		if (r < 0 && r != -EEXIST)
 			model_log(feed->model, LOG_LEVEL_WARNING,
 				  "Cannot take container %s of host %s: %s", member->name,
-				  message->host,
-				  r == -EEXIST ? "the name is taken by another structure"
-					       : strerror(-r));
+				  message->host, strerror(-r));
 	}
 }
 

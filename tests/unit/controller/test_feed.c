@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The controller's end of the feed over HTTP, with the model and the scaler behind it. */
+#include "feed.h"
+
+#include <errno.h>
+#include <stdarg.h>
+
+#include "agent_stand_in.h"
+#include "ebb/http_client.h"
+#include "ebb/units.h"
+#include "../../test.h"
+
+#define MS 1000000LL
+
+static struct stand_in agent;
+static struct model *model;
+static struct audit *audit;
+static struct scaler *scaler;
+static struct executor *executor;
+static struct feed *feed;
+static struct http_server *server;
+static json_t *answer;
+static long status;
+static char agent_url[128];
+static long long seq;
+
+static void release_all(void *arg)
+{
+	if (server)
+		http_server_free(TAKE_PTR(server));
+	executor_free(TAKE_PTR(executor));
+	feed_free(TAKE_PTR(feed));
+	scaler_free(TAKE_PTR(scaler));
+	audit_free(TAKE_PTR(audit));
+	if (model)
+		model_free(TAKE_PTR(model));
+	stand_in_stop(&agent);
+	json_decref(TAKE_PTR(answer));
+}
+
+static void post(void *userdata, struct http_call *call)
+{
+	feed_handle(feed, call);
+}
+
+static void start(void)
+{
+	static const struct http_route routes[] = {{HTTP_POST, "/feed", post, false}};
+	struct http_server_options options = {
+		.listen = "127.0.0.1:0",
+		.body_max = 1 << 20,
+		.connections_max = 16,
+		.timeout_s = 30,
+		.threads = 2,
+		.routes = routes,
+		.n_routes = 1,
+	};
+
+	test_at_end(release_all, NULL);
+	seq = 0;
+	CHECK_INT(stand_in_start(&agent), 0);
+	stand_in_url(&agent, agent_url, sizeof(agent_url));
+	CHECK_INT(model_new(NULL, &model), 0);
+	CHECK_INT(audit_new(NULL, 64, &audit), 0);
+	CHECK_INT(scaler_new(model, audit, &scaler), 0);
+	CHECK_INT(feed_new(model, scaler, &feed), 0);
+	CHECK_INT(executor_new(NULL, scaler_order_done, scaler, &executor), 0);
+	scaler_set_executor(scaler, executor);
+	CHECK_INT(http_server_new(&options, &server), 0);
+}
+
+static void send_text(const char *text)
+{
+	char address[128];
+	struct http_request_options options = {
+		.method = "POST",
+		.address = address,
+		.path = "/feed",
+		.body = text,
+		.body_len = strlen(text),
+	};
+	struct http_result result;
+
+	snprintf(address, sizeof(address), "http://%s", http_server_address(server));
+	CHECK_INT(http_call_blocking(&options, &result), 0);
+	status = result.status;
+	json_decref(answer);
+	answer = json_loads(result.body ? result.body : "", 0, NULL);
+	http_result_clear(&result);
+}
+
+/* A message of that session with the next seq, and `rest` (",...") in it. */
+static void tell(const char *session, long long now, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static void tell(const char *session, long long now, const char *format, ...)
+{
+	char rest[8192], text[9000];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(rest, sizeof(rest), format, ap);
+	va_end(ap);
+	snprintf(text, sizeof(text),
+		 "{\"host\":\"h0\",\"session\":\"%s\",\"seq\":%lld,\"guard_version\":%lld,"
+		 "\"now\":%lld%s}",
+		 session, ++seq, json_integer_value(json_object_get(answer, "guard_version")), now,
+		 rest);
+	send_text(text);
+}
+
+/* Registers h0 of 4 cores and 4,096 MiB with `added`. */
+static void registers(const char *session, const char *added)
+{
+	tell(session, 1,
+	     ",\"register\":{\"address\":\"%s\",\"cpus\":[0,1,2,3],\"mem\":4294967296,"
+	     "\"topology\":{\"0\":{\"0\":[0],\"1\":[1],\"2\":[2],\"3\":[3]}}},"
+	     "\"added\":[%s]",
+	     agent_url, added);
+}
+
+#define WEB "{\"c\":1,\"name\":\"web\",\"limits\":{\"cpu\":100,\"cpus\":\"0\",\"mem\":512}}"
+#define DB  "{\"c\":2,\"name\":\"db\",\"limits\":{\"cpu\":-1,\"cpus\":\"\",\"mem\":-1}}"
+
+/* CPU time and throttling of container `c` at `t`. */
+static void sample(const char *session, int c, long long t, long long cpu_ns, int periods,
+		   int throttled)
+{
+	tell(session, t + 2 * MS,
+	     ",\"samples\":[[%d,%lld,%lld,%d,%d,0,%lld,%lld,0,null,null,null,null]]", c, t, cpu_ns,
+	     periods, throttled, 300 * (long long)EBB_MIB, 200 * (long long)EBB_MIB);
+}
+
+static double usage_of(const char *name, enum ebb_resource resource)
+{
+	struct structure *s;
+	double usage;
+
+	model_lock(model);
+	s = model_structure(model, name);
+	usage = s ? s->resources[resource].usage : -1;
+	model_unlock(model);
+	return usage;
+}
+
+static bool known(const char *name)
+{
+	bool found;
+
+	model_lock(model);
+	found = model_structure(model, name) != NULL;
+	model_unlock(model);
+	return found;
+}
+
+static void guard(const char *name, int max)
+{
+	_cleanup_free_ char *error = NULL;
+	struct structure *s;
+	int r;
+
+	model_lock(model);
+	s = model_structure(model, name);
+	r = s ? model_set_parameter(model, s, EBB_CPU, "max", max, &error) : -ENOENT;
+	if (r >= 0)
+		r = model_guard(model, s, true, &error);
+	scaler_run(scaler);
+	model_unlock(model);
+	if (r < 0)
+		TEST_FAIL("guard %s: %s", name, error ? error : strerror(-r));
+}
+
+static void settle(void)
+{
+	struct scaler_stats stats;
+
+	do {
+		usleep(1000);
+		model_lock(model);
+		scaler_get_stats(scaler, &stats);
+		model_unlock(model);
+	} while (stats.in_flight);
+}
+
+TEST(an_unknown_session_is_asked_to_register)
+{
+	start();
+	tell("s1", 5, "%s", "");
+	CHECK_INT(status, 409);
+	CHECK(json_is_true(json_object_get(answer, "register")));
+	CHECK(json_string_value(json_object_get(answer, "message")));
+	CHECK(!known("h0"));
+}
+
+TEST(registration_makes_structures)
+{
+	struct feed_stats stats;
+
+	start();
+	registers("s1", WEB "," DB);
+	CHECK_INT(status, 200);
+	CHECK_INT(json_integer_value(json_object_get(answer, "ack")), 1);
+	CHECK(json_is_object(json_object_get(answer, "guard")));
+	CHECK_INT(json_object_size(json_object_get(answer, "guard")), 0);
+	CHECK(known("h0"));
+	CHECK(known("web"));
+	CHECK(known("db"));
+	model_lock(model);
+	CHECK(model_host(model, "h0")->connected);
+	model_unlock(model);
+	feed_get_stats(feed, &stats);
+	CHECK_INT(stats.messages, 1);
+	CHECK_INT(stats.sessions, 1);
+}
+
+TEST(samples_become_usage)
+{
+	start();
+	registers("s1", WEB);
+	sample("s1", 1, 1000 * MS, 500 * MS, 0, 0);
+	CHECK(isnan(usage_of("web", EBB_CPU)));
+	sample("s1", 1, 1100 * MS, 550 * MS, 1, 0);
+	CHECK_INT(status, 200);
+	CHECK_NEAR(usage_of("web", EBB_CPU), 50, 1e-6);
+	CHECK_NEAR(usage_of("web", EBB_MEM), 200, 1e-6);
+}
+
+TEST(what_was_taken_already_is_ignored)
+{
+	long long before;
+
+	start();
+	registers("s1", WEB);
+	sample("s1", 1, 1000 * MS, 500 * MS, 0, 0);
+	sample("s1", 1, 1100 * MS, 550 * MS, 1, 0);
+	before = seq;
+	seq -= 1;
+	sample("s1", 1, 1200 * MS, 650 * MS, 1, 0);
+	CHECK_INT(status, 200);
+	CHECK_INT(json_integer_value(json_object_get(answer, "ack")), before);
+	CHECK_NEAR(usage_of("web", EBB_CPU), 50, 1e-6);
+	/* An older sample in a newer message says nothing either. */
+	sample("s1", 1, 1050 * MS, 540 * MS, 1, 0);
+	CHECK_NEAR(usage_of("web", EBB_CPU), 50, 1e-6);
+}
+
+TEST(numbers_that_do_not_fit_begin_again)
+{
+	start();
+	registers("s1", WEB);
+	sample("s1", 7, 1000 * MS, 1, 0, 0);
+	CHECK_INT(status, 409);
+	CHECK(json_is_true(json_object_get(answer, "register")));
+	tell("s1", 1, ",\"limits\":[{\"c\":9,\"cpu\":1}]");
+	CHECK_INT(status, 409);
+	tell("s1", 1, ",\"added\":[{\"c\":1,\"name\":\"another\",\"limits\":{}}]");
+	CHECK_INT(status, 409);
+	CHECK(!known("another"));
+	/* In the same message as its container it fits. */
+	tell("s1", 1, ",\"added\":[" DB "],\"limits\":[{\"c\":2,\"cpu\":50}]");
+	CHECK_INT(status, 200);
+}
+
+TEST(nonsense_changes_nothing)
+{
+	start();
+	registers("s1", WEB);
+	tell("s1", 1, ",\"added\":[" DB "],\"samples\":[[1,2,3]]");
+	CHECK_INT(status, 400);
+	CHECK(json_string_value(json_object_get(answer, "message")));
+	CHECK(!known("db"));
+	send_text("{");
+	CHECK_INT(status, 400);
+	send_text("");
+	CHECK_INT(status, 400);
+	tell("s2", 1, ",\"register\":{\"address\":\"%s\"}", agent_url);
+	CHECK_INT(status, 400);
+	/* The session goes on. */
+	tell("s1", 1, "%s", "");
+	CHECK_INT(status, 200);
+}
+
+TEST(removed_containers_are_forgotten_and_may_return)
+{
+	start();
+	registers("s1", WEB "," DB);
+	tell("s1", 1, ",\"removed\":[2]");
+	CHECK_INT(status, 200);
+	CHECK(!known("db"));
+	/* Made anew under the same name within one message. */
+	tell("s1", 1, ",\"removed\":[1],\"added\":[{\"c\":3,\"name\":\"web\",\"limits\":{}}]");
+	CHECK_INT(status, 200);
+	CHECK(known("web"));
+	sample("s1", 3, 1000 * MS, 500 * MS, 0, 0);
+	CHECK_INT(status, 200);
+	sample("s1", 1, 1000 * MS, 500 * MS, 0, 0);
+	CHECK_INT(status, 409);
+}
+
+TEST(a_new_session_replaces_the_old)
+{
+	struct feed_stats stats;
+
+	start();
+	registers("s1", WEB "," DB);
+	registers("s2", "{\"c\":8,\"name\":\"web\",\"limits\":{}}");
+	CHECK_INT(status, 200);
+	CHECK(!known("db"));
+	feed_get_stats(feed, &stats);
+	CHECK_INT(stats.sessions, 1);
+	/* A message of the old one that was late. */
+	sample("s1", 1, 1000 * MS, 500 * MS, 0, 0);
+	CHECK_INT(status, 409);
+	sample("s2", 8, 1000 * MS, 500 * MS, 0, 0);
+	CHECK_INT(status, 200);
+}
+
+TEST(a_name_that_is_taken_is_not_a_host)
+{
+	start();
+	registers("s1", "{\"c\":1,\"name\":\"h0\",\"limits\":{}}");
+	CHECK_INT(status, 200);
+	/* Its samples are ignored, the rest of the host is not. */
+	sample("s1", 1, 1000 * MS, 500 * MS, 0, 0);
+	CHECK_INT(status, 200);
+}
+
+TEST(the_guard_table_goes_out_when_it_changed)
+{
+	json_t *web;
+
+	start();
+	registers("s1", WEB);
+	tell("s1", 1, "%s", "");
+	CHECK(!json_object_get(answer, "guard"));
+	guard("web", 300);
+	settle();
+	tell("s1", 1, "%s", "");
+	web = json_object_get(json_object_get(answer, "guard"), "web");
+	CHECK_INT(json_integer_value(json_object_get(web, "cpu")), 90);
+	CHECK_INT(json_integer_value(json_object_get(web, "mem")), 461);
+	tell("s1", 1, "%s", "");
+	CHECK(!json_object_get(answer, "guard"));
+}
+
+/* From samples to an order, on the default rules. */
+TEST(a_throttled_container_is_given_more)
+{
+	struct structure *web;
+	long long t = 10000 * MS, cpu = 0;
+	int periods = 0;
+	struct scaler_stats stats;
+	json_t *decision;
+
+	start();
+	registers("s1", WEB);
+	guard("web", 300);
+	settle();
+	for (int i = 0; i < 30; i++) {
+		sample("s1", 1, t, cpu, periods, periods);
+		CHECK_INT(status, 200);
+		t += 100 * MS;
+		cpu += 100 * MS;
+		periods++;
+	}
+	settle();
+	model_lock(model);
+	web = model_structure(model, "web");
+	CHECK(web->resources[EBB_CPU].current > 100);
+	scaler_get_stats(scaler, &stats);
+	model_unlock(model);
+	CHECK(stats.applied >= 2);
+	json_decref(answer);
+	answer = audit_query(audit, "web", 1);
+	decision = json_array_get(answer, 0);
+	CHECK_STR(json_string_value(json_object_get(decision, "origin")), "guardian");
+	CHECK(*json_string_value(json_object_get(decision, "rule")));
+	CHECK(json_is_number(json_object_get(decision, "received_ms")));
+	CHECK(json_is_number(json_object_get(decision, "applied_ms")));
+}
+
+TEST_MAIN()
