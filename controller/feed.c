@@ -287,7 +287,7 @@ static void apply_limits(struct feed *feed, struct session *session,
 
 		/* Written down before an order was applied, read after its answer. */
 		if (s && (uint64_t)message->now > scaler_applied_ns(feed->scaler, s))
-			scaler_limits_reported(feed->scaler, s, limits);
+			scaler_limits_reported(feed->scaler, s, limits, (double)message->now / 1e9);
 	}
 }
 

@@ -19,7 +19,11 @@
 /* A container that fails is tried again after 0.2 s, then ever later up to this. */
 #define RETRY_FIRST_MS 200
 #define RETRY_CAP_MS   10000
-#define SWEEP_NS       (10 * EBB_NS_PER_SEC)
+/* Between two writes of a limit that somebody else keeps changing. */
+#define FOREIGN_FIRST_MS 1000
+#define FOREIGN_CAP_MS   60000
+#define FOREIGN_QUIET_NS (60 * EBB_NS_PER_SEC)
+#define SWEEP_NS         (10 * EBB_NS_PER_SEC)
 
 /* One resource of an order under way. */
 struct part {
@@ -54,6 +58,8 @@ struct slot {
 	uint64_t applied_ns; /* the last order's, on the host's clock */
 	unsigned failures[EBB_RESOURCE_MAX];
 	uint64_t not_before_ns[EBB_RESOURCE_MAX];
+	unsigned foreign[EBB_RESOURCE_MAX]; /* put back so often, without a quiet minute */
+	uint64_t foreign_ns[EBB_RESOURCE_MAX], apply_after_ns[EBB_RESOURCE_MAX];
 };
 
 struct scaler_order {
@@ -364,6 +370,7 @@ static int add_part(struct scaler_order **orders, struct slot *slot, const struc
 	}
 	part->next = order->parts;
 	order->parts = part;
+	slot->under_way[part->resource] = true;
 	return 0;
 }
 
@@ -429,7 +436,7 @@ static void plan_applies(struct scaler *scaler, uint64_t now, struct scaler_orde
 		for (int r = 0; slot && r < EBB_RESOURCE_MAX; r++) {
 			if (!(wanted & 1u << r) || s->resources[r].current < 0)
 				continue;
-			if (held_back(scaler, slot, s, r, now))
+			if (held_back(scaler, slot, s, r, now) || now < slot->apply_after_ns[r])
 				held |= 1u << r;
 			else
 				plan_apply(scaler, slot, s, r, orders);
@@ -478,8 +485,6 @@ static void plan_request(struct scaler *scaler, struct slot *slot, int resource,
 		return;
 	}
 	waiting->reason = held_back(scaler, slot, s, resource, now);
-	if (!waiting->reason && s->apply & 1u << resource)
-		waiting->reason = "an order is under way";
 	if (waiting->reason)
 		return;
 
@@ -520,6 +525,8 @@ static void plan_request(struct scaler *scaler, struct slot *slot, int resource,
 		return;
 	}
 	part->decision.planned = part->to;
+	/* What waited to be put back is put right by this order as well. */
+	s->apply &= ~(1u << resource);
 	drop_waiting(scaler, slot, resource);
 }
 
@@ -590,7 +597,6 @@ static void submit(struct scaler *scaler, struct scaler_order *planned, uint64_t
 	planned->sent_ns = now_ns();
 	for (struct part *part = planned->parts; part; part = part->next) {
 		part->decision.sent_ms = ms_since(part->sampled_ns, planned->sent_ns);
-		slot->under_way[part->resource] = true;
 		s->in_flight |= 1u << part->resource;
 	}
 	if (order.address && order.container && order.body)
@@ -788,12 +794,85 @@ uint64_t scaler_applied_ns(const struct scaler *scaler, const struct structure *
 	return slot ? slot->applied_ns : 0;
 }
 
-void scaler_limits_reported(struct scaler *scaler, struct structure *structure,
-			    const json_t *limits)
+/* The cores a container runs on against those that the core map gives it. */
+static bool cores_differ(const struct scaler *scaler, const struct structure *s,
+			 const json_t *limits)
 {
-	unsigned foreign = model_limits_reported(scaler->model, structure, limits);
+	const char *text = json_string_value(json_object_get(limits, "cpus"));
+	const struct host *host = s->host;
+	struct cpu_list found = {0}, wanted = {0};
+	bool differ = false;
 
+	if (!scaler->model->scaler.pin_cores || !text || !host || !host->cpumap ||
+	    cpumap_cpus(host->cpumap, s->name, &wanted) < 0)
+		return false;
+	if (wanted.n && cpu_list_parse(text, &found) == 0) {
+		differ = found.n != wanted.n;
+		for (size_t i = 0; i < wanted.n && !differ; i++)
+			differ = !cpu_list_contains(&found, wanted.cpus[i]);
+	}
+	cpu_list_clear(&found);
+	cpu_list_clear(&wanted);
+	return differ;
+}
+
+static bool limit_differs(const struct structure *s, int resource, const json_t *limits,
+			  int64_t *ret_found)
+{
+	const json_t *value = json_object_get(limits, ebb_resource_name(resource));
+
+	return value && json_to_int64(value, ret_found) == 0 &&
+	       MAX(*ret_found, -1) != s->resources[resource].current;
+}
+
+/* Somebody who goes on writing is not fought at every turn. */
+static void put_back(struct scaler *scaler, struct structure *s, int resource, int64_t found)
+{
+	const struct resource_state *state = &s->resources[resource];
+	struct slot *slot = slot_get(scaler, s->name);
+	uint64_t now = now_ns();
+
+	if (!slot)
+		return;
+	if (now - slot->foreign_ns[resource] > FOREIGN_QUIET_NS)
+		slot->foreign[resource] = 0;
+	slot->foreign_ns[resource] = now;
+	if (slot->foreign[resource]++)
+		slot->apply_after_ns[resource] =
+			now +
+			backoff_ms(slot->foreign[resource] - 2, FOREIGN_FIRST_MS, FOREIGN_CAP_MS) *
+				EBB_NS_PER_MS;
+	if (worth_a_line(slot->foreign[resource]))
+		model_log(scaler->model, LOG_LEVEL_WARNING,
+			  "The %s limit of %s was changed by another hand, %lld to %lld %s or its "
+			  "cores; it is put back (CHECK_CORE_MAP)",
+			  ebb_resource_name(resource), s->name, (long long)state->current,
+			  (long long)found, ebb_resource_unit(resource));
+	model_apply(scaler->model, s, resource);
+	scaler->stats.foreign++;
+}
+
+void scaler_limits_reported(struct scaler *scaler, struct structure *structure,
+			    const json_t *limits, double at)
+{
+	unsigned foreign, busy = structure->in_flight | structure->apply;
+
+	for (int r = 0; r < EBB_RESOURCE_MAX && scaler->model->scaler.check_core_map; r++) {
+		int64_t found = structure->resources[r].current;
+
+		if (!structure->resources[r].present || structure->resources[r].allocated <= 0 ||
+		    busy & 1u << r)
+			continue;
+		if (limit_differs(structure, r, limits, &found) ||
+		    (r == EBB_CPU && cores_differ(scaler, structure, limits)))
+			put_back(scaler, structure, r, found);
+	}
+	/* What is to be put back is left alone there. */
+	foreign = model_limits_reported(scaler->model, structure, limits);
 	scaler->stats.foreign += (unsigned)__builtin_popcount(foreign);
+	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
+		if (foreign & 1u << r && structure->guard_state)
+			guard_state_limit_changed(structure->guard_state, r, at, false);
 }
 
 /* --- life --- */

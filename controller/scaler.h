@@ -43,10 +43,14 @@ void scaler_run(struct scaler *scaler);
 /* Model lock held: the structure goes away or is unguarded: its waiting requests are dropped. An
  * order under way finds out by itself. */
 void scaler_forget(struct scaler *scaler, struct structure *structure);
-/* Model lock held. What the agent says is in force (an entry of the feed's `limits`): compared with
- * what is on record. */
+/*
+ * Model lock held. What the agent says is in force since something changed (an entry of the feed's
+ * `limits`), at `at` (s) on the host's clock. Where somebody else wrote a limit (systemd after a
+ * daemon-reload, an operator) the one on record is ordered again, at once the first time and ever
+ * later when it goes on; with CHECK_CORE_MAP off the model takes the new one over.
+ */
 void scaler_limits_reported(struct scaler *scaler, struct structure *structure,
-			    const json_t *limits);
+			    const json_t *limits, double at);
 /* Model lock held: when the structure's last order was applied, on its host's clock; 0: none. */
 uint64_t scaler_applied_ns(const struct scaler *scaler, const struct structure *structure);
 /* order_done_fn: takes the model's lock itself. */

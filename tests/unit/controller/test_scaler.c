@@ -55,6 +55,7 @@ static void start(void)
 	model->scaler.active = true;
 	model->scaler.request_timeout = 60;
 	model->scaler.pin_cores = true;
+	model->scaler.check_core_map = true;
 	model_unlock(model);
 }
 
@@ -584,6 +585,76 @@ TEST(requests_that_cannot_be_are_refused)
 	request.amount = 0;
 	CHECK_INT(scaler_request(scaler, &request), -EINVAL);
 	model_unlock(model);
+}
+
+static void report(struct structure *s, int cpu, const char *cpus)
+{
+	_cleanup_json_ json_t *limits =
+		json_pack("{s:i, s:i, s:s}", "c", 1, "cpu", cpu, "cpus", cpus);
+
+	model_lock(model);
+	scaler_limits_reported(scaler, s, limits, 1);
+	scaler_run(scaler);
+	model_unlock(model);
+	settle();
+}
+
+TEST(a_limit_changed_by_another_hand_is_put_back)
+{
+	struct structure *c0;
+	struct scaler_stats stats;
+	size_t before;
+
+	start();
+	c0 = container("c0", 120, 1024);
+	before = stand_in_n_asked(&agent);
+	report(c0, 120, "0-1");
+	CHECK_INT(stand_in_n_asked(&agent), before);
+	report(c0, 300, "0-1");
+	CHECK_INT(stand_in_n_asked(&agent), before + 1);
+	CHECK_STR(last_asked(), "{\"cpu\":{\"cpu_allowance_limit\":120,\"cpu_num\":\"0,1\"}}");
+	CHECK_INT(c0->physical[EBB_CPU], 120);
+	CHECK_INT(c0->resources[EBB_CPU].current, 120);
+	/* Whoever goes on is not fought at once, and holds back nothing else. */
+	report(c0, 300, "0-1");
+	report(c0, 350, "0-1");
+	CHECK_INT(stand_in_n_asked(&agent), before + 1);
+	ask_and_run(c0, EBB_CPU, 50);
+	CHECK_STR(last_asked(), "{\"cpu\":{\"cpu_allowance_limit\":170,\"cpu_num\":\"0,1\"}}");
+	model_lock(model);
+	scaler_get_stats(scaler, &stats);
+	model_unlock(model);
+	CHECK(stats.foreign >= 2);
+	check_adds_up();
+}
+
+TEST(cores_changed_by_another_hand_are_put_back)
+{
+	struct structure *c0;
+	size_t before;
+
+	start();
+	c0 = container("c0", 120, 1024);
+	before = stand_in_n_asked(&agent);
+	report(c0, 120, "0,3");
+	CHECK_INT(stand_in_n_asked(&agent), before + 1);
+	CHECK_STR(last_asked(), "{\"cpu\":{\"cpu_allowance_limit\":120,\"cpu_num\":\"0,1\"}}");
+}
+
+TEST(without_the_check_a_foreign_limit_is_taken_over)
+{
+	struct structure *c0;
+	size_t before;
+
+	start();
+	c0 = container("c0", 120, 1024);
+	model->scaler.check_core_map = false;
+	before = stand_in_n_asked(&agent);
+	report(c0, 150, "0-1");
+	CHECK_INT(stand_in_n_asked(&agent), before);
+	CHECK_INT(c0->resources[EBB_CPU].current, 150);
+	CHECK_INT(c0->resources[EBB_CPU].allocated, 150);
+	check_adds_up();
 }
 
 /* Random requests against an agent that fails at random: nothing is ever lost or promised twice. */
