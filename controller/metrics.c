@@ -310,6 +310,7 @@ int metrics_format(struct api *api, char **ret_text, size_t *ret_len)
 	struct audit_stats audit = {};
 	struct feed_stats feed = {};
 	char *text = NULL, *version;
+	const struct http_server *server;
 	size_t len = 0;
 	FILE *out;
 	int r;
@@ -342,8 +343,10 @@ int metrics_format(struct api *api, char **ret_text, size_t *ret_len)
 	write_feed(out, &feed);
 	if (api->store)
 		write_store(out, api->store);
-	if (api->server)
-		write_http(out, api->server);
+	/* Set by the thread that made it, when it serves already. */
+	server = __atomic_load_n(&api->server, __ATOMIC_ACQUIRE);
+	if (server)
+		write_http(out, server);
 	write_process(out, api->started);
 	snapshot_clear(&snapshot);
 	if (fclose(out)) {

@@ -143,8 +143,9 @@ struct structure *model_next_apply(struct model *model);
 
 /*
  * Guarding sets shares aside on the host: the limit in force when it has one and it fits, else what
- * it uses now plus head-room, at least min, at most max and what is free. -ENOSPC when not even min
- * is free. Unguarding keeps the limit and the shares. `ret_error` says what to do, caller frees.
+ * it uses now plus head-room (at most half of what is free), at least min, at most max and what is
+ * free. -ENOSPC when not even min is free. Unguarding keeps the limit and the shares. `ret_error`
+ * says what to do, caller frees.
  */
 int model_guard(struct model *model, struct structure *structure, bool guard, char **ret_error);
 int model_guard_resource(struct model *model, struct structure *structure,

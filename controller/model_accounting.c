@@ -294,16 +294,20 @@ void accounting_release(struct model *model, struct structure *structure)
 	}
 }
 
-/* A first limit for a container that has none: what it uses and half as much again, at least one
- * core, 256 MiB or 10 MiB/s more. The guardian takes back what is too much within seconds; too
- * little would hurt at once. */
-static int64_t first_limit(const struct resource_state *state, enum ebb_resource resource)
+/*
+ * A first limit for a container that has none: what it uses and half as much again, at least one
+ * core, 256 MiB or 10 MiB/s more; but of what is free only half, for others are guarded in the same
+ * breath. The guardian takes back what is too much within seconds, too little would hurt at once.
+ */
+static int64_t first_limit(const struct resource_state *state, enum ebb_resource resource,
+			   int64_t free)
 {
 	int64_t least = resource == EBB_CPU ? EBB_SHARES_PER_CORE : resource == EBB_MEM ? 256 : 10;
+	int64_t usage = isnan(state->usage) ? 0 : (int64_t)ceil(state->usage);
+	int64_t more = isnan(state->usage) ? state->max : MAX(usage / 2, least);
 
-	if (isnan(state->usage))
-		return state->max;
-	return (int64_t)ceil(state->usage) + MAX((int64_t)(state->usage / 2), least);
+	more = MIN(more, MAX((free - usage) / 2, 0));
+	return CLAMP(usage + more, state->min, state->max);
 }
 
 int accounting_take(struct model *model, struct structure *structure, enum ebb_resource resource,
@@ -316,10 +320,9 @@ int accounting_take(struct model *model, struct structure *structure, enum ebb_r
 
 	if (keep_current && state->current > 0)
 		in_force = state->current;
-	want = CLAMP(in_force > 0 ? in_force : first_limit(state, resource), state->min,
-		     state->max);
-	if (want > free)
-		want = CLAMP(first_limit(state, resource), state->min, state->max);
+	want = first_limit(state, resource, free);
+	if (in_force > 0 && CLAMP(in_force, state->min, state->max) <= free)
+		want = CLAMP(in_force, state->min, state->max);
 	want = MIN(want, free);
 	if (want < state->min || want <= 0)
 		return model_fail(-ENOSPC, ret_error,

@@ -292,7 +292,7 @@ TEST(model_registration_says_who_has_gone)
 
 	add(model, host, "stays", -1, -1);
 	add(model, host, "goes", -1, -1);
-	guard(model, add(model, host, "guarded", -1, -1));
+	guard(model, add(model, host, "guarded", 400, -1));
 	apply_all(model);
 	CHECK_INT(host->free[EBB_CPU], 0);
 	/* The agent was restarted. */
@@ -410,11 +410,19 @@ TEST(model_guard_without_a_limit_takes_usage_and_headroom)
 	CHECK_INT(s->resources[EBB_MEM].current, 1500);
 	CHECK_INT(s->apply, 1u << EBB_CPU | 1u << EBB_MEM);
 	CHECK_INT(host->free[EBB_CPU], 219);
-	/* The next one, whose usage is not known, gets what is left. */
+	/* The next one, whose usage is not known, gets half of what is left. */
 	s = add(model, host, "db", -1, -1);
 	guard(model, s);
-	CHECK_INT(s->resources[EBB_CPU].current, 219);
-	CHECK_INT(host->free[EBB_CPU], 0);
+	CHECK_INT(s->resources[EBB_CPU].current, 109);
+	CHECK_INT(host->free[EBB_CPU], 110);
+	/* One that uses more than is free gets that; one that fits, not much more than it uses. */
+	s = add(model, host, "batch", -1, -1);
+	s->resources[EBB_CPU].usage = 100;
+	s->resources[EBB_MEM].usage = 9000;
+	guard(model, s);
+	CHECK_INT(s->resources[EBB_CPU].current, 105);
+	CHECK_INT(host->free[EBB_CPU], 5);
+	CHECK_INT(host->free[EBB_MEM], 0);
 }
 
 TEST(model_guard_brings_limits_into_the_range)
@@ -438,7 +446,7 @@ TEST(model_guard_without_room_changes_nothing)
 {
 	struct model *model = new_model();
 	struct host *host = register_host(model, "h0");
-	struct structure *a = add(model, host, "a", -1, 1024),
+	struct structure *a = add(model, host, "a", 400, 1024),
 			 *b = add(model, host, "b", 100, 1024);
 	char *error = NULL;
 	int r;
@@ -483,9 +491,9 @@ TEST(model_guard_a_limit_that_does_not_fit)
 	guard(model, a);
 	b->resources[EBB_CPU].usage = 30;
 	guard(model, b);
-	CHECK_INT(b->resources[EBB_CPU].current, 130);
+	CHECK_INT(b->resources[EBB_CPU].current, 90);
 	CHECK_INT(b->apply & 1u << EBB_CPU, 1u << EBB_CPU);
-	CHECK_INT(host->free[EBB_CPU], 20);
+	CHECK_INT(host->free[EBB_CPU], 60);
 }
 
 TEST(model_unguard_keeps_limit_and_shares)
@@ -774,7 +782,7 @@ TEST(model_return_without_room)
 	guard(model, a);
 	apply_all(model);
 	model_container_gone(model, a);
-	b = add(model, host, "b", -1, 512);
+	b = add(model, host, "b", 400, 512);
 	guard(model, b);
 	apply_all(model);
 	CHECK_INT(host->free[EBB_CPU], 0);
@@ -787,7 +795,7 @@ TEST(model_return_without_room)
 	CHECK_INT(set(model, b, EBB_CPU, "max", 300), 0);
 	apply_all(model);
 	guard(model, a);
-	CHECK_INT(a->resources[EBB_CPU].allocated, 100);
+	CHECK_INT(a->resources[EBB_CPU].allocated, 50);
 }
 
 TEST(model_silent_hosts_are_disconnected)
