@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controller.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api.h"
+#include "audit.h"
+#include "executor.h"
+#include "feed.h"
+#include "model.h"
+#include "scaler.h"
+#include "store.h"
+#include "ebb/cleanup.h"
+#include "ebb/http_server.h"
+#include "ebb/log.h"
+#include "ebb/loop.h"
+#include "ebb/units.h"
+#include "ebb/util.h"
+
+#define HEARTBEAT_NS   (10 * EBB_NS_PER_SEC)
+#define CHECK_HOSTS_NS (1 * EBB_NS_PER_SEC)
+/* How finely POLLING_FREQUENCY is kept. */
+#define RETRY_TICK_S 0.1
+
+/* Decisions kept in memory; the file keeps them all. */
+#define AUDIT_CAPACITY 20000
+/* A second of 4,096 guarded containers at 10 Hz is 5 MB of feed. */
+#define BODY_MAX        (16 * 1024 * 1024)
+#define CONNECTIONS_MAX 4096
+
+struct controller {
+	struct loop *loop;
+	struct store *store;
+	struct model *model;
+	struct audit *audit;
+	struct scaler *scaler;
+	struct executor *executor;
+	struct feed *feed;
+	struct http_route *routes;
+	struct http_server *server;
+	struct api api;
+	char *token;
+	double retried; /* wall clock; the executor's thread */
+};
+
+static void on_signal(void *userdata, int signo)
+{
+	struct controller *controller = userdata;
+
+	log_info("Stopping on %s", strsignal(signo));
+	loop_stop(controller->loop);
+}
+
+static void on_heartbeat(void *userdata)
+{
+	struct controller *controller = userdata;
+
+	model_lock(controller->model);
+	model_heartbeat(controller->model, wall_seconds());
+	model_unlock(controller->model);
+}
+
+static void on_check_hosts(void *userdata)
+{
+	struct controller *controller = userdata;
+
+	model_lock(controller->model);
+	model_check_hosts(controller->model, wall_seconds());
+	model_unlock(controller->model);
+}
+
+/* In the executor's thread: what waits for shares, for an agent or after a failure. */
+static void on_retry(void *userdata)
+{
+	struct controller *controller = userdata;
+	double now = wall_seconds();
+
+	model_lock(controller->model);
+	if (now - controller->retried >= controller->model->scaler.polling_frequency ||
+	    now < controller->retried) {
+		controller->retried = now;
+		scaler_run(controller->scaler);
+	}
+	model_unlock(controller->model);
+}
+
+static int start_loop(struct controller *controller)
+{
+	sigset_t signals;
+	int r;
+
+	r = loop_new(&controller->loop);
+	if (r < 0)
+		return log_error_errno(r, "Cannot make the event loop");
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	/* Before any thread: they inherit the mask. */
+	r = loop_add_signals(controller->loop, &signals, on_signal, controller);
+	if (r >= 0)
+		r = loop_add_timer(controller->loop, now_ns(), HEARTBEAT_NS, on_heartbeat,
+				   controller, NULL);
+	if (r >= 0)
+		r = loop_add_timer(controller->loop, now_ns() + CHECK_HOSTS_NS, CHECK_HOSTS_NS,
+				   on_check_hosts, controller, NULL);
+	return r < 0 ? log_error_errno(r, "Cannot set up the event loop") : 0;
+}
+
+static int start_state(struct controller *controller, const char *state)
+{
+	_cleanup_free_ char *audit_path = controller_audit_path(state);
+	int r;
+
+	if (!audit_path)
+		return -ENOMEM;
+	r = store_open(state, &controller->store);
+	if (r < 0)
+		return r;
+	r = model_new(controller->store, &controller->model);
+	if (r < 0)
+		return log_error_errno(r, "Cannot load the state");
+	r = store_start(controller->store);
+	if (r < 0)
+		return r;
+	r = audit_new(audit_path, AUDIT_CAPACITY, &controller->audit);
+	return r < 0 ? log_error_errno(r, "Cannot open %s", audit_path) : 0;
+}
+
+static int start_scaling(struct controller *controller)
+{
+	int r;
+
+	r = scaler_new(controller->model, controller->audit, &controller->scaler);
+	if (r >= 0)
+		r = executor_new(controller->token, scaler_order_done, controller->scaler,
+				 &controller->executor);
+	if (r < 0)
+		return log_error_errno(r, "Cannot start the executor");
+	scaler_set_executor(controller->scaler, controller->executor);
+	r = executor_every(controller->executor, RETRY_TICK_S, on_retry, controller);
+	if (r >= 0)
+		r = feed_new(controller->model, controller->scaler, &controller->feed);
+	return r < 0 ? log_error_errno(r, "Cannot start the scaler") : 0;
+}
+
+static int start_server(struct controller *controller, const struct controller_options *options)
+{
+	struct http_server_options server = {
+		.listen = options->listen,
+		.token = controller->token,
+		.body_max = BODY_MAX,
+		.connections_max = CONNECTIONS_MAX,
+		.threads = options->threads,
+		.userdata = &controller->api,
+	};
+	int r;
+
+	controller->api = (struct api){
+		.model = controller->model,
+		.scaler = controller->scaler,
+		.audit = controller->audit,
+		.feed = controller->feed,
+		.store = controller->store,
+		.started = wall_seconds(),
+	};
+	r = api_routes(&controller->routes, &server.n_routes);
+	if (r < 0)
+		return log_error_errno(r, "Cannot set up the API");
+	server.routes = controller->routes;
+	r = http_server_new(&server, &controller->server);
+	if (r >= 0)
+		__atomic_store_n(&controller->api.server, controller->server, __ATOMIC_RELEASE);
+	return r;
+}
+
+int controller_new(const struct controller_options *options, struct controller **ret_controller)
+{
+	struct controller *controller = calloc(1, sizeof(*controller));
+	int r = 0;
+
+	if (!controller)
+		return log_error_errno(ENOMEM, "Cannot start");
+	if (options->token_file)
+		r = token_read_file(options->token_file, &controller->token);
+	if (r >= 0)
+		r = start_loop(controller);
+	if (r >= 0)
+		r = start_state(controller, options->state);
+	if (r >= 0)
+		r = start_scaling(controller);
+	if (r >= 0)
+		r = start_server(controller, options);
+	if (r < 0) {
+		controller_free(controller);
+		return r;
+	}
+	log_info("ebb-controller %s listens on %s, state %s, %zu structures", ebb_version(),
+		 controller_address(controller), options->state, controller->model->n_structures);
+	*ret_controller = controller;
+	return 0;
+}
+
+const char *controller_address(const struct controller *controller)
+{
+	return http_server_address(controller->server);
+}
+
+int controller_run(struct controller *controller)
+{
+	int r = loop_run(controller->loop);
+
+	return r < 0 ? log_error_errno(r, "The event loop failed") : 0;
+}
+
+void controller_stop(struct controller *controller)
+{
+	loop_stop(controller->loop);
+}
+
+void controller_free(struct controller *controller)
+{
+	if (!controller)
+		return;
+	/* No requests any more, then no orders, then nobody is left to change the model. */
+	http_server_free(controller->server);
+	executor_free(controller->executor);
+	feed_free(controller->feed);
+	scaler_free(controller->scaler);
+	audit_free(controller->audit);
+	store_close(controller->store);
+	model_free(controller->model);
+	loop_free(controller->loop);
+	free(controller->routes);
+	free(controller->token);
+	free(controller);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ebb/cleanup.h"
+#include "ebb/log.h"
+#include "ebb/util.h"
+
+/* In the order of enum log_level. */
+static const char *const log_choices[] = {"error", "warning", "info", "debug", NULL};
+
+#define FIELD(field) offsetof(struct controller_options, field)
+
+static const struct option_spec option_table[] = {
+	{.name = "listen",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(listen),
+	 .value = "ADDR:PORT|unix:PATH",
+	 .help = "where agents and people reach it; beyond loopback it needs --token-file",
+	 .by_default = "127.0.0.1:5000"},
+	{.name = "state",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(state),
+	 .value = "sqlite:PATH",
+	 .help = "where the state is kept (default: /var/lib/ebb/state.db for root, else "
+		 "~/.local/state/ebb/state.db)"},
+	{.name = "token-file",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(token_file),
+	 .value = "FILE",
+	 .help = "the secret that changes must carry, and that the agents are shown"},
+	{.name = "threads",
+	 .kind = OPTION_UINT,
+	 .offset = FIELD(threads),
+	 .value = "N",
+	 .help = "threads that answer requests",
+	 .by_default = "4",
+	 .min = 1,
+	 .max = 64},
+	{.name = "log-level",
+	 .kind = OPTION_CHOICE,
+	 .offset = FIELD(log_level),
+	 .value = "LEVEL",
+	 .help = "error, warning, info or debug",
+	 .by_default = "info",
+	 .choices = log_choices},
+};
+
+static const struct config_program program = {
+	.name = "ebb-controller",
+	.section = "controller",
+	.summary = "keeps the state, guards and scales the containers that agents report",
+	.options = option_table,
+	.n_options = ARRAY_SIZE(option_table),
+};
+
+char *controller_options_check(const struct controller_options *options)
+{
+	char *text = NULL;
+
+	if (!address_is_local(options->listen) && !options->token_file &&
+	    asprintf(&text,
+		     "--listen %s can be reached from other machines, and whoever reaches it could "
+		     "set limits: give a --token-file, or listen on 127.0.0.1 or unix:PATH",
+		     options->listen) > 0)
+		return text;
+	if ((strncmp(options->state, "sqlite:", 7) != 0 || !options->state[7]) &&
+	    asprintf(&text, "--state %s is not known: give sqlite:PATH", options->state) > 0)
+		return text;
+	return NULL;
+}
+
+char *controller_default_state(bool root, const char *xdg_state, const char *home)
+{
+	char *state = NULL;
+	int r;
+
+	if (root)
+		r = asprintf(&state, "sqlite:/var/lib/ebb/state.db");
+	/* A relative one is to be ignored, says the XDG base directory specification. */
+	else if (xdg_state && xdg_state[0] == '/')
+		r = asprintf(&state, "sqlite:%s/ebb/state.db", xdg_state);
+	else if (home && home[0] == '/')
+		r = asprintf(&state, "sqlite:%s/.local/state/ebb/state.db", home);
+	else
+		return NULL;
+	return r < 0 ? NULL : state;
+}
+
+char *controller_audit_path(const char *state)
+{
+	const char *path = strncmp(state, "sqlite:", 7) == 0 ? state + 7 : state;
+	const char *slash = strrchr(path, '/');
+	char *audit = NULL;
+
+	if (asprintf(&audit, "%.*saudit.jsonl", slash ? (int)(slash - path) + 1 : 0, path) < 0)
+		return NULL;
+	return audit;
+}
+
+int controller_options_load(int argc, char **argv, struct controller_options *options)
+{
+	_cleanup_free_ char *wrong = NULL;
+	int r;
+
+	r = config_load(&program, argc, argv, options);
+	if (r != CONFIG_OK)
+		return r;
+	if (!options->state) {
+		options->state = controller_default_state(geteuid() == 0, getenv("XDG_STATE_HOME"),
+							  getenv("HOME"));
+		if (!options->state) {
+			log_error("No place for the state: set --state sqlite:PATH, or HOME");
+			return -EINVAL;
+		}
+	}
+	wrong = controller_options_check(options);
+	if (wrong) {
+		log_error("%s", wrong);
+		return -EINVAL;
+	}
+	return CONFIG_OK;
+}
+
+void controller_options_clear(struct controller_options *options)
+{
+	config_clear(&program, options);
+}

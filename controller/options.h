@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an operator can set: the command line, and the same keys in the [controller] section of a
+ * file.
+ */
+#ifndef EBB_CONTROLLER_OPTIONS_H
+#define EBB_CONTROLLER_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "ebb/config.h"
+
+struct controller_options {
+	char *listen; /* "ADDR:PORT" or "unix:PATH" */
+	char *state;  /* "sqlite:PATH" */
+	char *token_file;
+	unsigned threads; /* that answer requests */
+	int log_level;    /* enum log_level */
+};
+
+/*
+ * Fills the zeroed `options`, as config_load(), and checks what no single option can tell. Clear
+ * with controller_options_clear(), after a failure too.
+ */
+int controller_options_load(int argc, char **argv, struct controller_options *options);
+void controller_options_clear(struct controller_options *options);
+
+/* Pure: NULL, or what is wrong and how to put it right (caller frees). */
+char *controller_options_check(const struct controller_options *options);
+/* Pure: where the state is kept unless told. `xdg_state` and `home` may be NULL. Caller frees;
+ * NULL: there is no such place, or no memory. */
+char *controller_default_state(bool root, const char *xdg_state, const char *home);
+/* Pure: the file of decisions beside the state. Caller frees; NULL on no memory. */
+char *controller_audit_path(const char *state);
+
+#endif
