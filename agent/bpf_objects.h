@@ -30,8 +30,8 @@ struct bpf_programs {
 	char reason[200];       /* why this kind, for people */
 	unsigned max_containers;
 	struct ebb_host host;
-	int flush_link;              /* to the v2 root; -1: none */
-	bool flush_takes_all;        /* this kernel sums up everything in one go */
+	int flush_cpu_link; /* to the v2 root; -1: none */
+	int flush_io_link;  /* the same one where the kernel sums up everything in one go */
 	unsigned long last_io_flush; /* seconds, CLOCK_MONOTONIC */
 
 	char *pin_dir;

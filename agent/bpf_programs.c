@@ -559,47 +559,60 @@ static int load_lifecycle(struct bpf_programs *programs, const struct hierarchie
 	return 0;
 }
 
-static int load_flush(struct bpf_programs *programs, const struct hierarchies *hierarchies,
-		      const struct btf *btf)
+static int v2_root_fd(const struct ebb_host *host, const struct hierarchies *hierarchies)
 {
-	bool one = btf_has(btf, "css_rstat_flush", BTF_KIND_FUNC);
+	for (int what = 0; what < EBB_HELD_MAX; what++)
+		if (host->v2 & (1U << what))
+			return hierarchies->by_controller[held_controller(what)].root_fd;
+	return -1;
+}
+
+/* With `io`, or without: kernels may come to refuse the way flush_io() gets at its argument. */
+static int load_flush(struct bpf_programs *programs, const struct hierarchies *hierarchies,
+		      const struct btf *btf, bool io)
+{
+	bool apart = btf_has(btf, "css_rstat_flush", BTF_KIND_FUNC);
+	int root_fd = v2_root_fd(&programs->host, hierarchies);
 	struct flush_bpf *flush = flush_bpf__open();
-	const struct bpf_program *program;
-	int r, root_fd = -1;
+	int r;
 
 	if (!flush)
 		return -errno;
-	for (int what = 0; what < EBB_HELD_MAX; what++)
-		if (programs->host.v2 & (1U << what))
-			root_fd = hierarchies->by_controller[held_controller(what)].root_fd;
-	bpf_program__set_autoload(flush->progs.flush_css, one);
-	bpf_program__set_autoload(flush->progs.flush_cgroup, !one);
-	program = one ? flush->progs.flush_css : flush->progs.flush_cgroup;
+	bpf_program__set_autoload(flush->progs.flush_all, !apart);
+	bpf_program__set_autoload(flush->progs.flush_cpu, apart);
+	bpf_program__set_autoload(flush->progs.flush_io, apart && io);
 	r = flush_bpf__load(flush);
-	if (r == 0)
-		r = bpf_attach_cgroup_iter(program, root_fd, BPF_CGROUP_ITER_SELF_ONLY);
 	if (r < 0) {
 		flush_bpf__destroy(flush);
 		return r;
 	}
-	programs->flush_link = r;
-	programs->flush_takes_all = !one;
 	programs->flush = flush;
+	r = bpf_attach_cgroup_iter(apart ? flush->progs.flush_cpu : flush->progs.flush_all, root_fd,
+				   BPF_CGROUP_ITER_SELF_ONLY);
+	if (r < 0)
+		return r;
+	programs->flush_cpu_link = r;
+	if (!io)
+		return 0;
+	r = apart ? bpf_attach_cgroup_iter(flush->progs.flush_io, root_fd,
+					   BPF_CGROUP_ITER_SELF_ONLY)
+		  : fcntl(programs->flush_cpu_link, F_DUPFD_CLOEXEC, 0);
+	if (r < 0)
+		return r;
+	programs->flush_io_link = r;
 	return 0;
 }
 
 void bpf_flush(struct bpf_programs *programs, bool cpu)
 {
 	unsigned long second = now_ns() / EBB_NS_PER_SEC;
-	bool io = (programs->host.v2 & (1U << EBB_HELD_IO)) && second != programs->last_io_flush;
 
-	if (!programs->flush || (!cpu && !io))
-		return;
-	programs->flush->bss->flush_cpu = cpu;
-	programs->flush->bss->flush_io = io;
-	if (io || programs->flush_takes_all)
+	if (cpu && programs->flush_cpu_link >= 0)
+		bpf_run_iter(programs->flush_cpu_link);
+	if (programs->flush_io_link >= 0 && second != programs->last_io_flush) {
 		programs->last_io_flush = second;
-	bpf_run_iter(programs->flush_link);
+		bpf_run_iter(programs->flush_io_link);
+	}
 }
 
 /* Held, else walk, else none; a forced kind or nothing. */
@@ -675,9 +688,14 @@ static int load_all(struct bpf_programs *programs, const struct bpf_programs_opt
 	if (r < 0)
 		return r;
 	if (programs->host.v2 && programs->kind != SAMPLER_FILES) {
-		r = load_flush(programs, options->hierarchies, btf);
+		r = load_flush(programs, options->hierarchies, btf, programs->host.v2 & io);
+		if (r < 0 && !programs->flush && (programs->host.v2 & io))
+			r = load_flush(programs, options->hierarchies, btf, false);
 		if (r < 0)
-			log_warning_errno(r, "cannot flush cgroup counters: block I/O lags behind");
+			log_warning_errno(r, "cannot have the kernel sum up cgroup counters");
+		/* Counters that nobody sums up would stand still. */
+		if ((programs->host.v2 & io) && programs->flush_io_link < 0)
+			log_warning("block I/O is as old as the last read of a file io.stat");
 	}
 	r = support->lifecycle ? load_lifecycle(programs, options->hierarchies, btf) : -EOPNOTSUPP;
 	if (r < 0)
@@ -706,7 +724,7 @@ int bpf_programs_load(const struct bpf_programs_options *options,
 	programs = calloc(1, sizeof(*programs));
 	if (programs) {
 		programs->max_containers = MAX(options->max_containers, 1);
-		programs->pin_fd = programs->flush_link = -1;
+		programs->pin_fd = programs->flush_cpu_link = programs->flush_io_link = -1;
 		r = load_all(programs, options, &support, btf);
 	} else {
 		r = -ENOMEM;
@@ -726,8 +744,10 @@ void bpf_programs_free(struct bpf_programs *programs)
 		return;
 	lifecycle_bpf__destroy(programs->lifecycle);
 	block_io_bpf__destroy(programs->block_io);
-	if (programs->flush_link >= 0)
-		close(programs->flush_link);
+	if (programs->flush_cpu_link >= 0)
+		close(programs->flush_cpu_link);
+	if (programs->flush_io_link >= 0)
+		close(programs->flush_io_link);
 	flush_bpf__destroy(programs->flush);
 	walk_bpf__destroy(programs->walk);
 	held_bpf__destroy(programs->held);

@@ -86,7 +86,7 @@ int sampler_new(enum sampler_kind kind, struct bpf_programs *bpf,
 		sampler_free(sampler);
 		return r;
 	}
-	log_info("sampling by the %s sampler: %s", sampler->ops->name, sampler->reason);
+	log_debug("sampling by the %s sampler: %s", sampler->ops->name, sampler->reason);
 	*ret_sampler = sampler;
 	return 0;
 }
