@@ -25,6 +25,18 @@ char *address_normalize(const char *text)
 	return address;
 }
 
+/* The client says where and how far it came; the last part is why. */
+static const char *reason(const struct http_result *result, int r)
+{
+	const char *text = result->error, *last;
+
+	if (!*text)
+		return strerror(-r);
+	for (; (last = strstr(text, ": ")); text = last + 2)
+		;
+	return text;
+}
+
 char *request_path(const char *prefix, const char *name, const char *rest)
 {
 	_cleanup_free_ char *escaped = http_escape(name);
@@ -78,7 +90,7 @@ int request_call(const struct cli *cli, const char *method, const char *path, co
 	if (r < 0 || !result.status) {
 		cli_fail("no controller at %s (%s). Start it with `ebb-controller`, or name "
 			 "another with --controller URL or EBB_CONTROLLER",
-			 cli->controller, result.error[0] ? result.error : strerror(-r));
+			 cli->controller, reason(&result, r));
 		http_result_clear(&result);
 		return -ECONNREFUSED;
 	}
@@ -114,7 +126,7 @@ long request_try(const char *address, const char *token, const char *path, json_
 	r = http_call_blocking(&options, &result);
 	status = r < 0 ? 0 : result.status;
 	if (!status)
-		snprintf(ret_error, 256, "%s", result.error[0] ? result.error : strerror(-r));
+		snprintf(ret_error, 256, "%s", reason(&result, r));
 	else if (ret_doc)
 		*ret_doc = json_loadb(result.body ? result.body : "", result.body_len,
 				      JSON_DECODE_ANY, NULL);
