@@ -173,8 +173,8 @@ dir_for() {
 address_from() {
 	local log=$1 pid=$2 n address
 	for ((n = 0; n < 100; n++)); do
-		address=$(grep -o 'listening on [^ ]*' "$log" 2>/dev/null | head -n 1)
-		[ -n "$address" ] && { echo "http://${address#listening on }"; return 0; }
+		address=$(sed -n 's/.* listen[a-z]* on \([0-9.:]*\).*/\1/p' "$log" 2>/dev/null | head -n 1)
+		[ -n "$address" ] && { echo "http://$address"; return 0; }
 		kill -0 "$pid" 2>/dev/null || return 1
 		sleep 0.1
 	done
