@@ -332,8 +332,15 @@ static void pass_on(struct feed *feed, struct structure *s, const struct guard_o
 	}
 }
 
+/* For displays: what guardian_evaluate() does not set, and throttling over about a second, because
+ * that of one sample is all or nothing. */
 static void show_usage(struct structure *s, const struct guard_sample *sample, bool guarded)
 {
+	if (isfinite(sample->throttled)) {
+		double before = isfinite(s->throttled) ? s->throttled : sample->throttled;
+
+		s->throttled = before + (sample->throttled - before) * fmin(sample->seconds, 1);
+	}
 	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
 		if (sample->valid & 1u << r && !(guarded && s->resources[r].guard))
 			s->resources[r].usage = sample->usage[r];

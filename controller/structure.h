@@ -63,9 +63,9 @@ struct structure {
 					       INT64_MIN not reported */
 
 	struct guard_state *guard_state; /* guardian.h; NULL: not guarded */
-	double throttled;                /* share of CFS periods throttled in the last sample; NAN:
+	double throttled;                /* of CFS periods, the share in about the last second; NAN:
 					    unknown */
-	unsigned in_flight;              /* 1 << enum ebb_resource: an order is under way */
+	unsigned in_flight; /* 1 << enum ebb_resource: an order is under way */
 	/*
 	 * 1 << enum ebb_resource: the model set `current` itself (first guard, a lower max, a
 	 * container that came back) and it is not in force yet. scaler_run() takes these from

@@ -60,6 +60,7 @@ cleanup() {
 	done
 	# The agent removes its pins when it stops; after a crash they are still there.
 	[ -d "$pins" ] && rm -rf "$pins"
+	rm -f "/run/ebb-agent-sys-fs-bpf-$mine.lock"
 	[ -d "$pins" ] && left+=("$pins")
 	[ -n "$work" ] && rm -rf "$work"
 	[ ${#left[@]} -gt 0 ] && printf 'demo: could not remove %s\n' "${left[@]}" >&2
@@ -219,7 +220,7 @@ done
 cpus=$(nproc)
 [ "$cpus" -gt 2 ] && cpus=2
 most=320
-{ ebb guard demo-cpu --cpu "20..${cpus}c" && ebb guard demo-mem --cpu 20..100 --mem 64..512; } \
+{ ebb guard demo-cpu --cpu "20..${cpus}c" --mem 64..512 && ebb guard demo-mem --cpu 20..100 --mem 64..512; } \
 	>"$work/guard.log" 2>&1 ||
 	die "guarding failed: $(cat "$work/guard.log")" "$work/controller.log" "$work/agent.log"
 
@@ -249,20 +250,31 @@ ebb why demo-cpu --limit 1 >"$work/why" 2>/dev/null
 ebb why demo-cpu --json --limit 1000 >"$work/cpu.json" 2>/dev/null
 ebb why demo-mem --json --limit 1000 >"$work/mem.json" 2>/dev/null
 
-# Milliseconds from sample to limit in force, of what was applied: count, median, 95th percentile, worst.
+# reaction UP|DOWN FILE...: milliseconds from sample to limit in force, of the raises or the cuts.
 reaction() {
-	sed -n 's/.*"applied_ms": \([0-9.]*\),\{0,1\}.*/\1/p' "$@" | sort -n | awk '
+	local direction=$1
+	shift
+	awk -v direction="$direction" '
+		function value() { sub(/,$/, "", $2); return $2 }
+		$1 == "\"current\":" { before = value() }
+		$1 == "\"applied\":" { after = value() }
+		$1 == "\"applied_ms\":" { took = value() }
+		/^  }/ {
+			if (took != "null" && before >= 0 && (after > before) == (direction == "up") && after != before)
+				print took
+		}' "$@" | sort -n | awk '
 		{ v[NR] = $1 }
 		END {
-			if (!NR) { print "no limit was changed"; exit }
-			printf "%d limit changes; from sample to limit in force: median %.0f ms, 95%% within %.0f ms, worst %.0f ms\n",
+			if (!NR) print "none"
+			else printf "%d; median %.0f ms, 95%% within %.0f ms, worst %.0f ms\n",
 				NR, v[int((NR + 1) / 2)], v[int(NR * 0.95 + 0.999)], v[NR]
 		}'
 }
 
 say
 say "What came of it:"
-say "  $(reaction "$work/cpu.json" "$work/mem.json")"
+say "  Raised: $(reaction up "$work/cpu.json" "$work/mem.json"), from the sample to the limit in force"
+say "  Cut:    $(reaction down "$work/cpu.json" "$work/mem.json") (a cut can wait for the next batch)"
 awk -v cores="$cpus" '
 	NR > 1 && $1 > t {
 		dt = $1 - t; seconds += dt
