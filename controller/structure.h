@@ -65,7 +65,7 @@ struct structure {
 	struct guard_state *guard_state; /* guardian.h; NULL: not guarded */
 	double throttled;                /* of CFS periods, the share in about the last second; NAN:
 					    unknown */
-	unsigned in_flight; /* 1 << enum ebb_resource: an order is under way */
+	unsigned in_flight;              /* 1 << enum ebb_resource: an order is under way */
 	/*
 	 * 1 << enum ebb_resource: the model set `current` itself (first guard, a lower max, a
 	 * container that came back) and it is not in force yet. scaler_run() takes these from
