@@ -40,10 +40,12 @@ struct guard_sample {
 	double wait;                       /* NAN unknown */
 };
 
-/* Per guarded structure: windows, events, the widening step. Opaque. */
+/* Per guarded structure: windows, events, the widening step; under 2 KB with CPU and memory
+ * guarded. Opaque. */
 struct guard_state;
 struct guard_state *guard_state_new(void);
 void guard_state_free(struct guard_state *state);
+size_t guard_state_bytes(const struct guard_state *state);
 /*
  * The limit of `resource` changed at `at` (host clock): what was measured before says nothing about
  * what follows. Forgets its window and events, of both directions; samples that began before `at`
@@ -79,10 +81,26 @@ void guardian_evaluate(const struct guardian_config *config, const struct rulese
 		       struct structure *structure, const struct guard_sample *sample,
 		       struct guard_outcome *ret_outcome);
 
+/* What the amount of a request is decided on. Units of the resource; NAN: unknown. */
+struct guard_measure {
+	double usage;     /* mean over the window */
+	double before;    /* the same without the newest sample */
+	double peak;      /* highest sample: up: in the window, down: over the evidence */
+	double last;      /* newest sample */
+	double throttled; /* CPU: share of periods; > 0 says that usage is no demand */
+	double held_back; /* CPU: see struct guard_sample, of the newest sample */
+	double growth;    /* per second */
+	unsigned raises;  /* made in a row while pinned at the limit */
+	int64_t undo;     /* limit that a lowering just took away; 0: none */
+};
+
+/* Does usage stand at the limit, so that it does not tell the demand? */
+bool guardian_pinned(enum ebb_resource resource, int64_t current,
+		     const struct guard_measure *measure);
+
 /* Pure: the amount a request rule asks for (spec 5.6), trimmed so that min <= current + amount <=
- * max. 0: nothing to ask. */
+ * max; it never changes sign by that. 0: nothing to ask. */
 int64_t guardian_amount(const struct rule *rule, const struct resource_state *resource,
-			double usage, double peak, double throttled, unsigned consecutive_raises,
-			double growth_per_s);
+			const struct guard_measure *measure);
 
 #endif

@@ -53,7 +53,7 @@ DOCUMENT({
 	"name": "CpuRescaleUp", "type": "rule", "resource": "cpu", "active": true, "generates": "requests",
 	"rule": {"and": [{">=": [{"var": "events.scale.up"}, 2]}, {"<=": [{"var": "events.scale.down"}, 2]}]},
 	"action": {"requests": ["CpuRescaleUp"]}, "events_to_remove": 2,
-	"amount": 75, "rescale_policy": "demand", "rescale_type": "up"}),
+	"amount": 100, "rescale_policy": "demand", "rescale_type": "up"}),
 DOCUMENT({
 	"name": "CpuRescaleDown", "type": "rule", "resource": "cpu", "active": true, "generates": "requests",
 	"rule": {"and": [{">=": [{"var": "events.scale.down"}, 10]}, {"<=": [{"var": "events.scale.up"}, 0]}]},
@@ -79,7 +79,7 @@ DOCUMENT({
 	"name": "MemRescaleDown", "type": "rule", "resource": "mem", "active": true, "generates": "requests",
 	"rule": {"and": [{">=": [{"var": "events.scale.down"}, 15]}, {"<=": [{"var": "events.scale.up"}, 0]}]},
 	"action": {"requests": ["MemRescaleDown"]}, "events_to_remove": 15,
-	"amount": 32, "rescale_policy": "demand", "rescale_type": "down"}),
+	"amount": 64, "rescale_policy": "demand", "rescale_type": "down"}),
 
 DOCUMENT({
 	"name": "Disk_readRescaleUp", "type": "rule", "resource": "disk_read", "active": true, "generates": "requests",
