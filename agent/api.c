@@ -257,7 +257,7 @@ static void put_failed(struct put *put, const struct apply_result *result)
 	const char *key = limit_kind_key(result->failed);
 	json_t *resources = json_object();
 	char message[512];
-	bool kept = false;
+	bool kept = false, replaced = result->error == -ECANCELED;
 
 	for (int kind = 0; kind < LIMIT_KIND_MAX; kind++) {
 		const char *resource = limit_kind_resource(kind);
@@ -274,12 +274,18 @@ static void put_failed(struct put *put, const struct apply_result *result)
 							   strerror(-result->errors[kind]))
 					    : json_string(apply_state_text(state)));
 	}
-	snprintf(message, sizeof(message), "%s of \"%s\" cannot be set: %s; %s", key, put->name,
-		 strerror(-result->error),
-		 kept ? "not all that was written before could be put back, see `resources`"
-		      : "all limits are what they were");
-	put_reply(put, 500,
-		  json_pack("{s:s, s:s, s:o}", "error", "Internal Server Error", "message", message,
+	if (replaced)
+		snprintf(message, sizeof(message),
+			 "a newer order raised the memory of \"%s\" while this one was lowering it",
+			 put->name);
+	else
+		snprintf(message, sizeof(message), "%s of \"%s\" cannot be set: %s; %s", key,
+			 put->name, strerror(-result->error),
+			 kept ? "not all that was written before could be put back, see `resources`"
+			      : "all limits are what they were");
+	put_reply(put, replaced ? 409 : 500,
+		  json_pack("{s:s, s:s, s:o}", "error",
+			    replaced ? "Conflict" : "Internal Server Error", "message", message,
 			    "resources", resources));
 }
 
@@ -294,7 +300,7 @@ static void put_done(void *userdata, const struct apply_result *result)
 		put_error(put, 404, "container \"%s\" has gone", put->name);
 	else if (result->error == -EOPNOTSUPP && result->message[0])
 		put_error(put, 400, "%s", result->message);
-	else if (result->error == -ECANCELED)
+	else if (result->error == -ESHUTDOWN)
 		put_error(put, 503, "the agent is stopping; ask again when it is back");
 	else if (failed_write)
 		put_failed(put, result);
@@ -343,7 +349,7 @@ static void put_container(void *userdata, struct http_call *call)
 		http_reply_error(call, 503,
 				 "too many orders wait for \"%s\"; ask again in a second", name);
 	else if (r < 0)
-		http_reply_error(call, 500, "%s", strerror(-r));
+		http_reply_error(call, r == -ESHUTDOWN ? 503 : 500, "%s", strerror(-r));
 	if (r < 0 || put->answered) {
 		put_free(put);
 		return;

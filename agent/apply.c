@@ -22,6 +22,8 @@ struct job {
 	struct limit_step steps[LIMIT_KIND_MAX];
 	size_t n_steps, at;
 	bool started, undoing;
+	bool shrinking;     /* waits for the shrinker */
+	unsigned overtaken; /* 1 << enum limit_kind: written by a newer order meanwhile */
 	struct apply_result result;
 	apply_done_fn done;
 	void *userdata;
@@ -29,6 +31,7 @@ struct job {
 
 struct applier {
 	struct applier_options options;
+	bool closing;
 	struct job *first;
 	struct applier_stats stats;
 };
@@ -43,6 +46,7 @@ const char *apply_state_text(enum apply_state state)
 	case APPLY_FAILED: return "failed";
 	case APPLY_PUT_BACK: return "put back";
 	case APPLY_NOT_PUT_BACK: return "could not be put back";
+	case APPLY_REPLACED: return "replaced by a newer order";
 	}
 	return "unknown";
 }
@@ -67,6 +71,11 @@ static void job_unlink(struct job *job)
 	*link = job->next;
 }
 
+void applier_close(struct applier *applier)
+{
+	applier->closing = true;
+}
+
 void applier_free(struct applier *applier)
 {
 	if (!applier)
@@ -75,7 +84,7 @@ void applier_free(struct applier *applier)
 		struct job *job = applier->first;
 
 		job_unlink(job);
-		job->result.error = -ECANCELED;
+		job->result.error = -ESHUTDOWN;
 		job->done(job->userdata, &job->result);
 		free(job);
 	}
@@ -85,16 +94,57 @@ void applier_free(struct applier *applier)
 static void job_start(struct job *job);
 static void job_run(struct job *job);
 
+/* The value that a step writes: what was asked, or what was there before. */
+static uint64_t step_value(const struct job *job, enum limit_kind kind)
+{
+	if (!job->undoing)
+		return job->order.value[kind];
+
+	uint64_t value = limits_value(&job->before, kind);
+	/* The quota was per another period, and ours is what is written beside it. */
+	if (kind == LIMIT_QUOTA && value != LIMIT_NONE && job->before.cpu.period_us)
+		value = (uint64_t)((double)value * EBB_CFS_PERIOD_US /
+				   (double)job->before.cpu.period_us);
+	return value;
+}
+
 /*
  * Is an order for one of the same limits of that container ahead of it? Others need not wait: a
- * memory limit may take seconds to come down, and the CPU limit must be free to rise meanwhile.
+ * memory limit may take seconds to come down, and the CPU limit must be free to rise meanwhile,
+ * also when the order that lowers the memory has written the CPU limit before.
  */
 static bool job_must_wait(const struct job *job)
 {
-	for (const struct job *ahead = job->applier->first; ahead != job; ahead = ahead->next)
-		if (ahead->id == job->id && ahead->order.asked & job->order.asked)
+	for (const struct job *ahead = job->applier->first; ahead != job; ahead = ahead->next) {
+		unsigned busy = ahead->shrinking ? 1U << LIMIT_MEM : ahead->order.asked;
+
+		if (ahead->id == job->id && busy & job->order.asked)
 			return true;
+	}
 	return false;
+}
+
+/* What the job writes now, those that it passes by must not put back later. */
+static void overtake(struct job *job)
+{
+	for (struct job *ahead = job->applier->first; ahead != job; ahead = ahead->next) {
+		if (ahead->id == job->id)
+			ahead->overtaken |= job->order.asked;
+	}
+}
+
+/* Memory that is to grow does not wait until it has been lowered. */
+static void stop_lowering(struct job *job)
+{
+	struct applier *applier = job->applier;
+
+	if (!(job->order.asked & 1U << LIMIT_MEM))
+		return;
+	for (struct job *ahead = applier->first; ahead != job; ahead = ahead->next) {
+		if (ahead->id == job->id && ahead->shrinking &&
+		    job->order.value[LIMIT_MEM] > step_value(ahead, LIMIT_MEM))
+			shrinker_cancel(applier->options.shrinker, job->id);
+	}
 }
 
 /* From the beginning each time: a job that starts may end at once, and others with it. */
@@ -104,7 +154,8 @@ static void start_waiting(struct applier *applier, uint64_t id)
 
 	do {
 		for (job = applier->first; job; job = job->next)
-			if (job->id == id && !job->started && !job_must_wait(job))
+			if (job->id == id && !job->started && !applier->closing &&
+			    !job_must_wait(job))
 				break;
 		if (job)
 			job_start(job);
@@ -138,20 +189,6 @@ static void job_finish(struct job *job, int error)
 
 	free(job);
 	start_waiting(applier, id);
-}
-
-/* The value that a step writes: what was asked, or what was there before. */
-static uint64_t step_value(const struct job *job, enum limit_kind kind)
-{
-	if (!job->undoing)
-		return job->order.value[kind];
-
-	uint64_t value = limits_value(&job->before, kind);
-	/* The quota was per another period, and ours is what is written beside it. */
-	if (kind == LIMIT_QUOTA && value != LIMIT_NONE && job->before.cpu.period_us)
-		value = (uint64_t)((double)value * EBB_CFS_PERIOD_US /
-				   (double)job->before.cpu.period_us);
-	return value;
 }
 
 /* Turns the job round after a failed step: back over what was written, last first. */
@@ -204,14 +241,18 @@ static void shrink_ended(void *userdata, const struct shrink_result *shrunk)
 {
 	struct job *job = userdata;
 	struct apply_result *result = &job->result;
+	int error = shrunk->error;
 
-	if (shrunk->error == 0 && !job->undoing && shrunk->floor > shrunk->asked) {
+	job->shrinking = false;
+	if (error == -ECANCELED && job->applier->closing)
+		error = -ESHUTDOWN;
+	if (error == 0 && !job->undoing && shrunk->floor > shrunk->asked) {
 		result->mem_floored = true;
 		result->mem_asked = shrunk->asked;
 		result->mem_applied = shrunk->applied;
 		job->applier->stats.floored++;
 	}
-	step_ended(job, shrunk->error);
+	step_ended(job, error);
 	job_run(job);
 }
 
@@ -246,7 +287,10 @@ static int step_write(struct job *job, struct container *container, const struct
 			return limits_write_mem(hierarchies, container, value);
 		r = shrinker_submit(options->shrinker, container, value,
 				    working_set_of(job, container), shrink_ended, job);
-		return r < 0 ? r : -EINPROGRESS;
+		if (r < 0)
+			return r;
+		job->shrinking = true;
+		return -EINPROGRESS;
 	case LIMIT_DISK_READ:
 	case LIMIT_DISK_WRITE:
 		return limits_write_disk(hierarchies, container, options->disk,
@@ -266,6 +310,13 @@ static void job_run(struct job *job)
 			return;
 		}
 
+		enum limit_kind kind = job->steps[job->at].kind;
+		if (job->undoing && job->overtaken & 1U << kind) {
+			job->result.states[kind] = APPLY_REPLACED;
+			job->at++;
+			continue;
+		}
+
 		int r = step_write(job, container, &job->steps[job->at]);
 		if (r == -EINPROGRESS)
 			return;
@@ -282,6 +333,7 @@ static void job_start(struct job *job)
 	int r;
 
 	job->started = true;
+	overtake(job);
 	r = container ? limits_read(options->hierarchies, container, options->disk, &job->before)
 		      : -ENODEV;
 	if (r < 0) {
@@ -310,6 +362,8 @@ int applier_submit(struct applier *applier, const struct container *container,
 	struct job **link = &applier->first;
 	size_t ahead = 0;
 
+	if (applier->closing)
+		return -ESHUTDOWN;
 	for (; *link; link = &(*link)->next)
 		ahead += (*link)->id == container->id;
 	if (ahead >= QUEUE_MAX)
@@ -327,6 +381,7 @@ int applier_submit(struct applier *applier, const struct container *container,
 	};
 	*link = job;
 	applier->stats.orders++;
+	stop_lowering(job);
 	if (!job_must_wait(job))
 		job_start(job);
 	return 0;

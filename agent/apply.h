@@ -20,12 +20,14 @@ enum apply_state {
 	APPLY_FAILED,       /* `errors` says why; the limit is what it was */
 	APPLY_PUT_BACK,     /* was written, and undone because another failed */
 	APPLY_NOT_PUT_BACK, /* undoing failed: `errors` says why, the new limit holds */
+	APPLY_REPLACED,     /* was written, and a newer order has written it again since */
 };
 
 struct apply_result {
 	/*
-	 * 0; -EOPNOTSUPP: refused before any write, see `message`; -ECANCELED: the agent stops;
-	 * else why a read or a write failed.
+	 * 0; -EOPNOTSUPP: refused before any write, see `message`; -ECANCELED: a newer order raised
+	 * the memory that this one was lowering; -ESHUTDOWN: the agent stops; else why a read or a
+	 * write failed.
 	 */
 	int error;
 	bool gone;              /* the container has, meanwhile */
@@ -55,10 +57,17 @@ struct applier_options {
 
 struct applier;
 int applier_new(const struct applier_options *options, struct applier **ret_applier);
-/* Ends what waits with -ECANCELED. The shrinker must have been freed before. */
+/* Starts no further order. Then free the shrinker, which ends the orders that wait for it. */
+void applier_close(struct applier *applier);
+/* Ends what waits with -ESHUTDOWN. */
 void applier_free(struct applier *applier);
 
 /*
+ * An order waits for those before it that ask for one of the same limits. Nothing that grows waits
+ * for reclaim, though: while the memory of an order is being lowered, its other limits are free for
+ * newer orders (and are not put back after those, should it fail), and an order that raises the
+ * memory ends the lowering.
+ *
  * 0 and `done` is called once, perhaps before this returns; or -EBUSY (too many orders wait for
  * this container) or -ENOMEM, and it is never called.
  */

@@ -96,8 +96,10 @@ static void on_joined(void *userdata, struct container *container)
 {
 	struct manager *manager = userdata;
 
-	sampler_remove(manager->sampler, container);
-	sample_container(manager, container);
+	if (container->slot >= 0)
+		sampler_update(manager->sampler, container);
+	else
+		sample_container(manager, container);
 	if (manager->feed)
 		feed_limits_changed(manager->feed, container);
 }
@@ -106,11 +108,8 @@ static void on_lifecycle(void *userdata, const struct lifecycle_event *event)
 {
 	struct manager *manager = userdata;
 
-	if (event->kind == LIFECYCLE_LOST) {
+	if (event->kind == LIFECYCLE_LOST)
 		log_warning("cgroup events were lost; looking through all cgroups");
-		discovery_scan(manager->discovery);
-		return;
-	}
 	discovery_event(manager->discovery, event);
 }
 
@@ -407,6 +406,8 @@ void manager_free(struct manager *manager)
 	loop_remove(manager->rescan_timer);
 	feed_free(manager->feed);
 	manager->feed = NULL;
+	if (manager->applier)
+		applier_close(manager->applier);
 	shrinker_free(manager->shrinker);
 	applier_free(manager->applier);
 	api_free(manager->api);
