@@ -606,8 +606,11 @@ static void feed_send_due(struct feed *feed)
 	}
 	if (!batch && feed->registered && !feed->urgent && !feed->news && !feed->more)
 		return;
-	if (batch)
-		feed->batch_at = MAX(feed->batch_at, now - BATCH_NS) + BATCH_NS;
+	if (batch) {
+		feed->batch_at += BATCH_NS;
+		if (feed->batch_at <= now)
+			feed->batch_at = now + BATCH_NS;
+	}
 	feed_send(feed, batch || feed->more || !feed->registered);
 }
 
