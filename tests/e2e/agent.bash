@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+# For the agent's shell tests: an agent with names of its own, cgroups to play with, and an end that
+# leaves nothing. Source it; every process that it kills is in a cgroup that it made, or its own child.
+set -u
+BUILD=${BUILD:-build}
+TAG=ebb-test-$$
+PIN=/sys/fs/bpf/$TAG
+TMP=$(mktemp -d)
+AGENT=
+ADDRESS=
+TOKEN=
+failed=0
+V1="cpu cpuacct cpuset memory blkio"
+MADE=()
+
+ok() { echo "ok $1"; }
+not_ok() {
+	echo "not ok $1"
+	shift
+	[ $# -gt 0 ] && printf '%s\n' "$*" >&2
+	failed=1
+}
+skip() { echo "skip $1 # $2"; }
+# check NAME COMMAND...: ok when the command succeeds.
+check() {
+	local name=$1
+	shift
+	if "$@"; then ok "$name"; else not_ok "$name" "failed: $*"; fi
+}
+# same NAME GOT WANT
+same() {
+	if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "got '$2', want '$3'"; fi
+}
+# Polls a condition: the bound is for failures only.
+wait_for() {
+	local i
+	for i in $(seq 500); do
+		"$@" && return 0
+		sleep 0.02
+	done
+	return 1
+}
+
+controllers() {
+	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then echo .; else echo "$V1"; fi
+}
+# cg CONTROLLER NAME: the directory.
+cg() {
+	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+		echo "/sys/fs/cgroup/$TAG/$2"
+	else
+		echo "/sys/fs/cgroup/$1/$TAG/$2"
+	fi
+}
+make_cgroup() {
+	local c d
+	for c in $(controllers); do
+		d=$(cg "$c" "$1")
+		mkdir -p "$d" || return 1
+		if [ "$c" = cpuset ]; then
+			cat /sys/fs/cgroup/cpuset/cpuset.mems >"/sys/fs/cgroup/cpuset/$TAG/cpuset.mems"
+			cat /sys/fs/cgroup/cpuset/cpuset.cpus >"/sys/fs/cgroup/cpuset/$TAG/cpuset.cpus"
+			cat /sys/fs/cgroup/cpuset/cpuset.mems >"$d/cpuset.mems"
+			cat /sys/fs/cgroup/cpuset/cpuset.cpus >"$d/cpuset.cpus"
+		fi
+	done
+	MADE+=("$1")
+}
+remove_cgroup() {
+	local c d pid
+	for c in $(controllers); do
+		d=$(cg "$c" "$1")
+		[ -d "$d" ] || continue
+		while read -r pid; do kill -9 "$pid" 2>/dev/null; done <"$d/cgroup.procs"
+	done
+	for c in $(controllers); do
+		d=$(cg "$c" "$1")
+		[ -d "$d" ] && wait_for rmdir_quietly "$d"
+	done
+	return 0
+}
+rmdir_quietly() { rmdir "$1" 2>/dev/null || [ ! -d "$1" ]; }
+
+# Skips the whole script where cgroups cannot be made.
+need_cgroups() {
+	if [ "$(id -u)" -ne 0 ]; then
+		skip "$1" "needs root, to make cgroups"
+		exit 0
+	fi
+	if ! mkdir "$(cg cpu "")" 2>"$TMP/mkdir"; then
+		skip "$1" "no cgroup can be made here: $(cat "$TMP/mkdir")"
+		exit 0
+	fi
+}
+
+listening() { grep -q 'listening on' "$1"; }
+listening_or_dead() { listening "$1" || ! kill -0 "$AGENT" 2>/dev/null; }
+# start_agent OPTION...: sets AGENT and ADDRESS; fails when it does not come up.
+start_agent() {
+	AGENT_LOG=$TMP/agent.log
+	"$BUILD/ebb-agent" --listen 127.0.0.1:0 --pin-dir "$PIN" --name "$TAG" --containers "$TAG/*" "$@" \
+		2>"$AGENT_LOG" &
+	AGENT=$!
+	wait_for listening_or_dead "$AGENT_LOG"
+	if ! listening "$AGENT_LOG"; then
+		cat "$AGENT_LOG" >&2
+		return 1
+	fi
+	ADDRESS=$(sed -n 's/.*listening on //p' "$AGENT_LOG")
+}
+# Returns the agent's exit status.
+stop_agent() {
+	local status
+	kill "-${1:-TERM}" "$AGENT"
+	wait "$AGENT" 2>/dev/null
+	status=$?
+	AGENT=
+	return $status
+}
+
+# api METHOD PATH [BODY]: prints the status; the body is in $TMP/body, the headers in $TMP/headers.
+api() {
+	local args=(-s -o "$TMP/body" -D "$TMP/headers" -w '%{http_code}' -X "$1")
+	[ -n "$TOKEN" ] && args+=(-H "Authorization: Bearer $TOKEN")
+	[ $# -gt 2 ] && args+=(--data-binary "$3")
+	case $ADDRESS in
+	unix:*) args+=(--unix-socket "${ADDRESS#unix:}" "http://agent$2") ;;
+	*) args+=("http://$ADDRESS$2") ;;
+	esac
+	curl "${args[@]}"
+}
+body() { jq -r "$1" "$TMP/body"; }
+knows() { [ "$(api GET "/container/$1")" = 200 ]; }
+knows_not() { [ "$(api GET "/container/$1")" = 404 ]; }
+
+cleanup() {
+	[ -n "$AGENT" ] && kill -9 "$AGENT" 2>/dev/null && wait "$AGENT" 2>/dev/null
+	local name
+	for name in "${MADE[@]+"${MADE[@]}"}"; do remove_cgroup "$name"; done
+	remove_cgroup ""
+	rm -rf "$PIN" "/run/ebb-agent-sys-fs-bpf-$TAG.lock" "$TMP"
+}
+finish() { exit $failed; }
+trap cleanup EXIT
+trap 'exit 130' INT TERM

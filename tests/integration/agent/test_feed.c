@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The feed of the real agent on real cgroups, received by a controller's side of this test's own:
+ * what is sent when, and what happens when the controller forgets, stays away, or comes back.
+ */
+#include "test.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cgroup_tree.h"
+#include "ebb/cleanup.h"
+#include "ebb/http_client.h"
+#include "ebb/http_server.h"
+#include "ebb/loop.h"
+#include "ebb/units.h"
+
+#define TOKEN "a-secret-of-enough-characters"
+
+static struct {
+	struct cgroup_tree tree;
+	char dir[64], token_file[96], log_file[96], pin_dir[96], containers[96];
+	struct loop *loop;
+	struct http_server *server;
+	char listen[64];
+	pid_t agent;
+
+	json_t *messages; /* all, in order */
+	int forget;       /* answer that many with 409 */
+	json_t *guard;    /* NULL: nobody */
+	int guard_version;
+	bool without_token;
+} t;
+
+static void on_feed(void *userdata, struct http_call *call)
+{
+	const char *authorization = http_header(call, "Authorization");
+	json_t *message = http_body_object(call);
+
+	if (!message)
+		return;
+	if (!authorization || strcmp(authorization, "Bearer " TOKEN))
+		t.without_token = true;
+	json_array_append_new(t.messages, message);
+	if (t.forget > 0) {
+		t.forget--;
+		http_reply_json(call, 409,
+				json_pack("{s:s, s:s, s:b}", "error", "Conflict", "message",
+					  "unknown session", "register", 1));
+		return;
+	}
+
+	json_t *answer = json_pack("{s:O, s:i}", "ack", json_object_get(message, "seq"),
+				   "guard_version", t.guard_version);
+	json_t *known = json_object_get(message, "guard_version");
+	if (json_integer_value(known) != t.guard_version)
+		json_object_set(answer, "guard", t.guard);
+	http_reply_json(call, 200, answer);
+}
+
+static const struct http_route routes[] = {{HTTP_POST, "/feed", on_feed, true}};
+
+static void serve(void)
+{
+	struct http_server_options options = {
+		.listen = t.listen,
+		.body_max = 16 << 20,
+		.connections_max = 16,
+		.timeout_s = 30,
+		.loop = t.loop,
+		.routes = routes,
+		.n_routes = 1,
+	};
+
+	CHECK_INT(http_server_new(&options, &t.server), 0);
+	snprintf(t.listen, sizeof(t.listen), "%s", http_server_address(t.server));
+}
+
+static void stop_serving(void)
+{
+	http_server_free(t.server);
+	t.server = NULL;
+}
+
+static void stop_agent(void)
+{
+	if (t.agent <= 0)
+		return;
+	kill(t.agent, SIGTERM);
+	waitpid(t.agent, NULL, 0);
+	t.agent = 0;
+}
+
+static void tear_down(void *unused)
+{
+	char command[256];
+
+	stop_agent();
+	stop_serving();
+	loop_free(t.loop);
+	json_decref(t.messages);
+	json_decref(t.guard);
+	cgroup_tree_remove(&t.tree);
+	snprintf(command, sizeof(command), "rm -rf %s", t.dir);
+	if (system(command) != 0)
+		fprintf(stderr, "%s: not removed\n", t.dir);
+	memset(&t, 0, sizeof(t));
+}
+
+static void make_container(const char *name)
+{
+	char path[512];
+
+	CHECK_INT(cgroup_tree_mkdir(&t.tree, name), 0);
+	if (cgroup_tree_dir(&t.tree, "cpuset", name, path, sizeof(path)))
+		cgroup_tree_fill_cpuset(path);
+}
+
+static void remove_container(const char *name)
+{
+	char path[512];
+
+	for (int i = 0; i < t.tree.n_mounts; i++) {
+		snprintf(path, sizeof(path), "%s/%s/%s", t.tree.mounts[i].path, t.tree.name, name);
+		cgroup_tree_remove_dir(path);
+	}
+}
+
+static void start_agent(const char *period)
+{
+	const char *build = getenv("BUILD");
+	char program[200], controller[128];
+
+	snprintf(program, sizeof(program), "%s/ebb-agent", build ? build : "build");
+	if (access(program, X_OK) < 0)
+		SKIP("no %s: run make first", program);
+	snprintf(controller, sizeof(controller), "http://%s", t.listen);
+	fflush(NULL);
+	t.agent = fork();
+	CHECK(t.agent >= 0);
+	if (t.agent == 0) {
+		int log = open(t.log_file, O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+		if (log >= 0)
+			dup2(log, STDERR_FILENO);
+		execl(program, program, "--listen", "127.0.0.1:0", "--controller", controller,
+		      "--name", "h0", "--containers", t.containers, "--pin-dir", t.pin_dir,
+		      "--token-file", t.token_file, "--period", period, (char *)NULL);
+		_exit(127);
+	}
+}
+
+/* Cgroups "a" and "b", the controller's side, the agent. */
+static void set_up(const char *period)
+{
+	FILE *f;
+
+	if (geteuid() != 0)
+		SKIP("needs root, to make cgroups");
+	t.agent = 0;
+	test_at_end(tear_down, NULL);
+	int r = cgroup_tree_new(&t.tree, "feed");
+	if (r < 0)
+		SKIP("no cgroup can be made here: %s", strerror(-r));
+	make_container("a");
+	make_container("b");
+	t.messages = json_array();
+	snprintf(t.dir, sizeof(t.dir), "/tmp/ebb-test-feed-XXXXXX");
+	CHECK(mkdtemp(t.dir));
+	snprintf(t.token_file, sizeof(t.token_file), "%s/token", t.dir);
+	snprintf(t.log_file, sizeof(t.log_file), "%s/log", t.dir);
+	snprintf(t.pin_dir, sizeof(t.pin_dir), "/sys/fs/bpf/%s", t.tree.name);
+	snprintf(t.containers, sizeof(t.containers), "%s/*", t.tree.name);
+	umask(077);
+	f = fopen(t.token_file, "we");
+	CHECK(f);
+	fputs(TOKEN "\n", f);
+	fclose(f);
+	CHECK_INT(loop_new(&t.loop), 0);
+	snprintf(t.listen, sizeof(t.listen), "127.0.0.1:0");
+	serve();
+	start_agent(period);
+}
+
+static size_t received(void)
+{
+	return json_array_size(t.messages);
+}
+
+static json_t *message_at(size_t i)
+{
+	return json_array_get(t.messages, i);
+}
+
+/* Turns the loop until `condition` holds; the bound is for failures only. */
+#define UNTIL(condition)                                                          \
+	do {                                                                      \
+		uint64_t _end = now_ns() + 20 * EBB_NS_PER_SEC;                   \
+		while (!(condition)) {                                            \
+			if (now_ns() > _end)                                      \
+				TEST_FAIL("waited in vain for %s; the log is in " \
+					  "%s, after %zu messages",               \
+					  #condition, show_log(), received());    \
+			loop_turn(t.loop, 20);                                    \
+		}                                                                 \
+	} while (0)
+
+static const char *show_log(void)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command), "tail -n 20 %s >&2", t.log_file);
+	return system(command) == 0 ? "the lines above" : t.log_file;
+}
+
+/* The entry of a container in a list of a message ("added", "limits"); by name or number. */
+static json_t *entry_of(json_t *message, const char *list, const char *name, json_int_t c)
+{
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach(json_object_get(message, list), i, entry) {
+		const char *its = json_string_value(json_object_get(entry, "name"));
+
+		if (name ? its && !strcmp(its, name)
+			 : json_integer_value(json_object_get(entry, "c")) == c)
+			return entry;
+	}
+	return NULL;
+}
+
+/* The number of a container in the newest session that has it; 0: not announced. */
+static json_int_t number_of(const char *name)
+{
+	json_int_t c = 0;
+
+	for (size_t i = 0; i < received(); i++) {
+		json_t *entry = entry_of(message_at(i), "added", name, 0);
+
+		if (entry)
+			c = json_integer_value(json_object_get(entry, "c"));
+	}
+	return c;
+}
+
+static size_t samples_of(json_t *message, json_int_t c)
+{
+	json_t *row;
+	size_t i, n = 0;
+
+	json_array_foreach(json_object_get(message, "samples"), i, row)
+		n += json_integer_value(json_array_get(row, 0)) == c;
+	return n;
+}
+
+static void burn(void *unused)
+{
+	for (;;)
+		;
+}
+
+static json_t *metrics_value(const char *name)
+{
+	json_t *registration = json_object_get(message_at(0), "register");
+	struct http_result result = {0};
+	json_t *value = NULL;
+	char line[128];
+
+	CHECK_INT(http_call_blocking(
+			  &(struct http_request_options){
+				  .method = "GET",
+				  .address = json_string_value(
+					  json_object_get(registration, "address")),
+				  .path = "/metrics",
+			  },
+			  &result),
+		  0);
+	snprintf(line, sizeof(line), "\n%s ", name);
+	const char *at = result.body ? strstr(result.body, line) : NULL;
+	if (at)
+		value = json_real(atof(at + strlen(line)));
+	http_result_clear(&result);
+	return value;
+}
+
+static double metric(const char *name)
+{
+	json_t *value = metrics_value(name);
+	double number = value ? json_real_value(value) : -1;
+
+	json_decref(value);
+	return number;
+}
+
+TEST(feed_registers_host_and_containers)
+{
+	set_up("100");
+	UNTIL(received() >= 1);
+
+	json_t *first = message_at(0), *registration = json_object_get(first, "register");
+	CHECK_STR(json_string_value(json_object_get(first, "host")), "h0");
+	CHECK_INT(strlen(json_string_value(json_object_get(first, "session"))), 16);
+	CHECK_INT(json_integer_value(json_object_get(first, "seq")), 1);
+	CHECK(json_integer_value(json_object_get(first, "now")) > 0);
+	CHECK_INT(json_array_size(json_object_get(registration, "cpus")),
+		  sysconf(_SC_NPROCESSORS_ONLN));
+	CHECK(json_integer_value(json_object_get(registration, "mem")) > 1 << 20);
+	CHECK_INT(json_integer_value(json_object_get(registration, "period_ms")), 100);
+	CHECK(!strncmp(json_string_value(json_object_get(registration, "address")),
+		       "http://127.0.0.1:", 17));
+	CHECK(json_object_size(json_object_get(registration, "topology")) > 0);
+	CHECK(json_is_string(json_object_get(registration, "version")));
+	CHECK(json_is_string(json_object_get(registration, "kernel")));
+	CHECK(json_is_string(json_object_get(registration, "cgroup")));
+	CHECK(json_is_string(json_object_get(registration, "sampler")));
+	CHECK(!t.without_token);
+
+	CHECK_INT(json_array_size(json_object_get(first, "added")), 2);
+	json_t *a = entry_of(first, "added", "a", 0), *limits = json_object_get(a, "limits");
+	char path[128];
+	snprintf(path, sizeof(path), "%s/a", t.tree.name);
+	CHECK_STR(json_string_value(json_object_get(a, "path")), path);
+	CHECK_STR(json_string_value(json_object_get(a, "engine")), "cgroup");
+	CHECK_INT(json_integer_value(json_object_get(limits, "cpu")), -1);
+	CHECK_INT(json_integer_value(json_object_get(limits, "mem")), -1);
+	CHECK(json_is_string(json_object_get(limits, "cpus")));
+}
+
+TEST(feed_sends_one_batch_a_second)
+{
+	set_up("100");
+	UNTIL(received() >= 4);
+
+	json_int_t a = number_of("a"), b = number_of("b");
+	CHECK(a && b && a != b);
+	for (size_t i = 1; i < received(); i++) {
+		json_t *before = message_at(i - 1), *now = message_at(i), *row;
+		size_t k;
+
+		CHECK_STR(json_string_value(json_object_get(now, "session")),
+			  json_string_value(json_object_get(before, "session")));
+		CHECK_INT(json_integer_value(json_object_get(now, "seq")), i + 1);
+		CHECK(!json_object_get(now, "register"));
+		/* Not sooner than a second, but for the half period of slack. */
+		CHECK(json_integer_value(json_object_get(now, "now")) -
+			      json_integer_value(json_object_get(before, "now")) >
+		      500000000);
+		/* Nobody is guarded: the last sample of each. */
+		CHECK_INT(samples_of(now, a), 1);
+		CHECK_INT(samples_of(now, b), 1);
+		json_array_foreach(json_object_get(now, "samples"), k, row)
+			CHECK_INT(json_array_size(row), 13);
+	}
+}
+
+TEST(feed_sends_every_sample_of_the_guarded_and_urgent_ones_at_once)
+{
+	size_t urgent = 0, from, i, k;
+	json_int_t last = 0;
+	json_t *row;
+
+	set_up("50");
+	t.guard = json_pack("{s:{s:i}}", "a", "cpu", 10);
+	t.guard_version = 7;
+	UNTIL(received() >= 4);
+
+	json_int_t a = number_of("a"), b = number_of("b");
+	CHECK_INT(json_integer_value(json_object_get(message_at(2), "guard_version")), 7);
+	CHECK(samples_of(message_at(3), a) > 5);
+	CHECK_INT(samples_of(message_at(3), b), 1);
+
+	/* Above its upper limit: messages of its own, in between the batches. */
+	from = received();
+	CHECK(cgroup_tree_spawn(&t.tree, "a", burn, NULL) > 0);
+	UNTIL(received() >= from + 30);
+	for (i = from; i < received(); i++) {
+		json_t *message = message_at(i);
+
+		urgent += samples_of(message, a) > 0 && samples_of(message, b) == 0;
+		json_array_foreach(json_object_get(message, "samples"), k, row) {
+			if (json_integer_value(json_array_get(row, 0)) != a)
+				continue;
+			/* Each sample once, in order. */
+			CHECK(json_integer_value(json_array_get(row, 1)) > last);
+			last = json_integer_value(json_array_get(row, 1));
+		}
+	}
+	CHECK(urgent >= 15);
+	CHECK(metric("ebb_agent_feed_urgent_total") >= 15);
+
+	/* No longer guarded: one sample per batch again. */
+	json_decref(t.guard);
+	t.guard = json_object();
+	t.guard_version = 8;
+	UNTIL(json_integer_value(json_object_get(message_at(received() - 1), "guard_version")) ==
+	      8);
+	from = received();
+	UNTIL(received() >= from + 2);
+	CHECK_INT(samples_of(message_at(from + 1), a), 1);
+}
+
+TEST(feed_tells_a_throttled_container_at_once)
+{
+	size_t urgent = 0, from;
+
+	set_up("50");
+	t.guard = json_pack("{s:{}}", "a");
+	t.guard_version = 1;
+	UNTIL(received() >= 3);
+
+	json_int_t a = number_of("a"), b = number_of("b");
+	if (cgroup_tree_write(&t.tree, "cpu", "a", "cpu.cfs_quota_us", "10000") < 0)
+		CHECK_INT(cgroup_tree_write(&t.tree, "cpu", "a", "cpu.max", "10000 100000"), 0);
+	CHECK(cgroup_tree_spawn(&t.tree, "a", burn, NULL) > 0);
+	from = received();
+	UNTIL(received() >= from + 15);
+	for (size_t i = from; i < received(); i++)
+		urgent += samples_of(message_at(i), a) > 0 && samples_of(message_at(i), b) == 0;
+	CHECK(urgent >= 5);
+}
+
+TEST(feed_tells_limits_that_changed)
+{
+	struct http_result result = {0};
+	json_t *limits = NULL;
+	size_t from;
+
+	set_up("100");
+	UNTIL(received() >= 2);
+	json_int_t a = number_of("a");
+	json_t *registration = json_object_get(message_at(0), "register");
+	CHECK_INT(http_call_blocking(
+			  &(struct http_request_options){
+				  .method = "PUT",
+				  .address = json_string_value(
+					  json_object_get(registration, "address")),
+				  .path = "/container/a",
+				  .body = "{\"cpu\":{\"cpu_allowance_limit\":150}}",
+				  .body_len = 35,
+				  .token = TOKEN,
+			  },
+			  &result),
+		  0);
+	long status = result.status;
+	http_result_clear(&result);
+	CHECK_INT(status, 201);
+	UNTIL(limits || (limits = entry_of(message_at(received() - 1), "limits", NULL, a)));
+	CHECK_INT(json_integer_value(json_object_get(limits, "cpu")), 150);
+	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 0, 0);
+	CHECK_NEAR(metric("ebb_agent_limit_writes_total"), 1, 0);
+
+	/* Another hand. */
+	limits = NULL;
+	from = received();
+	if (cgroup_tree_write(&t.tree, "cpu", "a", "cpu.cfs_quota_us", "80000") < 0)
+		CHECK_INT(cgroup_tree_write(&t.tree, "cpu", "a", "cpu.max", "80000 100000"), 0);
+	UNTIL(limits || (received() > from &&
+			 (limits = entry_of(message_at(received() - 1), "limits", NULL, a))));
+	CHECK_INT(json_integer_value(json_object_get(limits, "cpu")), 80);
+	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 1, 0);
+
+	/* Told once, not with every batch. */
+	from = received();
+	UNTIL(received() >= from + 2);
+	CHECK(!json_object_get(message_at(received() - 1), "limits"));
+}
+
+TEST(feed_tells_who_comes_and_goes)
+{
+	bool told = false;
+
+	set_up("100");
+	UNTIL(received() >= 2);
+	json_int_t a = number_of("a"), b = number_of("b");
+
+	make_container("c");
+	UNTIL(number_of("c"));
+	json_int_t c = number_of("c");
+	CHECK(c > a && c > b);
+
+	remove_container("b");
+	for (size_t seen = received(); !told;) {
+		UNTIL(received() > seen);
+		json_t *removed = json_object_get(message_at(seen++), "removed");
+		told = json_array_size(removed) == 1 &&
+		       json_integer_value(json_array_get(removed, 0)) == b;
+	}
+	/* A number is not used again. */
+	make_container("b");
+	UNTIL(number_of("b") != b);
+	CHECK(number_of("b") > c);
+	CHECK_INT(samples_of(message_at(received() - 1), b), 0);
+}
+
+TEST(feed_registers_anew_when_the_controller_forgot)
+{
+	set_up("100");
+	t.guard = json_pack("{s:{s:i}}", "a", "cpu", 1000);
+	t.guard_version = 3;
+	UNTIL(received() >= 3);
+
+	size_t from = received();
+	const char *session = json_string_value(json_object_get(message_at(0), "session"));
+	t.forget = 1;
+	UNTIL(received() >= from + 4);
+	CHECK_INT(t.forget, 0);
+	json_t *again = message_at(from + 1);
+	CHECK(json_object_get(again, "register"));
+	CHECK(strcmp(json_string_value(json_object_get(again, "session")), session));
+	CHECK_INT(json_integer_value(json_object_get(again, "seq")), 1);
+	CHECK_INT(json_integer_value(json_object_get(again, "guard_version")), 0);
+	CHECK_INT(json_array_size(json_object_get(again, "added")), 2);
+	/* Guarded again after the answer. */
+	CHECK_INT(json_integer_value(json_object_get(message_at(from + 2), "guard_version")), 3);
+	CHECK(samples_of(message_at(from + 3), number_of("a")) > 2);
+
+	/* A controller that never knows it is not hammered. */
+	t.forget = 1000000;
+	from = received();
+	uint64_t end = now_ns() + 2 * EBB_NS_PER_SEC;
+	while (now_ns() < end)
+		loop_turn(t.loop, 20);
+	CHECK(received() > from);
+	CHECK(received() - from < 15);
+}
+
+TEST(feed_keeps_samples_while_the_controller_is_away)
+{
+	char quota[64];
+	json_int_t gone, back = 0, kept = 0;
+	json_t *row;
+	size_t k;
+
+	set_up("100");
+	t.guard = json_pack("{s:{s:i}}", "a", "cpu", 1000);
+	t.guard_version = 1;
+	UNTIL(received() >= 3);
+	json_int_t a = number_of("a");
+	const char *file = "cpu.cfs_quota_us";
+	if (cgroup_tree_write(&t.tree, "cpu", "a", file, "90000") < 0) {
+		file = "cpu.max";
+		CHECK_INT(cgroup_tree_write(&t.tree, "cpu", "a", file, "90000 100000"), 0);
+	}
+
+	stop_serving();
+	gone = (json_int_t)now_ns();
+	while (back < gone + 3 * (json_int_t)EBB_NS_PER_SEC) {
+		loop_turn(t.loop, 20);
+		back = (json_int_t)now_ns();
+	}
+	size_t from = received();
+	serve();
+	UNTIL(received() >= from + 2);
+
+	/* The session goes on, and nothing of what happened meanwhile is lost. */
+	CHECK(!json_object_get(message_at(from), "register"));
+	CHECK_STR(json_string_value(json_object_get(message_at(from), "session")),
+		  json_string_value(json_object_get(message_at(0), "session")));
+	for (size_t i = from; i < received(); i++) {
+		json_array_foreach(json_object_get(message_at(i), "samples"), k, row) {
+			json_int_t at = json_integer_value(json_array_get(row, 1));
+
+			kept += json_integer_value(json_array_get(row, 0)) == a && at > gone &&
+				at < back;
+		}
+	}
+	CHECK(kept >= 10);
+	CHECK(metric("ebb_agent_feed_failures_total") >= 2);
+	CHECK_NEAR(metric("ebb_agent_feed_dropped_samples_total"), 0, 0);
+	CHECK_NEAR(metric("ebb_agent_feed_connected"), 1, 0);
+	/* Fail-static. */
+	cgroup_tree_read(&t.tree, "cpu", "a", file, quota, sizeof(quota));
+	CHECK(!strncmp(quota, "90000", 5));
+}
+
+TEST_MAIN()
