@@ -101,11 +101,11 @@ static int start_loop(struct controller *controller)
 	/* Before any thread: they inherit the mask. */
 	r = loop_add_signals(controller->loop, &signals, on_signal, controller);
 	if (r >= 0)
-		r = loop_add_timer(controller->loop, now_ns(), HEARTBEAT_NS, on_heartbeat,
-				   controller, NULL);
+		r = loop_add_timer(controller->loop, 0, HEARTBEAT_NS, on_heartbeat, controller,
+				   NULL);
 	if (r >= 0)
-		r = loop_add_timer(controller->loop, now_ns() + CHECK_HOSTS_NS, CHECK_HOSTS_NS,
-				   on_check_hosts, controller, NULL);
+		r = loop_add_timer(controller->loop, CHECK_HOSTS_NS, CHECK_HOSTS_NS, on_check_hosts,
+				   controller, NULL);
 	return r < 0 ? log_error_errno(r, "Cannot set up the event loop") : 0;
 }
 
