@@ -124,11 +124,12 @@ static int find_address(struct bench *bench, const char *log, char *ret_address,
 	for (int i = 0; i < 500 && !interrupted; i++) {
 		const char *at = NULL;
 
+		/* "listens on 127.0.0.1:80, ..." and "listening on 127.0.0.1:80" */
 		if (read_file_at(AT_FDCWD, path, text, sizeof(text)) > 0)
-			at = strstr(text, "listening on ");
+			at = strstr(text, " 127.0.0.1:");
 		if (at) {
-			snprintf(ret_address, size, "http://%.*s", (int)strcspn(at + 13, " \n"),
-				 at + 13);
+			snprintf(ret_address, size, "http://%.*s", (int)strcspn(at + 1, " ,\n"),
+				 at + 1);
 			return 0;
 		}
 		nap_ms(10);
