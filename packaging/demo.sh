@@ -10,8 +10,8 @@ mine=ebb-demo-$$
 pins=/sys/fs/bpf/$mine
 cgroup_root=/sys/fs/cgroup
 names=(demo-cpu demo-mem)
-controller='' agent='' meter='' loads=() dirs=() enabled=()
-controller_url='' work='' ended=''
+controller='' agent='' meter='' top='' loads=() dirs=() enabled=()
+controller_url='' work=''
 
 say() { printf '%s\n' "$*"; }
 die() {
@@ -43,6 +43,7 @@ cleanup() {
 	local n left=()
 	trap '' INT TERM HUP
 	trap - EXIT
+	[ -n "$top" ] && stop "$top"
 	[ -n "$meter" ] && stop "$meter"
 	[ ${#loads[@]} -gt 0 ] && stop "${loads[@]}"
 	[ -n "$agent" ] && stop "$agent"
@@ -66,7 +67,7 @@ cleanup() {
 	[ ${#left[@]} -gt 0 ] && printf 'demo: could not remove %s\n' "${left[@]}" >&2
 }
 trap cleanup EXIT
-trap 'ended=yes' INT
+trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 # --- cgroups --------------------------------------------------------------------------------------------
@@ -239,8 +240,13 @@ meter=$!
 
 interval=2
 [ -t 1 ] && interval=0.5
-ebb top --interval "$interval" --for "$seconds" 'demo-*' || ended=failed
-[ "$ended" = failed ] && die "the display ended with an error" "$work/controller.log" "$work/agent.log"
+# In the background, so that a signal is seen at once; q and Ctrl-C reach it all the same.
+trap 'true' INT
+ebb top --interval "$interval" --for "$seconds" 'demo-*' <&0 &
+top=$!
+until wait "$top"; status=$?; ! kill -0 "$top" 2>/dev/null; do :; done
+top=
+[ "$status" -eq 0 ] || [ "$status" -gt 128 ] || die "the display ended with an error" "$work/controller.log" "$work/agent.log"
 
 # --- what came of it ---------------------------------------------------------------------------------------------
 
