@@ -261,12 +261,12 @@ reaction() {
 	local direction=$1
 	shift
 	awk -v direction="$direction" '
-		function value() { sub(/,$/, "", $2); return $2 }
+		function value() { return $2 + 0 }
 		$1 == "\"current\":" { before = value() }
-		$1 == "\"applied\":" { after = value() }
-		$1 == "\"applied_ms\":" { took = value() }
+		$1 == "\"applied\":" { after = $2 ~ /^[0-9]/ ? value() : -1 }
+		$1 == "\"applied_ms\":" { took = $2 ~ /^[0-9]/ ? value() : -1 }
 		/^  }/ {
-			if (took != "null" && before >= 0 && (after > before) == (direction == "up") && after != before)
+			if (took >= 0 && after >= 0 && before >= 0 && (after > before) == (direction == "up") && after != before)
 				print took
 		}' "$@" | sort -n | awk '
 		{ v[NR] = $1 }
