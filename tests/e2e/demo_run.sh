@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The demo, shortened: it shows what it says, and leaves nothing behind, however it ends.
+. "$(dirname "$0")/agent.bash"
+need_cgroups demo_run
+demo=$(dirname "$0")/../../packaging/demo.sh
+export TMPDIR=$TMP/tmp
+mkdir "$TMPDIR"
+
+# What a demo of this process number could leave.
+leftovers() {
+	ls -d /sys/fs/cgroup/ebb-demo-"$1" /sys/fs/cgroup/*/ebb-demo-"$1" /sys/fs/bpf/ebb-demo-"$1" \
+		/run/ebb-agent*ebb-demo-"$1"* "$TMPDIR"/* 2>/dev/null
+	pgrep -f "[e]bb-demo-$1" || true
+}
+demo_pid() { sed -n 's/^demo-pid \([0-9]*\).*/\1/p' "$1" | head -n 1; }
+
+# --- to its end, into a file
+EBB_DEMO_SECONDS=12 "$demo" >"$TMP/demo.out" 2>"$TMP/demo.err" &
+pid=$!
+wait $pid
+same demo_ends_well $? 0
+same demo_says_no_error "$(cat "$TMP/demo.err")" ""
+check demo_shows_rows test "$(grep -c '^[0-9:]* *demo-cpu ' "$TMP/demo.out")" -ge 4
+# The limit of a busy container rose above the least it was guarded with.
+check demo_limit_follows awk '/^[0-9:]+ +demo-cpu / { if ($5 > m) m = $5 } END { exit !(m > 60) }' "$TMP/demo.out"
+check demo_sums_up grep -q '^  Raised: [0-9]*; median' "$TMP/demo.out"
+check demo_counts_cpu grep -q '^  CPU: .* core seconds were used of' "$TMP/demo.out"
+check demo_counts_memory grep -q '^  Memory: .* MiB used of' "$TMP/demo.out"
+same demo_leaves_nothing "$(leftovers $pid)" ""
+[ $failed -ne 0 ] && cat "$TMP/demo.out" "$TMP/demo.err" >&2
+
+# --- ended by Ctrl-C, in a terminal
+if command -v script >/dev/null; then
+	(sleep 7; printf '\003'; sleep 6) | EBB_DEMO_SECONDS=60 timeout -s KILL 60 script -qec \
+		"stty cols 100 rows 30; TERM=xterm bash -c 'echo demo-pid \$\$; exec $demo'" "$TMP/demo.tty" >/dev/null 2>&1
+	pid=$(demo_pid "$TMP/demo.tty")
+	check demo_shows_a_screen grep -q "$(printf '\033\\[?1049h')" "$TMP/demo.tty"
+	check demo_sums_up_after_ctrl_c grep -q 'Raised: ' "$TMP/demo.tty"
+	same demo_leaves_nothing_after_ctrl_c "$(leftovers "$pid")" ""
+else
+	skip demo_in_a_terminal "needs script(1)"
+fi
+
+# --- ended by SIGTERM, as a service manager would
+EBB_DEMO_SECONDS=60 "$demo" >"$TMP/demo.out" 2>&1 &
+pid=$!
+rows() { grep -q '^[0-9:]* *demo-cpu ' "$TMP/demo.out"; }
+check demo_runs wait_for rows
+kill -TERM $pid
+wait $pid
+same demo_is_terminated $? 143
+same demo_leaves_nothing_after_sigterm "$(leftovers $pid)" ""
+
+# --- a controller that does not come up
+mkdir "$TMP/broken"
+for program in ebb ebb-agent demo_load; do ln -s "$(realpath "$BUILD/$program")" "$TMP/broken/$program"; done
+printf '#!/bin/sh\necho the reason is this >&2\nexit 1\n' >"$TMP/broken/ebb-controller"
+chmod +x "$TMP/broken/ebb-controller"
+BUILD=$TMP/broken "$demo" >"$TMP/demo.out" 2>&1 &
+pid=$!
+wait $pid
+same demo_without_controller_fails $? 1
+check demo_shows_the_log grep -q 'the reason is this' "$TMP/demo.out"
+same demo_leaves_nothing_after_failure "$(leftovers $pid)" ""
+finish
