@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
+#include <stdlib.h>
+
+#include "controller.h"
+#include "ebb/log.h"
+
+int main(int argc, char **argv)
+{
+	struct controller_options options = {0};
+	struct controller *controller;
+	int r;
+
+	/* A peer that hangs up is an error of that write, not the end of the controller. */
+	signal(SIGPIPE, SIG_IGN);
+
+	r = controller_options_load(argc, argv, &options);
+	if (r == CONFIG_OK) {
+		log_set_level((enum log_level)options.log_level);
+		r = controller_new(&options, &controller);
+		if (r >= 0) {
+			r = controller_run(controller);
+			controller_free(controller);
+		}
+	}
+	controller_options_clear(&options);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
