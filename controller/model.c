@@ -346,33 +346,20 @@ static int collect(void *userdata, const char *id, json_t *doc)
 	return json_object_set(userdata, name ? name : id, doc) < 0 ? -ENOMEM : 0;
 }
 
-struct loading {
-	struct model *model;
-	json_t *limits;
-};
-
 static int load_structure(void *userdata, const char *id, json_t *doc)
 {
-	struct loading *loading = userdata;
-	const char *name = json_string_value(json_object_get(doc, "name"));
-	json_t *limits = name ? json_object_get(loading->limits, name) : NULL;
 	_cleanup_free_ char *error = NULL;
 	struct structure *structure;
 	int r;
 
-	r = structure_from_json(doc, limits, &structure, &error);
-	if (r == -EINVAL && limits) {
-		log_warning("State: limits of %s: %s", name, error ? error : "?");
-		free(TAKE_PTR(error));
-		r = structure_from_json(doc, NULL, &structure, &error);
-	}
+	r = structure_from_json(doc, NULL, &structure, &error);
 	if (r == -EINVAL) {
 		log_warning("State: structure %s is ignored: %s", id, error ? error : "?");
 		return 0;
 	}
 	if (r < 0)
 		return r;
-	r = model_add(loading->model, structure);
+	r = model_add(userdata, structure);
 	if (r < 0)
 		structure_free(structure);
 	if (r == -EEXIST) {
@@ -382,19 +369,34 @@ static int load_structure(void *userdata, const char *id, json_t *doc)
 	return r;
 }
 
-static int load_structures(struct model *model)
+static int load_limits(void *userdata, const char *id, json_t *doc)
 {
-	struct loading loading = {.model = model};
-	_cleanup_json_ json_t *limits = json_object();
+	const char *name = json_string_value(json_object_get(doc, "name"));
+	struct structure *structure = model_structure(userdata, name ? name : id);
+	_cleanup_free_ char *error = NULL;
 	int r;
 
-	if (!limits)
-		return -ENOMEM;
-	r = store_load(model->store, DB_LIMITS, collect, limits);
-	if (r < 0)
+	/* Of a structure that was ignored, or removed a moment before the end. */
+	if (!structure)
+		return 0;
+	r = structure_set_limits(structure, doc, &error);
+	if (r == -EINVAL)
+		log_warning("State: the limits of %s are ignored: %s", structure->name,
+			    error ? error : "?");
+	else if (r < 0)
 		return r;
-	loading.limits = limits;
-	r = store_load(model->store, DB_STRUCTURES, load_structure, &loading);
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
+		boundaries_adjust(&structure->resources[i]);
+	return 0;
+}
+
+static int load_structures(struct model *model)
+{
+	int r;
+
+	r = store_load(model->store, DB_STRUCTURES, load_structure, model);
+	if (r >= 0)
+		r = store_load(model->store, DB_LIMITS, load_limits, model);
 	if (r < 0)
 		return r;
 	/* Read, not changed; what the rebuilding changes is written again. */

@@ -253,8 +253,7 @@ static void strip_constant(json_t *doc, const char *key, const char *value)
 static int keep_extra(const json_t *doc, const char *type, const char *const *fields, size_t n,
 		      const char *const *of_resource, size_t n_of_resource, json_t **ret_extra)
 {
-	_cleanup_json_
-	json_t *extra = json_deep_copy(doc);
+	_cleanup_json_ json_t *extra = json_deep_copy(doc);
 
 	if (!extra)
 		return -ENOMEM;
@@ -303,28 +302,50 @@ static void cleanup_structurep(struct structure **structure)
 	structure_free(*structure);
 }
 
-static int resources_from_json(const json_t *resources, struct structure *structure, bool limits,
-			       char **ret_error)
+typedef int (*resource_parser)(const json_t *object, const char *where,
+			       struct resource_state *resource, char **ret_error);
+
+/* Every known resource of `doc` through `parse`. */
+static int resources_from_json(const json_t *doc, const char *what, resource_parser parse,
+			       struct resource_state *resources, char **ret_error)
 {
-	const char *what = limits ? "limits" : "resources";
+	const json_t *members = json_object_get(doc, "resources");
 	char where[64];
 	int r;
 
-	if (resources && !json_is_object(resources))
+	if (members && !json_is_object(members))
 		return invalid(ret_error, "%s: not an object", what);
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
-		const json_t *object = json_object_get(resources, ebb_resource_name(i));
+		const json_t *object = json_object_get(members, ebb_resource_name(i));
 
 		if (!object)
 			continue;
 		snprintf(where, sizeof(where), "%s.%s", what, ebb_resource_name(i));
-		if (limits)
-			r = limit_from_json(object, where, &structure->resources[i], ret_error);
-		else
-			r = resource_from_json(object, where, &structure->resources[i], ret_error);
+		r = parse(object, where, &resources[i], ret_error);
 		if (r < 0)
 			return r;
 	}
+	return 0;
+}
+
+int structure_set_limits(struct structure *structure, const json_t *limits, char **ret_error)
+{
+	struct resource_state resources[EBB_RESOURCE_MAX];
+	json_t *extra;
+	int r;
+
+	if (!json_is_object(limits))
+		return invalid(ret_error, "limits: not an object");
+	memcpy(resources, structure->resources, sizeof(resources));
+	r = resources_from_json(limits, "limits", limit_from_json, resources, ret_error);
+	if (r >= 0)
+		r = keep_extra(limits, "limit", document_fields, 1, limits_fields,
+			       ARRAY_SIZE(limits_fields), &extra);
+	if (r < 0)
+		return r;
+	memcpy(structure->resources, resources, sizeof(resources));
+	json_decref(structure->limits_doc);
+	structure->limits_doc = extra;
 	return 0;
 }
 
@@ -339,8 +360,6 @@ int structure_from_json(const json_t *doc, const json_t *limits, struct structur
 
 	if (!json_is_object(doc))
 		return invalid(ret_error, "not an object");
-	if (limits && !json_is_object(limits))
-		return invalid(ret_error, "limits: not an object");
 	if (!name || !name_is_sane(name, NAME_LEN_MAX))
 		return invalid(ret_error,
 			       "name: must be a string of 1 to %d bytes without control characters",
@@ -358,17 +377,13 @@ int structure_from_json(const json_t *doc, const json_t *limits, struct structur
 	if (r >= 0)
 		r = get_bool(doc, "", "automatic", &structure->automatic, ret_error);
 	if (r >= 0)
-		r = resources_from_json(json_object_get(doc, "resources"), structure, false,
-					ret_error);
-	if (r >= 0)
-		r = resources_from_json(json_object_get(limits, "resources"), structure, true,
+		r = resources_from_json(doc, "resources", resource_from_json, structure->resources,
 					ret_error);
 	if (r >= 0)
 		r = keep_extra(doc, "structure", document_fields, ARRAY_SIZE(document_fields),
 			       resource_fields, ARRAY_SIZE(resource_fields), &structure->doc);
 	if (r >= 0 && limits)
-		r = keep_extra(limits, "limit", document_fields, 1, limits_fields,
-			       ARRAY_SIZE(limits_fields), &structure->limits_doc);
+		r = structure_set_limits(structure, limits, ret_error);
 	if (r < 0)
 		return r;
 	if (json_is_string(host) && structure->subtype == STRUCTURE_CONTAINER) {
@@ -399,8 +414,7 @@ static int add_extra(json_t *out, const json_t *extra, json_t *out_resources)
 
 		json_object_foreach(value, name, object) {
 			json_t *into = json_object_get(out_resources, name);
-			_cleanup_json_
-			json_t *copy = json_deep_copy(object);
+			_cleanup_json_ json_t *copy = json_deep_copy(object);
 
 			if (into && copy)
 				r |= json_object_update_missing(into, copy);
@@ -442,8 +456,7 @@ static json_t *resource_to_json(const struct structure *structure,
 
 json_t *structure_to_json(const struct structure *structure)
 {
-	_cleanup_json_
-	json_t *out = json_object();
+	_cleanup_json_ json_t *out = json_object();
 	json_t *resources = json_object();
 	int r = 0;
 
@@ -470,8 +483,7 @@ json_t *structure_to_json(const struct structure *structure)
 
 json_t *structure_limits_to_json(const struct structure *structure)
 {
-	_cleanup_json_
-	json_t *out = NULL;
+	_cleanup_json_ json_t *out = NULL;
 	json_t *resources;
 	bool any = structure->limits_doc != NULL;
 	int r = 0;

@@ -98,6 +98,8 @@ json_t *structure_limits_to_json(const struct structure *structure);
  */
 int structure_from_json(const json_t *doc, const json_t *limits, struct structure **ret_structure,
 			char **ret_error);
+/* The limits document of one that is there already. On failure nothing changed. */
+int structure_set_limits(struct structure *structure, const json_t *limits, char **ret_error);
 /* An empty one: no resource present, every limit unknown. NULL on no memory. */
 struct structure *structure_new(const char *name, enum structure_subtype subtype);
 /* Not its guard_state: whoever made that frees it. */
