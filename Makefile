@@ -29,30 +29,32 @@ CLANG   ?= $(firstword $(foreach v,22 21 20 19 18 17 16,$(wildcard /usr/bin/clan
 
 PKGS    := libbpf libelf zlib libcurl jansson libmicrohttpd sqlite3 inih
 CFLAGS  ?= -O2 -g
+# CFLAGS, CPPFLAGS and LDFLAGS are the caller's and come last.
 WARN    := -Wall -Wextra -Werror -Wno-unused-parameter -Wstrict-prototypes -Wmissing-prototypes \
            -Wshadow -Wpointer-arith -Wvla
-CPPFLAGS += -D_GNU_SOURCE -DEBB_VERSION='"$(VERSION)"' -Iinclude -I$(BUILD)/skel
-ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARN) -MMD -MP -pthread $(HARDEN) $(SANFLAGS)
 HARDEN  := -fstack-protector-strong -fPIE
-LDFLAGS += -pthread -pie -Wl,-z,relro,-z,now
 
 ifeq ($(SAN),1)
   SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-  BUILD_SUFFIX := -san
+  override BUILD := $(BUILD)-san
 else ifeq ($(SAN),thread)
   SANFLAGS := -fsanitize=thread -fno-omit-frame-pointer
-  BUILD_SUFFIX := -tsan
-else
-  HARDEN += -D_FORTIFY_SOURCE=2
+  override BUILD := $(BUILD)-tsan
+else ifneq ($(SAN),)
+  $(error SAN is 1 or thread)
+else ifneq ($(filter -O1 -O2 -O3 -Os,$(CFLAGS)),)
+  # It needs an optimizing compiler, and some distributions set it for theirs.
+  HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 endif
-ifneq ($(BUILD_SUFFIX),)
-  BUILD := $(BUILD)$(BUILD_SUFFIX)
-endif
-LDFLAGS += $(SANFLAGS)
 
-# Asked late (recursive): the packages may only be installed by `make deps` in this same run.
-PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LIBS       = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
+ALL_CPPFLAGS = -D_GNU_SOURCE -DEBB_VERSION='"$(VERSION)"' -Iinclude -I$(BUILD)/skel $(PKG_CFLAGS) \
+               $(CPPFLAGS)
+ALL_CFLAGS   = -std=gnu11 $(WARN) -pthread $(HARDEN) $(SANFLAGS) $(CFLAGS)
+ALL_LDFLAGS  = -pthread -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
+
+# Asked at first use, then remembered: `make check` may only just have installed the packages.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
+LIBS       = $(eval LIBS := $$(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm)$(LIBS)
 
 ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/; s/ppc64le/powerpc/; s/riscv64/riscv/')
 BPF_CFLAGS := -target bpf -D__TARGET_ARCH_$(ARCH) -O2 -g -Wall -Werror -Ivmlinux -Iinclude -Ibpf \
@@ -98,10 +100,19 @@ $(BUILD)/skel/%.skel.h: $(BUILD)/bpf/%.bpf.o
 # Only the agent reads the skeletons.
 $(call objs,$(agent_SRC) agent/main.c $(wildcard tests/*/agent/*.c)): | $(SKEL)
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	$(call msg,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -iquote $(firstword $(subst /, ,$<)) $(PKG_CFLAGS) $(ALL_CFLAGS) -c $< -o $@
+	$(Q)$(CC) -MMD -MP -iquote $(firstword $(subst /, ,$<)) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
+
+# Changes when the compiler, the flags or the version do, and rebuilds everything then.
+FLAGS = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LIBS)
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(FLAGS))' > $@.new
+	@cmp -s $@.new $@ || cp $@.new $@; rm -f $@.new
+.PHONY: FORCE
+FORCE:
 
 define archive
 $(BUILD)/$(1).a: $(call objs,$($(1)_SRC))
@@ -115,7 +126,7 @@ $(foreach a,lib agent controller cli,$(eval $(call archive,$(a))))
 define program
 $(BUILD)/$(1): $(BUILD)/$(2)/main.o $(BUILD)/$(2).a $(BUILD)/lib.a
 	$$(call msg,LINK,$$@)
-	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)
 endef
 $(eval $(call program,ebb-agent,agent))
 $(eval $(call program,ebb-controller,controller))
@@ -124,7 +135,7 @@ $(eval $(call program,ebb,cli))
 # The demo's load is a program of its own: it needs nothing of ours.
 $(BUILD)/demo_load: $(BUILD)/packaging/demo_load.o
 	$(call msg,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 
 # --- Tests: tests/KIND/PART/NAME.c becomes build/tests/KIND/PART/NAME, linked with PART.a ----------
 test_bins = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1)/*/*.c))
@@ -137,32 +148,46 @@ E2E         := $(sort $(wildcard tests/e2e/*.sh))
 define test_program
 $(BUILD)/tests/$(1)/$(2)/%: $(BUILD)/tests/$(1)/$(2)/%.o $(if $(filter-out lib,$(2)),$(BUILD)/$(2).a) $(BUILD)/lib.a
 	$$(call msg,LINK,$$@)
-	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)
 endef
 $(foreach part,lib agent controller cli,$(foreach kind,unit integration bench,\
   $(eval $(call test_program,$(kind),$(part)))))
 
-$(BUILD)/tests/%.o: tests/%.c
+$(BUILD)/tests/%.o: tests/%.c $(BUILD)/flags
 	$(call msg,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -iquote tests -iquote $(word 3,$(subst /, ,$<)) $(PKG_CFLAGS) $(ALL_CFLAGS) -c $< -o $@
+	$(Q)$(CC) -MMD -MP -iquote tests -iquote $(word 3,$(subst /, ,$<)) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
 
 .PHONY: tests
-tests: $(UNIT_TESTS) $(INTEG_TESTS)
+tests: $(UNIT_TESTS) $(INTEG_TESTS) $(BENCHES)
+
+# One command on a fresh machine shall not compile on one CPU.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .PHONY: check
 check: deps-missing
-	$(Q)$(MAKE) --no-print-directory check-built
+	$(Q)$(MAKE) --no-print-directory $(JOBS) check-built
 
-# A second make, so that packages which `deps` just installed are seen.
+# A second make, so that packages which `deps` just installed are seen. gcc has built it; clang has
+# an opinion too (half a minute on one CPU).
 .PHONY: check-built
 check-built: all tests $(BUILD)/demo_load
-	$(Q)$(MAKE) --no-print-directory SAN=1 sanitized-tests
-	$(Q)BUILD=$(BUILD) tests/run $(UNIT_TESTS) $(UNIT_TESTS:$(BUILD)/%=$(BUILD)-san/%) \
+ifeq ($(SAN),)
+	$(Q)$(MAKE) --no-print-directory SAN=1 unit-tests
+	$(Q)$(MAKE) --no-print-directory CC=$(CLANG) BUILD=$(BUILD)-clang all tests
+endif
+	$(Q)BUILD=$(BUILD) tests/run $(UNIT_TESTS) $(if $(SAN),,$(UNIT_TESTS:$(BUILD)/%=$(BUILD)-san/%)) \
 	    $(INTEG_TESTS) $(SCRIPTS) $(E2E)
 
-.PHONY: sanitized-tests
-sanitized-tests: $(UNIT_TESTS)
+.PHONY: unit-tests
+unit-tests: $(UNIT_TESTS)
+
+# Everything with every compiler that is here, each in a directory of its own.
+COMPILERS = $(notdir $(wildcard /usr/bin/gcc /usr/bin/clang-14 $(CLANG)))
+.PHONY: compilers
+compilers:
+	$(Q)set -e; for cc in $(COMPILERS); do \
+	    echo "$$cc:"; $(MAKE) --no-print-directory CC=$$cc BUILD=build-$$cc all tests; done
 
 .PHONY: check-unit check-integration check-e2e
 check-unit: $(UNIT_TESTS)
@@ -174,10 +199,10 @@ check-e2e: all $(BUILD)/demo_load
 
 .PHONY: bench demo
 bench: deps-missing
-	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
+	$(Q)$(MAKE) --no-print-directory $(JOBS) all $(BENCHES)
 	$(Q)BUILD=$(BUILD) tests/bench/run
 demo: deps-missing
-	$(Q)$(MAKE) --no-print-directory all $(BUILD)/demo_load
+	$(Q)$(MAKE) --no-print-directory $(JOBS) all $(BUILD)/demo_load
 	$(Q)BUILD=$(BUILD) packaging/demo.sh
 
 # --- Dependencies -------------------------------------------------------------------------------
@@ -188,12 +213,14 @@ deps-missing:
 	$(Q)packaging/deps.sh --if-missing
 
 # --- Style, install, the rest ---------------------------------------------------------------------
+# Other versions break lines elsewhere.
+CLANG_FORMAT ?= $(firstword $(wildcard /usr/bin/clang-format-14) clang-format)
 C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null | grep -v '^vmlinux/')
 .PHONY: format format-check
 format:
-	$(Q)clang-format -i $(C_FILES)
+	$(Q)$(CLANG_FORMAT) -i $(C_FILES)
 format-check:
-	$(Q)clang-format --dry-run -Werror $(C_FILES)
+	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
 
 .PHONY: install
 install: all
@@ -203,7 +230,7 @@ install: all
 
 .PHONY: clean help
 clean:
-	$(Q)rm -rf build build-san build-tsan
+	$(Q)rm -rf build build-*
 help:
 	@printf '%s\n' 'make [all]        build/ebb-agent, build/ebb-controller, build/ebb' \
 	  'make check        every test; as root also those on real cgroups' \
@@ -212,7 +239,9 @@ help:
 	  'make bench        the numbers of docs/measurements.md (root)' \
 	  'make deps         install what building and testing needs (root)' \
 	  'make install      DESTDIR=, prefix=$(prefix)' \
-	  'make format-check' \
+	  'make compilers    everything with gcc and clang, in build-COMPILER' \
+	  'make format       clang-format 14 on every file; format-check only looks' \
+	  'make clean' \
 	  'V=1 shows commands; SAN=1 ASan+UBSan in build-san; SAN=thread TSan in build-tsan; CC=clang'
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -600,6 +600,7 @@ BOTH_MODES(unix_sockets)
 	fixture_free_server(f);
 	CHECK(lstat(path, &st) < 0 && errno == ENOENT);
 	_cleanup_close_ int file = open(path, O_CREAT | O_WRONLY, 0600);
+	CHECK(file >= 0);
 	CHECK_INT(http_server_new(&again, &other), -EEXIST);
 	CHECK_INT(lstat(path, &st), 0);
 }
