@@ -5,13 +5,21 @@
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 
+# As the Makefile chooses: from 16 on clang emits the type tag of a held cgroup reference.
+newest_clang() {
+	local version
+	for version in 22 21 20 19 18 17 16; do
+		command -v "clang-$version" && return
+	done
+	command -v clang >/dev/null && [ "$(clang -dumpversion | cut -d. -f1)" -ge 16 ] && command -v clang
+}
+
 missing() {
 	local what=()
 	for tool in gcc make pkg-config bpftool curl jq; do
 		command -v "$tool" >/dev/null || what+=("$tool")
 	done
-	ls /usr/bin/clang-1[6-9] /usr/bin/clang-2[0-9] >/dev/null 2>&1 ||
-		{ command -v clang >/dev/null && [ "$(clang -dumpversion | cut -d. -f1)" -ge 16 ]; } || what+=(clang)
+	newest_clang >/dev/null || what+=(clang)
 	for lib in libbpf libelf zlib libcurl jansson libmicrohttpd sqlite3 inih; do
 		pkg-config --exists "$lib" 2>/dev/null || what+=("$lib")
 	done
