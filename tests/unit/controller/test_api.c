@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The API over HTTP, on the controller's real parts: what each route answers, and that a refusal
+ * leaves every document as it was, byte for byte. The agent's address is a port that nobody listens
+ * on.
+ */
+#include "test.h"
+
+#include <unistd.h>
+
+#include "api.h"
+#include "metrics.h"
+#include "ebb/cleanup.h"
+#include "ebb/http_client.h"
+#include "ebb/loop.h"
+
+static struct fixture {
+	struct model *model;
+	struct audit *audit;
+	struct scaler *scaler;
+	struct executor *executor;
+	struct feed *feed;
+	struct http_route *routes;
+	struct http_server *server;
+	struct api api;
+	char address[64];
+	unsigned seq;
+} f;
+
+static void stop(void *unused)
+{
+	http_server_free(f.server);
+	feed_free(f.feed);
+	executor_free(f.executor);
+	scaler_free(f.scaler);
+	model_free(f.model);
+	audit_free(f.audit);
+	free(f.routes);
+	memset(&f, 0, sizeof(f));
+}
+
+/* --- asking --- */
+
+static long status;
+static char *body;
+
+static void free_body(void *unused)
+{
+	free(body);
+	body = NULL;
+}
+
+/* `with`: the body, or NULL. The answer is in `status` and `body`. */
+static void ask_bytes(const char *method, const char *path, const char *with, size_t len)
+{
+	struct http_result result = {};
+
+	CHECK_INT(http_call_blocking(
+			  &(struct http_request_options){
+				  .method = method,
+				  .address = f.address,
+				  .path = path,
+				  .body = with,
+				  .body_len = len,
+			  },
+			  &result),
+		  0);
+	if (!result.status)
+		TEST_FAIL("%s %s: %s", method, path, result.error);
+	status = result.status;
+	free(body);
+	body = TAKE_PTR(result.body);
+	http_result_clear(&result);
+}
+
+/* Bodies are written with ' for ". */
+static void ask(const char *method, const char *path, const char *with)
+{
+	char copy[4096] = "";
+
+	if (with)
+		snprintf(copy, sizeof(copy), "%s", with);
+	for (char *p = copy; *p; p++)
+		if (*p == '\'')
+			*p = '"';
+	ask_bytes(method, path, with ? copy : NULL, strlen(copy));
+}
+
+static json_t *answer(void)
+{
+	json_t *doc = json_loads(body ? body : "", JSON_DECODE_ANY, NULL);
+
+	if (!doc)
+		TEST_FAIL("not JSON: %s", body ? body : "(nothing)");
+	return doc;
+}
+
+static json_t *get(const char *path)
+{
+	ask("GET", path, NULL);
+	if (status != 200)
+		TEST_FAIL("GET %s: %ld %s", path, status, body);
+	return answer();
+}
+
+static json_t *put(const char *path, const char *with)
+{
+	ask("PUT", path, with);
+	if (status != 200)
+		TEST_FAIL("PUT %s: %ld %s", path, status, body);
+	return answer();
+}
+
+/* Every document there is. Caller frees. */
+static char *everything(void)
+{
+	static const char *const paths[] = {"/structure/", "/rule/", "/service/",
+					    "/structure/c0/limits", "/structure/c1/limits"};
+	char *all = strdup("");
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		char *more;
+
+		ask("GET", paths[i], NULL);
+		CHECK_INT(status, 200);
+		CHECK(asprintf(&more, "%s%s\n", all, body) >= 0);
+		free(all);
+		all = more;
+	}
+	return all;
+}
+
+/* The call is refused with `want`, the error names the problem with `word`, nothing changed. */
+static void refused_bytes(const char *method, const char *path, const char *with, size_t len,
+			  long want, const char *word)
+{
+	_cleanup_free_ char *before = everything(), *after = NULL;
+	_cleanup_json_ json_t *doc = NULL;
+	const char *message;
+
+	ask_bytes(method, path, with, len);
+	if (status != want)
+		TEST_FAIL("%s %s %s: %ld %s, want %ld", method, path, with ? with : "", status,
+			  body, want);
+	doc = answer();
+	CHECK(json_is_string(json_object_get(doc, "error")));
+	message = json_string_value(json_object_get(doc, "message"));
+	CHECK(message);
+	if (word && !strstr(message, word))
+		TEST_FAIL("%s %s %s: \"%s\" does not say \"%s\"", method, path, with ? with : "",
+			  message, word);
+	after = everything();
+	if (strcmp(before, after))
+		TEST_FAIL("%s %s %s changed the state:\n%s\n%s", method, path, with ? with : "",
+			  before, after);
+}
+
+static void refused(const char *path, const char *with, long want, const char *word)
+{
+	char copy[4096] = "";
+
+	if (with)
+		snprintf(copy, sizeof(copy), "%s", with);
+	for (char *p = copy; *p; p++)
+		if (*p == '\'')
+			*p = '"';
+	refused_bytes("PUT", path, with ? copy : NULL, strlen(copy), want, word);
+}
+
+/* Until no order is under way: what becomes of one is no part of the call that is looked at. */
+static void settle(void)
+{
+	struct scaler_stats stats = {.in_flight = 1};
+
+	for (int i = 0; i < 500 && stats.in_flight; i++) {
+		usleep(10000);
+		model_lock(f.model);
+		scaler_get_stats(f.scaler, &stats);
+		model_unlock(f.model);
+	}
+	CHECK_INT(stats.in_flight, 0);
+}
+
+/* A member by a path such as "resources.cpu.max"; 0 and a failure when it is not a number. */
+static double number_at(const json_t *doc, const char *path)
+{
+	char copy[256], *saved, *key;
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	for (key = strtok_r(copy, ".", &saved); key; key = strtok_r(NULL, ".", &saved))
+		doc = json_object_get(doc, key);
+	if (!json_is_number(doc))
+		TEST_FAIL("no number at %s", path);
+	return json_number_value(doc);
+}
+
+/* --- the world: one host of four CPUs, two containers --- */
+
+static void start(void)
+{
+	test_at_end(stop, NULL);
+	test_at_end(free_body, NULL);
+	CHECK_INT(model_new(NULL, &f.model), 0);
+	CHECK_INT(audit_new(NULL, 100, &f.audit), 0);
+	CHECK_INT(scaler_new(f.model, f.audit, &f.scaler), 0);
+	CHECK_INT(executor_new(NULL, scaler_order_done, f.scaler, &f.executor), 0);
+	scaler_set_executor(f.scaler, f.executor);
+	CHECK_INT(feed_new(f.model, f.scaler, &f.feed), 0);
+	f.api = (struct api){
+		.model = f.model,
+		.scaler = f.scaler,
+		.audit = f.audit,
+		.feed = f.feed,
+		.started = wall_seconds(),
+	};
+	struct http_server_options options = {
+		.listen = "127.0.0.1:0",
+		.body_max = 1 << 20,
+		.connections_max = 16,
+		.timeout_s = 10,
+		.threads = 2,
+		.userdata = &f.api,
+	};
+	CHECK_INT(api_routes(&f.routes, &options.n_routes), 0);
+	options.routes = f.routes;
+	CHECK_INT(http_server_new(&options, &f.server), 0);
+	f.api.server = f.server;
+	snprintf(f.address, sizeof(f.address), "http://%s", http_server_address(f.server));
+
+	ask("POST", "/feed",
+	    "{'host':'h0','session':'s1','seq':1,'guard_version':0,'now':5000000000,'register':{"
+	    "'version':'0','address':'http://127.0.0.1:1','period_ms':100,'cpus':[0,1,2,3],"
+	    "'mem':8589934592,'topology':{'0':{'0':[0],'1':[1],'2':[2],'3':[3]}},"
+	    "'disk':{'path':'/','device':''},'kernel':'6','cgroup':'v1','sampler':'files'},"
+	    "'added':[{'c':1,'name':'c0','engine':'cgroup','path':'x/c0','limits':{'cpu':200,"
+	    "'cpus':'0-3','mem':512}},{'c':2,'name':'c1','engine':'cgroup','path':'x/c1',"
+	    "'limits':{'cpu':-1,'cpus':'0-3','mem':-1}}],'samples':[]}");
+	if (status != 200)
+		TEST_FAIL("registration: %ld %s", status, body);
+}
+
+TEST(heartbeat_tells_what_there_is)
+{
+	_cleanup_json_ json_t *doc = NULL;
+
+	start();
+	doc = get("/heartbeat");
+	CHECK_STR(json_string_value(json_object_get(doc, "status")), "alive");
+	CHECK_INT(number_at(doc, "hosts"), 1);
+	CHECK_INT(number_at(doc, "containers"), 2);
+	CHECK_INT(number_at(doc, "guarded"), 0);
+}
+
+TEST(structures_are_listed_and_filtered)
+{
+	static const struct {
+		const char *path;
+		size_t n;
+	} cases[] = {
+		{"/structure/", 3},
+		{"/structure", 3},
+		{"/structure/?subtype=container", 2},
+		{"/structure/?subtype=host", 1},
+		{"/structure/?host=h0", 3},
+		{"/structure/?host=elsewhere", 0},
+		{"/structure/?guard=true", 0},
+		{"/structure/?subtype=container&guard=0", 2},
+	};
+
+	start();
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_json_ json_t *list = get(cases[i].path);
+
+		if (json_array_size(list) != cases[i].n)
+			TEST_FAIL("%s: %zu, want %zu", cases[i].path, json_array_size(list),
+				  cases[i].n);
+	}
+	ask("GET", "/structure/?guard=maybe", NULL);
+	CHECK_INT(status, 400);
+}
+
+TEST(parts_of_a_structure_can_be_read)
+{
+	_cleanup_json_ json_t *doc = NULL, *resources = NULL, *cpu = NULL, *max = NULL;
+	_cleanup_json_ json_t *limits = NULL, *limit = NULL;
+
+	start();
+	doc = get("/structure/c0/");
+	CHECK_STR(json_string_value(json_object_get(doc, "name")), "c0");
+	CHECK_STR(json_string_value(json_object_get(doc, "host")), "h0");
+	CHECK_INT(number_at(doc, "resources.cpu.current"), 200);
+	resources = get("/structure/c0/resources");
+	CHECK_INT(number_at(resources, "mem.current"), 512);
+	cpu = get("/structure/c0/resources/cpu/");
+	max = get("/structure/c0/resources/cpu/max");
+	CHECK(json_is_integer(max));
+	CHECK_INT(json_integer_value(max), number_at(cpu, "max"));
+	limits = get("/structure/c0/limits");
+	limit = get("/structure/c0/limits/cpu");
+	CHECK_INT(number_at(limits, "cpu.boundary"), number_at(limit, "boundary"));
+}
+
+TEST(unknown_things_are_404)
+{
+	static const char *const paths[] = {
+		"/structure/nobody",
+		"/structure/nobody/resources",
+		"/structure/c0/resources/energy",
+		"/structure/c0/resources/cpu/nonsense",
+		"/structure/nobody/limits",
+		"/structure/c0/limits/energy",
+		"/rule/nonsense",
+		"/service/nonsense",
+		"/nonsense",
+		"/decision/?structure=nobody",
+	};
+
+	start();
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		_cleanup_json_ json_t *doc = NULL;
+
+		ask("GET", paths[i], NULL);
+		if (status != 404)
+			TEST_FAIL("%s: %ld", paths[i], status);
+		doc = answer();
+		CHECK(json_object_get(doc, "message"));
+	}
+}
+
+TEST(numbers_may_be_strings)
+{
+	_cleanup_json_ json_t *a = NULL, *b = NULL, *c = NULL;
+
+	start();
+	a = put("/structure/c0/resources/cpu/max", "{'value':300}");
+	CHECK_INT(number_at(a, "resources.cpu.max"), 300);
+	b = put("/structure/c0/resources/cpu/max/", "{'value':'250'}");
+	CHECK_INT(number_at(b, "resources.cpu.max"), 250);
+	c = put("/structure/c0/resources/cpu/weight", "{'value':'1.5'}");
+	CHECK_NEAR(number_at(c, "resources.cpu.weight"), 1.5, 1e-9);
+}
+
+TEST(bad_parameters_are_refused)
+{
+	start();
+	json_decref(put("/structure/c0/resources/cpu/max", "{'value':200}"));
+	json_decref(put("/structure/c0/resources/cpu/min", "{'value':50}"));
+
+	refused("/structure/c0/resources/cpu/max", "{'value':40}", 400, "min");
+	refused("/structure/c0/resources/cpu/min", "{'value':201}", 400, "max");
+	refused("/structure/c0/resources/cpu/max", "{'value':-1}", 400, NULL);
+	refused("/structure/c0/resources/cpu/max", "{'value':100.5}", 400, "whole");
+	refused("/structure/c0/resources/cpu/max", "{'value':1e300}", 400, NULL);
+	refused("/structure/c0/resources/cpu/max", "{'value':99999999999999999999}", 400, NULL);
+	refused("/structure/c0/resources/cpu/max", "{'value':'nan'}", 400, NULL);
+	refused("/structure/c0/resources/cpu/max", "{'value':'inf'}", 400, NULL);
+	refused("/structure/c0/resources/cpu/max", "{'value':NaN}", 400, NULL);
+	refused("/structure/c0/resources/cpu/max", "{'value':''}", 400, NULL);
+	refused("/structure/c0/resources/cpu/max", "{'value':true}", 400, NULL);
+	refused("/structure/c0/resources/cpu/max", "{'value':null}", 400, NULL);
+	refused("/structure/c0/resources/cpu/max", "{'value':[200]}", 400, NULL);
+	refused("/structure/c0/resources/cpu/max", "{'value':{'x':1}}", 400, NULL);
+	refused("/structure/c0/resources/cpu/max", "{'valu':200}", 400, "value");
+	refused("/structure/c0/resources/cpu/max", "{}", 400, "value");
+	refused("/structure/c0/resources/cpu/max", "[200]", 400, NULL);
+	refused("/structure/c0/resources/cpu/max", "200", 400, NULL);
+	refused("/structure/c0/resources/cpu/max", "{'value':200", 400, NULL);
+	refused("/structure/c0/resources/cpu/max", "", 400, NULL);
+	refused("/structure/c0/resources/cpu/max", NULL, 400, NULL);
+	refused("/structure/c0/resources/cpu/weight", "{'value':-1}", 400, NULL);
+	refused("/structure/c0/resources/cpu/current", "{'value':100}", 400, "max");
+	refused("/structure/c0/resources/gpu/max", "{'value':100}", 400, "gpu");
+	refused("/structure/nobody/resources/cpu/max", "{'value':100}", 404, "nobody");
+}
+
+TEST(a_body_that_is_not_utf8_is_refused)
+{
+	static const char bad[] = "{\"value\":\"\xff\xfe\"}";
+
+	start();
+	refused_bytes("PUT", "/structure/c0/resources/cpu/max", bad, sizeof(bad) - 1, 400, NULL);
+	refused_bytes("PUT", "/structure/c0/limits/cpu/boundary_type", bad, sizeof(bad) - 1, 400,
+		      NULL);
+	refused_bytes("PUT", "/service/guardian/STRUCTURE_GUARDED", bad, sizeof(bad) - 1, 400,
+		      NULL);
+}
+
+TEST(a_body_that_is_too_large_is_refused)
+{
+	size_t size = 2 << 20;
+	_cleanup_free_ char *large = malloc(size);
+
+	start();
+	memset(large, ' ', size);
+	memcpy(large, "{\"value\":200", 12);
+	large[size - 1] = '}';
+	refused_bytes("PUT", "/structure/c0/resources/cpu/max", large, size, 413, NULL);
+}
+
+TEST(boundaries)
+{
+	_cleanup_json_ json_t *a = NULL, *b = NULL;
+
+	start();
+	a = put("/structure/c0/limits/cpu/boundary", "{'value':'20'}");
+	CHECK_INT(number_at(a, "resources.cpu.boundary"), 20);
+	b = put("/structure/c0/limits/cpu/boundary_type", "{'value':'percentage_of_current'}");
+	CHECK_STR(
+		json_string_value(json_object_get(
+			json_object_get(json_object_get(b, "resources"), "cpu"), "boundary_type")),
+		"percentage_of_current");
+
+	refused("/structure/c0/limits/cpu/boundary", "{'value':101}", 400, "100");
+	refused("/structure/c0/limits/cpu/boundary", "{'value':-1}", 400, NULL);
+	refused("/structure/c0/limits/cpu/boundary", "{'value':'many'}", 400, NULL);
+	refused("/structure/c0/limits/cpu/boundary_type", "{'value':'percentage'}", 400,
+		"percentage_of_max");
+	refused("/structure/c0/limits/cpu/boundary_type", "{'value':7}", 400, NULL);
+	refused("/structure/c0/limits/gpu/boundary", "{'value':10}", 400, "gpu");
+	refused("/structure/nobody/limits/cpu/boundary", "{'value':10}", 404, NULL);
+	refused("/structure/h0/limits/cpu/boundary", "{'value':10}", 404, "h0");
+}
+
+static bool guarded(const char *name, const char *resource)
+{
+	char path[128];
+	_cleanup_json_ json_t *doc = NULL;
+
+	snprintf(path, sizeof(path), "/structure/%s/resources/%s/guard", name, resource);
+	doc = get(path);
+	CHECK(json_is_boolean(doc));
+	return json_is_true(doc);
+}
+
+TEST(guarding_in_all_forms)
+{
+	_cleanup_json_ json_t *doc = NULL, *list = NULL;
+
+	start();
+	json_decref(put("/structure/c0/resources/unguard", "{'resources':['cpu','mem']}"));
+	CHECK(!guarded("c0", "cpu") && !guarded("c0", "mem"));
+	json_decref(put("/structure/c0/resources/cpu/guard", NULL));
+	CHECK(guarded("c0", "cpu") && !guarded("c0", "mem"));
+	json_decref(put("/structure/c0/resources/cpu/unguard", NULL));
+	CHECK(!guarded("c0", "cpu"));
+	json_decref(put("/structure/c0/resources/guard/", "{'resources':['cpu','mem']}"));
+	CHECK(guarded("c0", "cpu") && guarded("c0", "mem"));
+	doc = put("/structure/c0/guard", "{}");
+	CHECK(json_is_true(json_object_get(doc, "guard")));
+	list = get("/structure/?guard=true");
+	CHECK_INT(json_array_size(list), 1);
+	json_decref(put("/structure/c0/unguard", NULL));
+	json_decref(list);
+	list = get("/structure/?guard=true");
+	CHECK_INT(json_array_size(list), 0);
+}
+
+TEST(guarding_nonsense_is_refused)
+{
+	start();
+	refused("/structure/nobody/guard", NULL, 404, "nobody");
+	refused("/structure/h0/guard", NULL, 400, NULL);
+	refused("/structure/c0/resources/gpu/guard", NULL, 400, "gpu");
+	refused("/structure/c0/resources/energy/guard", NULL, 404, "energy");
+	refused("/structure/c0/resources/guard", "{'resources':'cpu'}", 400, "list");
+	refused("/structure/c0/resources/guard", "{'resources':[]}", 400, "list");
+	refused("/structure/c0/resources/guard", "{'resources':['cpu','gpu']}", 400, "gpu");
+	refused("/structure/c0/resources/guard", "{'resources':['cpu',7]}", 400, NULL);
+	/* All of them or none. */
+	json_decref(put("/structure/c0/resources/cpu/unguard", NULL));
+	refused("/structure/c0/resources/guard", "{'resources':['cpu','energy']}", 404, "energy");
+	json_decref(put("/structure/c0/guard", NULL));
+	settle();
+	refused("/structure/c0/resources/guard", "{'resources':['cpu','energy']}", 404, "energy");
+	refused("/structure/c0/resources/guard", NULL, 400, NULL);
+}
+
+/* The name of a rule that makes requests of this direction. */
+static const char *request_rule(const json_t *rules, const char *type)
+{
+	json_t *rule;
+	size_t i;
+
+	json_array_foreach(rules, i, rule) {
+		const char *t = json_string_value(json_object_get(rule, "rescale_type"));
+
+		if (t && !strcmp(t, type) && json_object_get(rule, "amount") &&
+		    json_is_true(json_object_get(rule, "active")))
+			return json_string_value(json_object_get(rule, "name"));
+	}
+	TEST_FAIL("no active request rule with an amount for %s", type);
+}
+
+static const char *rule_path(const char *name, const char *what)
+{
+	static char path[200];
+
+	snprintf(path, sizeof(path), "/rule/%s/%s", name, what);
+	return path;
+}
+
+TEST(rules_can_be_switched_and_tuned)
+{
+	_cleanup_json_ json_t *rules = NULL, *doc = NULL;
+	const char *up;
+
+	start();
+	rules = get("/rule/");
+	CHECK(json_array_size(rules) > 0);
+	up = request_rule(rules, "up");
+
+	doc = put(rule_path(up, "deactivate"), NULL);
+	CHECK(json_is_false(json_object_get(doc, "active")));
+	json_decref(doc);
+	doc = put(rule_path(up, "activate/"), NULL);
+	CHECK(json_is_true(json_object_get(doc, "active")));
+	json_decref(doc);
+	doc = put(rule_path(up, "amount"), "{'value':'120'}");
+	CHECK_INT(number_at(doc, "amount"), 120);
+	json_decref(doc);
+	doc = put(rule_path(up, "policy"), "{'value':'proportional'}");
+	CHECK_STR(json_string_value(json_object_get(doc, "rescale_policy")), "proportional");
+	json_decref(doc);
+	doc = put(rule_path(up, "events_required"), "{'event_type':'up','value':'4'}");
+	CHECK_INT(number_at(doc, "events_to_remove"), 4);
+	json_decref(doc);
+	/* The other direction does not change how many events the rule takes away. */
+	doc = put(rule_path(up, "events_required"), "{'event_type':'down','value':6}");
+	CHECK_INT(number_at(doc, "events_to_remove"), 4);
+}
+
+TEST(bad_rule_changes_are_refused)
+{
+	_cleanup_json_ json_t *rules = NULL;
+	char up[128];
+
+	start();
+	rules = get("/rule/");
+	snprintf(up, sizeof(up), "%s", request_rule(rules, "up"));
+	refused("/rule/nonsense/activate", NULL, 404, "nonsense");
+	refused(rule_path(up, "nonsense"), NULL, 404, NULL);
+	refused(rule_path(up, "amount"), "{'value':'many'}", 400, NULL);
+	refused(rule_path(up, "amount"), "{'value':-5}", 400, NULL);
+	refused(rule_path(up, "amount"), "{}", 400, NULL);
+	refused(rule_path(up, "policy"), "{'value':'nonsense'}", 400, NULL);
+	refused(rule_path(up, "policy"), "{'value':'fit_to_usage'}", 400, NULL);
+	refused(rule_path(up, "policy"), "{'value':5}", 400, NULL);
+	refused(rule_path(up, "events_required"), "{'event_type':'sideways','value':4}", 400, NULL);
+	refused(rule_path(up, "events_required"), "{'event_type':'up','value':-1}", 400, NULL);
+	refused(rule_path(up, "events_required"), "{'event_type':'up'}", 400, NULL);
+	refused(rule_path(up, "events_required"), "{'value':4}", 400, "event_type");
+	refused("/rule/cpu_exceeded_upper/amount", "{'value':4}", 400, NULL);
+	refused("/rule/cpu_exceeded_upper/events_required", "{'event_type':'up','value':4}", 400,
+		NULL);
+}
+
+TEST(service_values_keep_their_meaning)
+{
+	_cleanup_json_ json_t *doc = NULL;
+
+	start();
+	doc = put("/service/guardian/WINDOW_TIMELAPSE", "{'value':'0.5'}");
+	CHECK_NEAR(number_at(doc, "config.WINDOW_TIMELAPSE"), 0.5, 1e-9);
+	json_decref(doc);
+	doc = put("/service/guardian/EVENT_TIMEOUT", "{'value':20}");
+	CHECK_INT(number_at(doc, "config.EVENT_TIMEOUT"), 20);
+	json_decref(doc);
+	doc = put("/service/guardian/ACTIVE", "{'value':'false'}");
+	CHECK(json_is_false(json_object_get(json_object_get(doc, "config"), "ACTIVE")));
+	json_decref(doc);
+	doc = put("/service/guardian/ACTIVE", "{'value':true}");
+	CHECK(json_is_true(json_object_get(json_object_get(doc, "config"), "ACTIVE")));
+	json_decref(doc);
+	doc = put("/service/guardian/GUARDABLE_RESOURCES/", "{'value':['cpu','mem']}");
+	CHECK_INT(json_array_size(
+			  json_object_get(json_object_get(doc, "config"), "GUARDABLE_RESOURCES")),
+		  2);
+	json_decref(doc);
+	doc = put("/service/scaler", "{'REQUEST_TIMEOUT':'30','CHECK_CORE_MAP':'true'}");
+	CHECK_INT(number_at(doc, "config.REQUEST_TIMEOUT"), 30);
+	CHECK(json_is_true(json_object_get(json_object_get(doc, "config"), "CHECK_CORE_MAP")));
+}
+
+TEST(bad_service_changes_are_refused)
+{
+	start();
+	refused("/service/nonsense/ACTIVE", "{'value':true}", 404, "nonsense");
+	refused("/service/guardian/WINDOW_TIMELAPSE", "{'value':'soon'}", 400, "WINDOW_TIMELAPSE");
+	refused("/service/guardian/WINDOW_TIMELAPSE", "{'value':-1}", 400, NULL);
+	refused("/service/guardian/WINDOW_TIMELAPSE", "{'value':0}", 400, NULL);
+	refused("/service/guardian/WINDOW_TIMELAPSE", "{'value':{}}", 400, NULL);
+	refused("/service/guardian/WINDOW_TIMELAPSE", "{'value':null}", 400, NULL);
+	refused("/service/guardian/WINDOW_TIMELAPSE", "{}", 400, "value");
+	refused("/service/guardian/GUARDABLE_RESOURCES", "{'value':['cpu','gpu']}", 400, NULL);
+	refused("/service/guardian/GUARDABLE_RESOURCES", "{'value':'cpu'}", 400, NULL);
+	refused("/service/guardian/lower", "{'value':1}", 400, "lower");
+	refused("/service/guardian/STRUCTURE_GUARDED", "{'value':5}", 400, NULL);
+	refused("/service/scaler/POLLING_FREQUENCY", "{'value':-3}", 400, NULL);
+	/* All of them or none. */
+	refused("/service/guardian", "{'EVENT_TIMEOUT':33,'WINDOW_TIMELAPSE':'x'}", 400, NULL);
+	refused("/service/guardian", "{'EVENT_TIMEOUT':33,'WINDOW_TIMELAPSE':-1}", 400, NULL);
+	refused("/service/guardian", "{}", 400, NULL);
+	refused("/service/guardian", NULL, 400, NULL);
+	refused("/service/guardian", "[]", 400, NULL);
+}
+
+TEST(decisions_can_be_asked_for)
+{
+	_cleanup_json_ json_t *none = NULL, *list = NULL;
+	struct decision decision;
+
+	start();
+	none = get("/decision/?structure=c0");
+	CHECK_INT(json_array_size(none), 0);
+	decision_init(&decision);
+	snprintf(decision.structure, sizeof(decision.structure), "c0");
+	decision.resource = EBB_CPU;
+	for (int i = 0; i < 5; i++)
+		audit_add(f.audit, &decision);
+	list = get("/decision/?structure=c0&limit=3");
+	CHECK_INT(json_array_size(list), 3);
+	ask("GET", "/decision/?limit=0", NULL);
+	CHECK_INT(status, 400);
+	ask("GET", "/decision/?limit=x", NULL);
+	CHECK_INT(status, 400);
+}
+
+TEST(live_values_are_shown_on_demand)
+{
+	_cleanup_json_ json_t *plain = NULL, *live = NULL;
+
+	start();
+	plain = get("/structure/c0");
+	CHECK(!json_object_get(plain, "live"));
+	live = get("/structure/c0?live");
+	CHECK(json_is_true(json_object_get(json_object_get(live, "live"), "connected")));
+}
+
+TEST(metrics_are_prometheus_text)
+{
+	start();
+	ask("GET", "/metrics", NULL);
+	CHECK_INT(status, 200);
+	CHECK(strstr(body, "\nebb_structures 3\n"));
+	CHECK(strstr(body,
+		     "\nebb_structure_limit{structure=\"c0\",host=\"h0\",resource=\"cpu\"} 200\n"));
+	CHECK(strstr(body, "\nebb_host_max{structure=\"h0\",host=\"h0\",resource=\"cpu\"} 400\n"));
+	CHECK(strstr(body, "# TYPE process_cpu_seconds_total counter\n"));
+	/* Every line is a comment or "name{labels} number". */
+	for (char *line = body, *end; *line; line = end + 1) {
+		char *space;
+
+		end = strchr(line, '\n');
+		CHECK(end);
+		*end = '\0';
+		if (*line == '#')
+			continue;
+		space = strrchr(line, ' ');
+		CHECK(space && (!strncmp(line, "ebb_", 4) || !strncmp(line, "process_", 8)));
+		if (strspn(space + 1, "0123456789.e+-") != strlen(space + 1))
+			TEST_FAIL("%s", line);
+	}
+}
+
+TEST(label_values_are_escaped)
+{
+	_cleanup_free_ char *text = metrics_escape("a\"b\\c\nd");
+
+	CHECK_STR(text, "a\\\"b\\\\c\\nd");
+}
+
+TEST_MAIN()
