@@ -408,6 +408,8 @@ TEST(v1_memory_below_what_cannot_be_reclaimed_is_busy)
 	if (version(CGROUP_MEMORY) != 1)
 		SKIP("v2 kills instead; shrink.c keeps away from it");
 	CHECK_INT(write_mem(256 * MIB), 0);
+	if (version(CGROUP_CPUSET) == 1)
+		CHECK_INT(write_cpus(""), 0); /* or the process could not enter */
 	int fds[2];
 	char c;
 	CHECK_INT(pipe(fds), 0);
