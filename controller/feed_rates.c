@@ -51,6 +51,18 @@ static double throttled_share(const struct feed_sample *before, const struct fee
 	return periods ? fmin((double)throttled / periods, 1) : 0;
 }
 
+/* A throttled CPU counts its time when it runs again, at the end of the period: over less than one
+ * it would look like more than there are CPUs. */
+static double held_back(const struct feed_sample *before, const struct feed_sample *now,
+			double seconds)
+{
+	double risen;
+
+	if (rise(before, now, FEED_THROTTLED_NS, &risen) != KNOWN)
+		return NAN;
+	return risen * EBB_SHARES_PER_CORE / 1e9 / fmax(seconds, EBB_CFS_PERIOD_US / 1e6);
+}
+
 static void set_memory(const struct feed_sample *now, struct guard_sample *sample)
 {
 	int64_t bytes = now->counters[FEED_WORKING_SET];
@@ -75,6 +87,7 @@ bool feed_rates(const struct feed_sample *before, const struct feed_sample *now,
 
 	if (now->t <= before->t)
 		return false;
+	sample.held_back = held_back(before, now, sample.seconds);
 	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
 		sample.usage[r] = sample.pressure[r] = NAN;
 	set_memory(now, &sample);

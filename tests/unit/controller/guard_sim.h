@@ -186,7 +186,8 @@ static inline void sim_sample(struct sim *sim)
 		sample.throttled = periods ? (double)(sim->n_throttled - sim->sample_throttled) /
 						     (double)periods
 					   : 0;
-		sample.held_back = (sim->held - sim->sample_held) * 100 / (double)sim->sample_ms;
+		sample.held_back =
+			(sim->held - sim->sample_held) * 100 / (double)MAX(sim->sample_ms, 100);
 	}
 	if (sim->memory)
 		sample.usage[EBB_MEM] = MIN(sim->memory(sim, sim->ms),

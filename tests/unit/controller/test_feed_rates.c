@@ -78,6 +78,25 @@ TEST(throttled_is_a_share_of_periods)
 	CHECK_NEAR(throttled(10, 2, 11, 4), 1, 1e-9);
 }
 
+TEST(held_back_is_shares_over_a_period_at_least)
+{
+	struct feed_sample before = at(1000000000), now = at(1200000000);
+	struct guard_sample rates;
+
+	CHECK(feed_rates(&before, &now, &rates));
+	CHECK(isnan(rates.held_back));
+	before.counters[FEED_THROTTLED_NS] = 1000;
+	now.counters[FEED_THROTTLED_NS] = 1000 + 240000000;
+	CHECK(feed_rates(&before, &now, &rates));
+	CHECK_NEAR(rates.held_back, 120, 1e-9);
+	now.t = 1010000000;
+	CHECK(feed_rates(&before, &now, &rates));
+	CHECK_NEAR(rates.held_back, 240, 1e-9);
+	now.counters[FEED_THROTTLED_NS] = 0;
+	CHECK(feed_rates(&before, &now, &rates));
+	CHECK(isnan(rates.held_back));
+}
+
 TEST(cfs_counters_wrap_at_32_bits)
 {
 	CHECK_NEAR(throttled(4294967294, 4294967295, 2, 1), 0.5, 1e-9);
