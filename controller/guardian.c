@@ -323,12 +323,14 @@ static void fire_events(struct evaluation *e, struct resource_guard *guard,
 	events_expire(&guard->up, e->now_ms, e->event_timeout);
 	events_expire(&guard->down, e->now_ms, e->event_timeout);
 	if (up > 0) {
-		/* What spoke for less is refuted: it must not hold back what is needed now. */
+		/* What spoke for less is refuted, in this sample too (a peak in a low mean): it
+		 * must not hold back what is needed now. */
+		down = 0;
 		events_clear(&guard->down);
 		events_add(&guard->up, e->now_ms, up, e->event_timeout);
-	}
-	if (down > 0)
+	} else if (down > 0) {
 		events_add(&guard->down, e->now_ms, down, e->event_timeout);
+	}
 	e->outcome->up_events[resource] = up;
 	e->outcome->down_events[resource] = down;
 	e->outcome->events_up += up;

@@ -65,19 +65,22 @@ static inline void sim_free(void *arg)
 
 	ruleset_free(sim->rules);
 	guard_state_free(sim->structure.guard_state);
+	sim->rules = NULL;
+	sim->structure.guard_state = NULL;
 }
 
-static inline void sim_init(struct sim *sim)
+/* Of a simulation that is zero or was one before. */
+static inline void sim_start(struct sim *sim)
 {
 	_cleanup_json_ json_t *docs = rules_default();
 
+	sim_free(sim);
 	*sim = (struct sim){
 		.sample_ms = 100,
 		.phase_ms = 37,
 		.order_ms = 15,
 		.trace = getenv("EBB_TEST_TRACE") != NULL,
 	};
-	test_at_end(sim_free, sim);
 	CHECK_INT(guardian_config_from_json(NULL, &sim->config, NULL), 0);
 	CHECK_INT(ruleset_new(docs, &sim->rules), 0);
 	sim->structure.guard = true;
@@ -103,6 +106,14 @@ static inline void sim_init(struct sim *sim)
 		.boundary_type = BOUNDARY_PERCENTAGE_OF_CURRENT,
 	};
 	sim_reset_counts(sim);
+}
+
+/* `sim` is released when the test ends, so it is static in the test. */
+static inline void sim_init(struct sim *sim)
+{
+	memset(sim, 0, sizeof(*sim));
+	test_at_end(sim_free, sim);
+	sim_start(sim);
 }
 
 static inline void sim_unthrottle(struct sim *sim)
