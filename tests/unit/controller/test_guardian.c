@@ -502,7 +502,7 @@ TEST(guardian_state_is_small)
 	give(&sample);
 	printf("# %zu bytes per structure with cpu and mem guarded\n",
 	       guard_state_bytes(t.structure.guard_state));
-	CHECK(guard_state_bytes(t.structure.guard_state) <= 2200);
+	CHECK(guard_state_bytes(t.structure.guard_state) <= 2048);
 }
 
 TEST(guardian_state_of_nobody)
