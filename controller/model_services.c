@@ -21,18 +21,9 @@ static void keep(struct model *model, enum store_db db, const char *name, const 
 
 /* --- rules --- */
 
-static int compile_rules(const json_t *rules, struct ruleset **ret_ruleset)
+static void note(void *userdata, const char *text)
 {
-	_cleanup_json_ json_t *list = json_array();
-	const char *name;
-	json_t *doc;
-
-	if (!list)
-		return -ENOMEM;
-	json_object_foreach((json_t *)rules, name, doc)
-		if (json_array_append(list, doc) < 0)
-			return -ENOMEM;
-	return ruleset_new(list, ret_ruleset);
+	model_log(userdata, LOG_LEVEL_WARNING, "%s", text);
 }
 
 int model_load_rules(struct model *model)
@@ -53,7 +44,7 @@ int model_load_rules(struct model *model)
 			return -ENOMEM;
 		keep(model, DB_RULES, name, doc);
 	}
-	return compile_rules(model->rules, &model->ruleset);
+	return ruleset_new_noting(model->rules, note, model, &model->ruleset);
 }
 
 int model_set_rule(struct model *model, json_t *doc, char **ret_error)
@@ -71,7 +62,7 @@ int model_set_rule(struct model *model, json_t *doc, char **ret_error)
 	rule_clear(&rule);
 	if (!name || !rules || !mine || json_object_set(rules, name, mine) < 0)
 		return -ENOMEM;
-	r = compile_rules(rules, &ruleset);
+	r = ruleset_new_noting(rules, note, model, &ruleset);
 	if (r < 0)
 		return r;
 	ruleset_free(model->ruleset);

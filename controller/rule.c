@@ -341,48 +341,76 @@ static size_t first_at_or_after(const struct ruleset *ruleset, int key)
 	return i;
 }
 
-struct variable_check {
+struct compilation {
+	struct ruleset *ruleset;
 	const struct rule *rule;
 	jsonlogic_bind_fn bind;
+	void (*note)(void *userdata, const char *text);
+	void *userdata;
 };
+
+__attribute__((format(printf, 2, 3))) static void warn(const struct compilation *compilation,
+						       const char *format, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	compilation->note(compilation->userdata, text);
+}
 
 static void warn_unknown_variable(void *userdata, const char *path)
 {
-	const struct variable_check *check = userdata;
+	const struct compilation *compilation = userdata;
 
-	if (check->bind(NULL, path) < 0)
-		log_warning("Rule %s reads %s, which nothing measures: it will always be null",
-			    check->rule->name, path);
+	if (compilation->bind(NULL, path) < 0)
+		warn(compilation,
+		     "Rule %s reads %s, which nothing measures: it will always be null",
+		     compilation->rule->name, path);
 }
 
-static void add_rule(struct ruleset *ruleset, const json_t *doc)
+static void add_rule(struct compilation *compilation, const json_t *doc)
 {
+	struct ruleset *ruleset = compilation->ruleset;
 	struct rule *rule = &ruleset->rules[ruleset->n];
 	_cleanup_free_ char *error = NULL;
-	struct variable_check check;
 	int r;
 
 	r = rule_from_json(doc, rule, &error);
 	if (r < 0) {
-		log_warning("%s It is left out", error ? error : strerror(-r));
+		warn(compilation, "%s It is left out", error ? error : strerror(-r));
 		return;
 	}
 	ruleset->n++;
 	if (!rule->active)
 		return;
 	ruleset->resources |= 1u << rule->resource;
-	check = (struct variable_check){rule, rule->generates == RULE_REQUESTS
-						      ? rule_event_variable_index
-						      : rule_variable_index};
-	jsonlogic_each_variable(rule->logic, warn_unknown_variable, &check);
+	compilation->rule = rule;
+	compilation->bind =
+		rule->generates == RULE_REQUESTS ? rule_event_variable_index : rule_variable_index;
+	jsonlogic_each_variable(rule->logic, warn_unknown_variable, compilation);
 	if (rule->generates == RULE_REQUESTS && rule->policy >= RESCALE_MODELLING)
-		log_warning("Rule %s has the policy \"%s\", which makes no requests", rule->name,
-			    policy_names[rule->policy]);
+		warn(compilation, "Rule %s has the policy \"%s\", which makes no requests",
+		     rule->name, policy_names[rule->policy]);
+}
+
+static void note_in_log(void *unused, const char *text)
+{
+	log_warning("%s", text);
 }
 
 int ruleset_new(const json_t *docs, struct ruleset **ret_ruleset)
 {
+	return ruleset_new_noting(docs, note_in_log, NULL, ret_ruleset);
+}
+
+int ruleset_new_noting(const json_t *docs, void (*note)(void *userdata, const char *text),
+		       void *userdata, struct ruleset **ret_ruleset)
+{
 	struct ruleset *ruleset = calloc(1, sizeof(*ruleset));
+	struct compilation compilation = {.ruleset = ruleset, .note = note, .userdata = userdata};
 	const char *key;
 	json_t *doc;
 	size_t i;
@@ -398,10 +426,10 @@ int ruleset_new(const json_t *docs, struct ruleset **ret_ruleset)
 
 	if (json_is_array(docs)) {
 		json_array_foreach(docs, i, doc)
-			add_rule(ruleset, doc);
+			add_rule(&compilation, doc);
 	} else {
 		json_object_foreach((json_t *)docs, key, doc)
-			add_rule(ruleset, doc);
+			add_rule(&compilation, doc);
 	}
 
 	sort_rules(ruleset->rules, ruleset->n);

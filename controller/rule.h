@@ -95,6 +95,9 @@ void rule_clear(struct rule *rule);
 
 /* A bad document is skipped with a warning, the others work. `docs`: array, or object by name. */
 int ruleset_new(const json_t *docs, struct ruleset **ret_ruleset);
+/* The same under a lock: warnings go to `note`, since writing a log is I/O. */
+int ruleset_new_noting(const json_t *docs, void (*note)(void *userdata, const char *text),
+		       void *userdata, struct ruleset **ret_ruleset);
 void ruleset_free(struct ruleset *ruleset);
 
 /* Array of documents for a first start, for a 100 ms feed: cpu, mem, disk_read, disk_write, and the
