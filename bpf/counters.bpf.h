@@ -22,6 +22,33 @@
 #define get(ptr, field)           BPF_CORE_READ(ptr, field)
 #endif
 
+/*
+ * for (i = 0; i < n; i++), with a body that the verifier looks at a few times and not n times,
+ * which would exceed its limit on hosts with many CPUs or in loops within loops. A call per turn,
+ * so short loops over a constant stay plain. Kernels without the iterator sample by walk.bpf.c,
+ * where nothing loops around these.
+ */
+#ifdef EBB_PLAIN_LOADS
+static __always_inline int next_below(struct bpf_iter_num *it)
+{
+	int *next = bpf_iter_num_next(it);
+
+	return next ? *next : -1;
+}
+
+static __always_inline void end_below(struct bpf_iter_num *it)
+{
+	bpf_iter_num_destroy(it);
+}
+
+#define for_below(i, n)                                                     \
+	for (struct bpf_iter_num turns __attribute__((cleanup(end_below))), \
+	     *started = (bpf_iter_num_new(&turns, 0, (n)), &turns);         \
+	     (i = next_below(started)) >= 0;)
+#else
+#define for_below(i, n) for (i = 0; i < (int)(n); i++)
+#endif
+
 const volatile struct ebb_host host;
 struct ebb_cpu cpus[EBB_MAX_CPUS]; /* the first host.n_cpus are used */
 
@@ -64,26 +91,49 @@ static __always_inline void find_percpu_offsets(void)
 	}
 }
 
+#define FEW_CPUS 32
+
+static __always_inline u64 cpuacct_of(u64 cpuusage, u32 cpu)
+{
+	return cpu < EBB_MAX_CPUS ? load_u64(cpuusage + cpus[cpu].offset) : 0;
+}
+
 /* What cpuacct.usage shows: all scheduling classes, children included. */
 static __always_inline u64 read_cpuacct(u64 cpuusage)
 {
 	u64 sum = 0;
+	int cpu;
 
-	for (u32 i = 0; i < host.n_cpus && i < EBB_MAX_CPUS; i++)
-		sum += load_u64(cpuusage + cpus[i].offset);
+	if (host.n_cpus <= FEW_CPUS) {
+		for (cpu = 0; cpu < (int)host.n_cpus; cpu++)
+			sum += cpuacct_of(cpuusage, cpu);
+		return sum;
+	}
+	for_below(cpu, host.n_cpus)
+		sum += cpuacct_of(cpuusage, cpu);
 	return sum;
+}
+
+static __always_inline u64 group_runtime_of(u64 se, u32 cpu)
+{
+	u64 entity = cpu < EBB_MAX_CPUS ? load_u64(se + sizeof(void *) * cpus[cpu].id) : 0;
+
+	return entity ? get(at_address(struct sched_entity, entity), sum_exec_runtime) : 0;
 }
 
 /* Time that the group ran under the fair scheduler, children included; no flush needed. */
 static __always_inline u64 read_group_runtime(u64 se)
 {
 	u64 sum = 0;
+	int cpu;
 
-	for (u32 i = 0; i < host.n_cpus && i < EBB_MAX_CPUS; i++) {
-		u64 entity = load_u64(se + sizeof(void *) * cpus[i].id);
-
-		sum += get(at_address(struct sched_entity, entity), sum_exec_runtime);
+	if (host.n_cpus <= FEW_CPUS) {
+		for (cpu = 0; cpu < (int)host.n_cpus; cpu++)
+			sum += group_runtime_of(se, cpu);
+		return sum;
 	}
+	for_below(cpu, host.n_cpus)
+		sum += group_runtime_of(se, cpu);
 	return sum;
 }
 
@@ -158,13 +208,16 @@ static __always_inline void read_block_io(u64 blkcg_address, struct ebb_sample *
 {
 	u64 node = (u64)get(at_address(struct blkcg, blkcg_address), blkg_list.first);
 	u64 read_bytes = 0, write_bytes = 0, read_ops = 0, write_ops = 0;
+	int disk;
 
-	for (u32 i = 0; i < MAX_DISKS && node; i++) {
-		struct blkcg_gq *blkg = at_address(
-			struct blkcg_gq, node - bpf_core_field_offset(struct blkcg_gq, blkcg_node));
+	for_below(disk, MAX_DISKS) {
+		u64 outer = node - bpf_core_field_offset(struct blkcg_gq, blkcg_node), queue;
+		struct blkcg_gq *blkg;
 
-		u64 queue = (u64)get(blkg, q);
-
+		if (!node)
+			break;
+		blkg = at_address(struct blkcg_gq, outer);
+		queue = (u64)get(blkg, q);
 		if (get(at_address(struct request_queue, queue), mq_ops)) {
 			read_bytes += get(blkg, iostat.cur.bytes[0]);
 			write_bytes += get(blkg, iostat.cur.bytes[1]);

@@ -276,6 +276,26 @@ TEST(a_controller_that_joins_late_is_sampled_from_then_on_files)
 /* --- What is not there
  * ----------------------------------------------------------------------------- */
 
+/* The same host, had it no such controller: everything is loaded anew for it. */
+static void reload_without(enum cgroup_controller controller, enum sampler_kind kind)
+{
+	struct bpf_programs_options options = {
+		.pin_dir = rig.pin_dir,
+		.max_containers = 4,
+		.kind = kind,
+		.hierarchies = &rig.hierarchies,
+	};
+
+	sampler_free(rig.sampler);
+	bpf_programs_free(rig.bpf);
+	rig.sampler = NULL;
+	rig.bpf = NULL;
+	free(rig.hierarchies.by_controller[controller].mount);
+	rig.hierarchies.by_controller[controller].mount = NULL;
+	CHECK_INT(bpf_programs_load(&options, &rig.bpf), 0);
+	CHECK_INT(sampler_new(kind, rig.bpf, &rig.hierarchies, 4, &rig.sampler), 0);
+}
+
 static void absent(enum sampler_kind kind, const char *name)
 {
 	struct container *container;
@@ -284,20 +304,7 @@ static void absent(enum sampler_kind kind, const char *name)
 	rig_begin(&rig, name, kind, 4);
 	if (!on_v1(CGROUP_CPU) || !on_v1(CGROUP_MEMORY))
 		SKIP("needs cgroup v1");
-	/* The same host, had it no memory controller: everything is loaded anew for it. */
-	sampler_free(rig.sampler);
-	bpf_programs_free(rig.bpf);
-	rig.sampler = NULL;
-	rig.bpf = NULL;
-	free(rig.hierarchies.by_controller[CGROUP_MEMORY].mount);
-	rig.hierarchies.by_controller[CGROUP_MEMORY].mount = NULL;
-	CHECK_INT(bpf_programs_load(&(struct bpf_programs_options){.pin_dir = rig.pin_dir,
-								   .max_containers = 4,
-								   .kind = kind,
-								   .hierarchies = &rig.hierarchies},
-				    &rig.bpf),
-		  0);
-	CHECK_INT(sampler_new(kind, rig.bpf, &rig.hierarchies, 4, &rig.sampler), 0);
+	reload_without(CGROUP_MEMORY, kind);
 	container = rig_add(&rig, "c");
 	sample = sample_now(container);
 	CHECK(sample.valid & EBB_VALID_CPU);
@@ -340,7 +347,7 @@ TEST(no_limit_is_told_as_unlimited)
  * cgroup v2 without controllers (as on hybrid hosts): the CPU time is the one thing it has, and is
  * only summed up on request.
  */
-static void unified(enum sampler_kind kind, const char *name)
+static void unified(enum sampler_kind kind, const char *name, enum cgroup_controller last)
 {
 	struct hierarchy *cpu = &rig.hierarchies.by_controller[CGROUP_CPU];
 	struct container *container = NULL;
@@ -365,7 +372,7 @@ static void unified(enum sampler_kind kind, const char *name)
 	rig.hierarchies.primary = CGROUP_CPU;
 	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++)
 		rig.hierarchies.by_controller[c].root_fd = -1;
-	for (int c = CGROUP_CPU; c <= CGROUP_CPUACCT; c++)
+	for (enum cgroup_controller c = CGROUP_CPU; c <= last; c++)
 		rig.hierarchies.by_controller[c] = (struct hierarchy){
 			.mount = strdup(mount),
 			.version = 2,
@@ -418,12 +425,95 @@ static void unified(enum sampler_kind kind, const char *name)
 
 TEST(cpu_time_on_v2_without_the_cpu_controller)
 {
-	unified(SAMPLER_HELD, "unified");
+	unified(SAMPLER_HELD, "unified", CGROUP_CPUACCT);
 }
 
 TEST(cpu_time_on_v2_without_the_cpu_controller_walk)
 {
-	unified(SAMPLER_WALK, "unified-walk");
+	unified(SAMPLER_WALK, "unified-walk", CGROUP_CPUACCT);
+}
+
+/* As on a host that has all controllers on v2, where this cgroup was given none of them. */
+TEST(cpu_time_on_v2_with_no_controller_enabled)
+{
+	unified(SAMPLER_HELD, "v2", CGROUP_IO);
+}
+
+TEST(cpu_time_on_v2_with_no_controller_enabled_walk)
+{
+	unified(SAMPLER_WALK, "v2-walk", CGROUP_IO);
+}
+
+/*
+ * What stands in for cpuacct where a host has none: the group's run time, per CPU. The kernel
+ * brings the two up to date at different moments, a tick or so apart.
+ */
+static void group_runtime(enum sampler_kind kind, const char *name)
+{
+	struct container *container;
+	struct ebb_sample sample;
+	uint64_t before, after;
+	char text[64];
+
+	rig_begin(&rig, name, kind, 4);
+	if (!on_v1(CGROUP_CPU) || !on_v1(CGROUP_CPUACCT))
+		SKIP("needs cpu and cpuacct on cgroup v1");
+	reload_without(CGROUP_CPUACCT, kind);
+	container = rig_add(&rig, "c");
+	CHECK_INT(cgroup_tree_mkdir(&rig.tree, "c/nested"), 0);
+	cgroup_tree_spawn(&rig.tree, "c", burn, NULL);
+	cgroup_tree_spawn(&rig.tree, "c/nested", burn, NULL);
+	for (int i = 0; i < 20; i++) {
+		cgroup_tree_read(&rig.tree, "cpuacct", "c", "cpuacct.usage", text, sizeof(text));
+		before = strtoull(text, NULL, 10);
+		sample = sample_now(container);
+		cgroup_tree_read(&rig.tree, "cpuacct", "c", "cpuacct.usage", text, sizeof(text));
+		after = strtoull(text, NULL, 10);
+		CHECK(sample.valid & EBB_VALID_CPU);
+		CHECK(sample.cpu_ns + 30000000 >= before && sample.cpu_ns <= after + 30000000);
+		sleep_ms(10);
+	}
+	CHECK(sample.cpu_ns > 50 * 1000000);
+}
+
+TEST(without_cpuacct_the_group_s_run_time_is_the_cpu_time)
+{
+	group_runtime(SAMPLER_HELD, "runtime");
+}
+
+TEST(without_cpuacct_the_group_s_run_time_is_the_cpu_time_walk)
+{
+	group_runtime(SAMPLER_WALK, "runtime-walk");
+}
+
+/* Loops over CPUs and nodes are unrolled by the verifier, which has a limit. */
+TEST(programs_load_for_a_host_with_many_cpus_and_nodes)
+{
+	struct ebb_host host = {.n_cpus = 1024, .n_nodes = 16, .zones = 0xe, .page_shift = 12};
+
+	rig_begin(&rig, "large", SAMPLER_HELD, 1);
+	for (int what = 0; what < 4; what++) {
+		host.at[what] = what;
+		for (int node = 0; node < 16; node++)
+			host.nodes[node] = node;
+	}
+	for (int v2 = 0; v2 < 2; v2++) {
+		struct held_bpf *held = held_bpf__open();
+		struct walk_bpf *walk = walk_bpf__open();
+
+		CHECK(held && walk);
+		if (v2) {
+			host.v2 = 0xf;
+			memset(host.at, 0, sizeof(host.at));
+		}
+		held->rodata->host = host;
+		walk->rodata->host = host;
+		bpf_program__set_autoattach(held->progs.hold_cgroup, false);
+		CHECK_INT(held_bpf__load(held), 0);
+		CHECK_INT(walk_bpf__load(walk), 0);
+		held_bpf__destroy(held);
+		walk_bpf__destroy(walk);
+	}
 }
 
 /* --- Pins
