@@ -55,6 +55,7 @@ struct bench {
 	int quota_fd, stat_fd;
 	double times[TIMES][TRIALS_MAX];
 	size_t n[TIMES];
+	unsigned uncounted; /* raises that came before the kernel had counted a throttled period */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -412,7 +413,7 @@ static int trial(struct bench *bench)
 	do {
 		nap_ms(1);
 		now = now_ns();
-		if (!throttled_at && throttled(bench) > before)
+		if (!raised_at && !throttled_at && throttled(bench) > before)
 			throttled_at = now;
 		if (!raised_at && quota(bench) > idle)
 			raised_at = now;
@@ -427,8 +428,8 @@ static int trial(struct bench *bench)
 		return -ETIMEDOUT;
 	}
 	add(bench, FIRST_RAISE, (double)(raised_at - start) / 1e6);
-	if (throttled_at)
-		add(bench, FROM_THROTTLE, ((double)raised_at - (double)throttled_at) / 1e6);
+	bench->uncounted += !throttled_at;
+	add(bench, FROM_THROTTLE, throttled_at ? (double)(raised_at - throttled_at) / 1e6 : 0);
 	if (full_at)
 		add(bench, TO_FULL, (double)(full_at - start) / 1e6);
 	add_decision(bench, wall);
@@ -461,6 +462,9 @@ static void report(struct bench *bench)
 		       percentile(times, n, 0.5), percentile(times, n, 0.95),
 		       percentile(times, n, 0.99), times[n - 1]);
 	}
+	if (bench->uncounted)
+		printf("%u raises came before the kernel had counted a throttled period (as 0 above)\n",
+		       bench->uncounted);
 }
 
 int main(int argc, char **argv)
