@@ -464,6 +464,13 @@ static bool worth_descending(const struct discovery *d, const char *path, size_t
 	       !(runtime_match(path, &engine, &name, &len) || runtime_is_nested(path));
 }
 
+/* kernfs counts subdirectories as links, two being the directory's own: most cgroups are leaves. */
+static bool has_children(int dir_fd, const char *name)
+{
+	struct stat st;
+	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink != 2;
+}
+
 /*
  * `path` holds the directory's own path (`len` bytes, "" for the root) and has SCAN_PATH_MAX. 0, or
  * the error that left a part of the tree unseen; a directory that vanishes meanwhile is none.
@@ -497,7 +504,8 @@ static int scan_dir(struct discovery *d, int fd, char *path, size_t len, size_t 
 		else if ((r = consider(d, path, 0)) < 0 && r != -ENOENT)
 			complain(d, path, r);
 
-		if (depth < SCAN_DEPTH_MAX && worth_descending(d, path, depth + 1)) {
+		if (depth < SCAN_DEPTH_MAX && worth_descending(d, path, depth + 1) &&
+		    has_children(dirfd(dir), entry->d_name)) {
 			int child = openat(dirfd(dir), entry->d_name,
 					   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			r = child >= 0 ? scan_dir(d, child, path, child_len, depth + 1) : -errno;

@@ -4,8 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ebb/cleanup.h"
@@ -269,6 +275,51 @@ TEST(open_beneath_stays_beneath)
 TEST(open_beneath_by_segments_stays_beneath)
 {
 	check_beneath(cgroup_open_beneath_by_segments);
+}
+
+/* In a child whose openat2(2) fails as on an old kernel, or as under an old seccomp filter. */
+static void check_without_openat2(int error)
+{
+	close(make_tree());
+	fflush(NULL);
+	pid_t pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		struct sock_filter code[] = {
+			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		};
+		struct sock_fprog program = {ARRAY_SIZE(code), code};
+		char path[128];
+
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+		    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+			_exit(77);
+		snprintf(path, sizeof(path), "%s/root", dir);
+		int root = open(path, O_PATH | O_DIRECTORY);
+		if (syscall(SYS_openat2, root, "a", NULL, 0) >= 0 || errno != error)
+			_exit(1);
+		if (cgroup_open_beneath(root, "a/b") < 0)
+			_exit(2);
+		_exit(cgroup_open_beneath(root, "up") >= 0 ? 3 : 0);
+	}
+	int status;
+	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		SKIP("no seccomp filters here");
+	CHECK_INT(WEXITSTATUS(status), 0);
+}
+
+TEST(open_beneath_without_openat2)
+{
+	check_without_openat2(ENOSYS);
+}
+
+TEST(open_beneath_with_openat2_forbidden)
+{
+	check_without_openat2(EPERM);
 }
 
 TEST(other_file_systems_are_not_entered)
