@@ -39,7 +39,6 @@ const char *hierarchies_kind(const struct hierarchies *hierarchies)
 	return hierarchies->v2 ? "v2" : "v1";
 }
 
-
 /* One field up to a space or the end of the line; the rest of the line, or NULL at its end. */
 static const char *take_field(const char *at, const char **ret_field, size_t *ret_len)
 {
@@ -273,7 +272,6 @@ int cgroup_membership_parse(const char *text, const char *controller, int *ret_i
 	}
 	return -ENOENT;
 }
-
 
 uint64_t cgroup_id_of_fd(int fd)
 {

@@ -113,7 +113,6 @@ static void set_up(void)
 	CHECK_INT(discovery_scan(discovery), 0);
 }
 
-/* Makes or removes "c0@TIME", ... in each hierarchy, as an engine does: one after another. */
 static pid_t in_child(void (*fn)(void))
 {
 	fflush(NULL);
@@ -130,7 +129,8 @@ static void finish(pid_t pid, const unsigned *count, unsigned want)
 {
 	int status = -1;
 	bool running = true;
-	for (int i = 0; i < 2000 && (running || *count < want); i++) {
+	for (uint64_t end = now_ns() + 60 * EBB_NS_PER_SEC;
+	     now_ns() < end && (running || *count < want);) {
 		loop_turn(loop, 10);
 		if (running && waitpid(pid, &status, WNOHANG) == pid)
 			running = false;
@@ -142,6 +142,7 @@ static void finish(pid_t pid, const unsigned *count, unsigned want)
 	CHECK_INT(*count, want);
 }
 
+/* "c0@TIME", ... in each hierarchy, as an engine does: one after another. */
 static void make_many(void)
 {
 	for (int i = 0; i < N; i++) {
