@@ -5,8 +5,8 @@
 
 #include "ebb/cleanup.h"
 
-/* 16 hold the second between two batches of the default period, with room for a late answer. */
-#define SIZE_MIN 16
+/* A second of the default period, and two more for a late answer. */
+#define SIZE_MIN 12
 
 static void drop_oldest(struct sample_ring *ring, unsigned n)
 {
@@ -66,10 +66,10 @@ void sample_ring_sent(struct sample_ring *ring, bool arrived)
 		drop_oldest(ring, ring->in_flight);
 	ring->in_flight = 0;
 	/*
-	 * What an absence of the controller took goes back once all is sent; not the 128 that a
+	 * What an absence of the controller took goes back once all is sent; not the 192 that a
 	 * second of the shortest period needs.
 	 */
-	if (!ring->n && ring->size > 8 * SIZE_MIN)
+	if (!ring->n && ring->size > 16 * SIZE_MIN)
 		sample_ring_clear(ring);
 }
 

@@ -44,6 +44,14 @@ TEST(message_sample_row)
 	sample.valid = EBB_VALID_MEM | EBB_VALID_IO;
 	feed_message_sample(&text, 1, &sample);
 	CHECK_STR(text.data, "[1,1,null,null,null,null,6,null,null,9,10,11,12]");
+
+	/* The longest row that there can be. */
+	memset(&sample, 0xff, sizeof(sample));
+	text_reset(&text);
+	feed_message_sample(&text, UINT64_MAX, &sample);
+#define MOST "18446744073709551615"
+	CHECK_STR(text.data, "[" MOST "," MOST "," MOST ",4294967295,4294967295," MOST "," MOST
+			     "," MOST "," MOST "," MOST "," MOST "," MOST "," MOST "]");
 }
 
 TEST(message_limits)

@@ -93,7 +93,7 @@ TEST(ring_gives_memory_back)
 	sample_ring_sent(&ring, true);
 	CHECK(!ring.samples);
 	push(1, 10);
-	CHECK_INT(ring.size, 16);
+	CHECK_INT(ring.size, 12);
 	sample_ring_send(&ring, 1);
 	sample_ring_sent(&ring, true);
 	CHECK(ring.samples);
