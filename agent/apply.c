@@ -222,11 +222,14 @@ static void step_ended(struct job *job, int error)
 	}
 
 	struct container *container = container_table_by_id(job->applier->options.table, job->id);
-	job->applier->stats.errors++;
+	bool meant = error == -ECANCELED || error == -ESHUTDOWN;
 	result->errors[kind] = error;
-	log_warning_errno(error, "%s: %s %s", container ? container->name : "(container gone)",
-			  limit_kind_key(kind),
-			  job->undoing ? "cannot be put back" : "cannot be set");
+	job->applier->stats.errors += !meant;
+	if (!meant)
+		log_warning_errno(error, "%s: %s %s",
+				  container ? container->name : "(container gone)",
+				  limit_kind_key(kind),
+				  job->undoing ? "cannot be put back" : "cannot be set");
 	if (job->undoing) {
 		result->states[kind] = APPLY_NOT_PUT_BACK;
 		job->at++;
