@@ -126,7 +126,8 @@ void model_host_registered(struct model *model, struct host *host);
  * `limits`). A container that is not managed takes them as its `current`. Of a managed one those
  * that differ from `current`, with no order in flight, are adopted too when finite (what is
  * physically in force is the truth; the accounting follows as far as the host has room), and put
- * back when not. Returns 1 << resource for each of those: somebody else wrote them.
+ * back when not; one that is not guarded any more is left alone and, if it does not fit, leaves the
+ * accounting. Returns 1 << resource for each of those: somebody else wrote them.
  */
 unsigned model_limits_reported(struct model *model, struct structure *structure,
 			       const json_t *limits);

@@ -358,18 +358,38 @@ void model_limit_applied(struct model *model, struct structure *structure,
 		model_allocate(model, structure, resource, applied - state->allocated);
 }
 
+/*
+ * Somebody else set the limit of a container that is accounted but not guarded. One that fits is
+ * adopted; with any other it leaves the accounting: it is not ours to put back.
+ */
+static void adopt_unguarded(struct model *model, struct structure *structure,
+			    enum ebb_resource resource, int64_t found)
+{
+	struct resource_state *state = &structure->resources[resource];
+
+	if (found > 0)
+		model_allocate(model, structure, resource, found - state->allocated);
+	if (state->allocated != found)
+		model_allocate(model, structure, resource, -state->allocated);
+	accounting_set_current(model, structure, resource, found);
+}
+
 /* A managed resource has another limit in force than the one last ordered. */
 static void adopt(struct model *model, struct structure *structure, enum ebb_resource resource)
 {
 	struct resource_state *state = &structure->resources[resource];
 	int64_t found = structure->physical[resource], before = state->current;
 	int64_t limit = state->max > 0 ? MIN(found, state->max) : found;
+	const char *name = ebb_resource_name(resource), *unit = ebb_resource_unit(resource);
 
+	if (!structure->guard) {
+		adopt_unguarded(model, structure, resource, found);
+		return;
+	}
 	if (found <= 0) {
 		model_log(model, LOG_LEVEL_INFO,
 			  "%s: its %s limit has been taken off; %lld %s again", structure->name,
-			  ebb_resource_name(resource), (long long)before,
-			  ebb_resource_unit(resource));
+			  name, (long long)before, unit);
 		model_apply(model, structure, resource);
 		return;
 	}
@@ -377,8 +397,7 @@ static void adopt(struct model *model, struct structure *structure, enum ebb_res
 	limit = MIN(limit, state->allocated);
 	model_log(model, LOG_LEVEL_INFO,
 		  "%s: its %s limit was changed from outside, %lld to %lld %s%s", structure->name,
-		  ebb_resource_name(resource), (long long)before, (long long)found,
-		  ebb_resource_unit(resource),
+		  name, (long long)before, (long long)found, unit,
 		  limit < found ? "; more than its max or than is free, cut" : "");
 	accounting_set_current(model, structure, resource, limit);
 	if (limit != found)

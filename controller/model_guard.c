@@ -120,6 +120,11 @@ int model_guard_resources(struct model *model, struct structure *structure, unsi
 					  "%s has no max for %s yet: set one first, PUT "
 					  "/structure/%s/resources/%s/max",
 					  structure->name, name, structure->name, name);
+		if (guard && structure->live && structure->physical[i] == INT64_MIN)
+			return model_fail(-EINVAL, ret_error,
+					  "The agent of %s cannot limit %s: `ebb doctor` on its "
+					  "host says why",
+					  structure->name, name);
 	}
 	if (guard && structure->guard) {
 		r = take_all(model, structure, mask, ret_error);

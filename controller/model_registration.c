@@ -84,14 +84,15 @@ static void set_rescaler(struct structure *structure, json_t *ip, json_t *port)
 	json_object_set(structure->doc, "host_rescaler_port", port);
 }
 
-static void set_address(struct model *model, struct host *host, const char *address)
+/* True: it is new. */
+static bool set_address(struct model *model, struct host *host, const char *address)
 {
 	_cleanup_json_ json_t *ip = NULL, *port = NULL;
 	const char *rest = strncmp(address, "http://", 7) == 0 ? address + 7 : address;
 	const char *colon = strrchr(rest, ':');
 
 	if (host->address && strcmp(host->address, address) == 0)
-		return;
+		return false;
 	free(host->address);
 	host->address = strdup(address);
 	if (rest != address && colon) {
@@ -107,6 +108,7 @@ static void set_address(struct model *model, struct host *host, const char *addr
 		set_rescaler(s, ip, port);
 		model_touch(model, s, MODEL_DIRTY_STRUCTURE);
 	}
+	return true;
 }
 
 /* Is the map that of these CPUs, in this order? */
@@ -196,10 +198,10 @@ int model_register_host(struct model *model, const json_t *message, struct host 
 	}
 	json_decref(host->topology);
 	host->topology = json_incref(topology);
-	set_address(model, host, address);
 	host_save_document(host);
-	model_log(model, LOG_LEVEL_INFO, "Host %s at %s: %lld shares, %lld MiB", name, address,
-		  (long long)host->max[EBB_CPU], (long long)host->max[EBB_MEM]);
+	if (set_address(model, host, address))
+		model_log(model, LOG_LEVEL_INFO, "Host %s at %s: %lld shares, %lld MiB", name,
+			  address, (long long)host->max[EBB_CPU], (long long)host->max[EBB_MEM]);
 	*ret_host = host;
 	return 0;
 }

@@ -230,11 +230,15 @@ TEST(model_container_on_a_host_without_disk_limits)
 	struct host *host = register_host(model, "h0");
 	_cleanup_json_ json_t *added = parse("{'name':'web','limits':{'cpu':-1}}");
 	struct structure *s = NULL;
+	char *error = NULL;
+	int r;
 
 	CHECK_INT(model_register_container(model, host, added, &s), 0);
 	CHECK(s->resources[EBB_CPU].guard);
 	CHECK(s->resources[EBB_MEM].present && !s->resources[EBB_MEM].guard);
 	CHECK(!s->resources[EBB_DISK_READ].present);
+	r = model_guard_resource(model, s, EBB_MEM, true, &error);
+	refused(r, -EINVAL, error, "cannot limit mem");
 }
 
 TEST(model_names_are_checked)
@@ -740,6 +744,29 @@ TEST(model_foreign_limits_of_a_managed_container)
 	CHECK_INT(s->resources[EBB_CPU].current, 340);
 	CHECK_INT(host->free[EBB_CPU], 0);
 	CHECK_INT(s->apply, 1u << EBB_CPU);
+	sound(model);
+}
+
+TEST(model_foreign_limits_of_an_unguarded_container)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", 100, 512);
+
+	guard(model, s);
+	apply_all(model);
+	CHECK_INT(model_guard(model, s, false, NULL), 0);
+	/* One that fits stays accounted, even above max. */
+	CHECK_INT(report(model, s, 250, 512), 1u << EBB_CPU);
+	CHECK_INT(s->resources[EBB_CPU].current, 250);
+	CHECK_INT(host->free[EBB_CPU], 150);
+	/* Taken off, or more than there is: it goes its own way. */
+	CHECK_INT(report(model, s, -1, 9000), 1u << EBB_CPU | 1u << EBB_MEM);
+	CHECK_INT(s->resources[EBB_CPU].current, -1);
+	CHECK_INT(s->resources[EBB_MEM].current, 9000);
+	CHECK_INT(host->free[EBB_CPU], 400);
+	CHECK_INT(host->free[EBB_MEM], 8192);
+	CHECK_INT(s->apply, 0);
 	sound(model);
 }
 
