@@ -149,8 +149,6 @@ struct structure *model_next_apply(struct model *model);
  * says what to do, caller frees.
  */
 int model_guard(struct model *model, struct structure *structure, bool guard, char **ret_error);
-int model_guard_resource(struct model *model, struct structure *structure,
-			 enum ebb_resource resource, bool guard, char **ret_error);
 /* The resources of `mask` (1 << resource): all of them or, when one is refused, none. */
 int model_guard_resources(struct model *model, struct structure *structure, unsigned mask,
 			  bool guard, char **ret_error);

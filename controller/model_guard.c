@@ -140,12 +140,6 @@ int model_guard_resources(struct model *model, struct structure *structure, unsi
 	return 0;
 }
 
-int model_guard_resource(struct model *model, struct structure *structure,
-			 enum ebb_resource resource, bool guard, char **ret_error)
-{
-	return model_guard_resources(model, structure, 1u << resource, guard, ret_error);
-}
-
 /* What a host can give of a resource that its agent does not know the size of. */
 static int set_host_max(struct model *model, struct structure *structure,
 			enum ebb_resource resource, int64_t max, char **ret_error)

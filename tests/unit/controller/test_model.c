@@ -237,7 +237,7 @@ TEST(model_container_on_a_host_without_disk_limits)
 	CHECK(s->resources[EBB_CPU].guard);
 	CHECK(s->resources[EBB_MEM].present && !s->resources[EBB_MEM].guard);
 	CHECK(!s->resources[EBB_DISK_READ].present);
-	r = model_guard_resource(model, s, EBB_MEM, true, &error);
+	r = model_guard_resources(model, s, 1u << EBB_MEM, true, &error);
 	refused(r, -EINVAL, error, "cannot limit mem");
 }
 
@@ -526,22 +526,22 @@ TEST(model_guard_resource_by_resource)
 	char *error = NULL;
 	int r;
 
-	r = model_guard_resource(model, s, EBB_DISK_READ, true, &error);
+	r = model_guard_resources(model, s, 1u << EBB_DISK_READ, true, &error);
 	refused(r, -EINVAL, error, "set one first");
 	error = NULL;
-	r = model_guard_resource(model, s, EBB_NET, true, &error);
+	r = model_guard_resources(model, s, 1u << EBB_NET, true, &error);
 	refused(r, -ENOENT, error, "no net");
 	error = NULL;
 	r = model_guard(model, host->structure, true, &error);
 	refused(r, -EINVAL, error, "is a host");
 
-	CHECK_INT(model_guard_resource(model, s, EBB_MEM, false, NULL), 0);
+	CHECK_INT(model_guard_resources(model, s, 1u << EBB_MEM, false, NULL), 0);
 	guard(model, s);
 	CHECK_INT(host->free[EBB_MEM], 8192);
-	CHECK_INT(model_guard_resource(model, s, EBB_MEM, true, NULL), 0);
+	CHECK_INT(model_guard_resources(model, s, 1u << EBB_MEM, true, NULL), 0);
 	CHECK_INT(host->free[EBB_MEM], 6144);
 	CHECK_INT(set(model, s, EBB_DISK_READ, "max", 100), 0);
-	CHECK_INT(model_guard_resource(model, s, EBB_DISK_READ, true, NULL), 0);
+	CHECK_INT(model_guard_resources(model, s, 1u << EBB_DISK_READ, true, NULL), 0);
 	/* Nobody accounts it on the host, and it is known what the container has. */
 	CHECK_INT(s->resources[EBB_DISK_READ].allocated, 100);
 	CHECK_INT(s->resources[EBB_DISK_READ].current, 100);
@@ -582,7 +582,7 @@ TEST(model_accounting_of_disks_once_the_host_has_a_max)
 	char *error = NULL;
 	int r;
 
-	CHECK_INT(model_guard_resource(model, s, EBB_DISK_WRITE, true, NULL), 0);
+	CHECK_INT(model_guard_resources(model, s, 1u << EBB_DISK_WRITE, true, NULL), 0);
 	guard(model, s);
 	CHECK_INT(s->resources[EBB_DISK_WRITE].allocated, 200);
 	CHECK_INT(set(model, host->structure, EBB_DISK_WRITE, "max", 500), 0);
