@@ -2,7 +2,9 @@
 /* /structure/: reading structures, their ranges, guarding, boundaries (spec 3.3). */
 #include "api.h"
 
+#include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ebb/cleanup.h"
@@ -65,31 +67,103 @@ static json_t *to_json(struct model *model, const struct structure *s, bool live
 	return doc;
 }
 
+struct filter {
+	const char *subtype, *host; /* NULL: any */
+	int guard;                  /* -1: any */
+};
+
+static bool passes(const struct filter *filter, const struct structure *s)
+{
+	return (!filter->subtype || !strcmp(filter->subtype, structure_subtype_name(s->subtype))) &&
+	       (!filter->host || !strcmp(filter->host, s->host_name ? s->host_name : s->name)) &&
+	       (filter->guard < 0 || s->guard == filter->guard);
+}
+
+/* One after the other, each with its NUL. Caller frees. */
+static int names_of(struct model *model, const struct filter *filter, char **ret_names,
+		    size_t *ret_size)
+{
+	FILE *out = open_memstream(ret_names, ret_size);
+	struct structure *s;
+
+	if (!out)
+		return -ENOMEM;
+	model_lock(model);
+	model_foreach_structure(model, s) {
+		if (passes(filter, s))
+			fwrite(s->name, 1, strlen(s->name) + 1, out);
+	}
+	model_unlock(model);
+	return fclose(out) ? -ENOMEM : 0;
+}
+
+/*
+ * A document takes some 10 microseconds: of thousands, all at once would hold the feed up for as
+ * long as a reaction may take. So it is some at a time, and they are serialised in between.
+ */
+#define DOCUMENTS_AT_ONCE 32
+
+static int list_documents(struct model *model, const char *names, size_t size, bool live, FILE *out)
+{
+	const char *name = names, *end = names + size;
+	bool first = true;
+
+	fputc('[', out);
+	while (name < end) {
+		_cleanup_json_ json_t *some = json_array();
+		json_t *doc;
+		size_t i;
+
+		if (!some)
+			return -ENOMEM;
+		model_lock(model);
+		for (i = 0; i < DOCUMENTS_AT_ONCE && name < end; i++) {
+			const struct structure *s = model_structure(model, name);
+
+			/* It may have gone meanwhile. */
+			if (s)
+				json_array_append_new(some, to_json(model, s, live));
+			name += strlen(name) + 1;
+		}
+		model_unlock(model);
+		json_array_foreach(some, i, doc) {
+			if (!first)
+				fputc(',', out);
+			first = false;
+			if (json_dumpf(doc, out, JSON_COMPACT | JSON_REAL_PRECISION(15)))
+				return -ENOMEM;
+		}
+	}
+	fputc(']', out);
+	return 0;
+}
+
 /* GET /structure/?subtype=&host=&guard=&live */
 static void structure_list(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
-	const char *subtype = http_query(call, "subtype"), *host = http_query(call, "host");
-	bool live = http_query(call, "live");
-	struct structure *s;
-	json_t *list;
-	int guard;
+	struct filter filter = {
+		.subtype = http_query(call, "subtype"),
+		.host = http_query(call, "host"),
+	};
+	_cleanup_free_ char *names = NULL, *text = NULL;
+	size_t names_size = 0, len = 0;
+	FILE *out;
+	int r;
 
-	if (!query_bool(call, "guard", &guard))
+	if (!query_bool(call, "guard", &filter.guard))
 		return;
-	list = json_array();
-	model_lock(api->model);
-	model_foreach_structure(api->model, s) {
-		if (subtype && strcmp(subtype, structure_subtype_name(s->subtype)))
-			continue;
-		if (host && strcmp(host, s->host_name ? s->host_name : s->name))
-			continue;
-		if (guard >= 0 && s->guard != guard)
-			continue;
-		json_array_append_new(list, to_json(api->model, s, live));
+	r = names_of(api->model, &filter, &names, &names_size);
+	out = r < 0 ? NULL : open_memstream(&text, &len);
+	if (out) {
+		r = list_documents(api->model, names, names_size, http_query(call, "live"), out);
+		if (fclose(out))
+			r = -ENOMEM;
 	}
-	model_unlock(api->model);
-	api_reply(call, list);
+	if (r < 0 || !out)
+		api_reply(call, NULL);
+	else
+		http_reply_text(call, 200, "application/json", text, len);
 }
 
 static void structure_get(void *userdata, struct http_call *call)
