@@ -32,6 +32,7 @@ struct bpf_programs {
 	struct ebb_host host;
 	int flush_cpu_link; /* to the v2 root; -1: none */
 	int flush_io_link;  /* the same one where the kernel sums up everything in one go */
+	bool flush_io_apart;
 	unsigned long last_io_flush; /* seconds, CLOCK_MONOTONIC */
 
 	char *pin_dir;
@@ -47,7 +48,7 @@ int bpf_run(const struct bpf_program *program);
 int bpf_attach_cgroup_iter(const struct bpf_program *program, int cgroup_fd, int order);
 /* Runs it once. */
 int bpf_run_iter(int link_fd);
-/* v2: sums up the counters that the next sweep reads: CPU time where asked, I/O once a second. */
+/* v2: sums up the counters that the next sweep reads: CPU time where asked, and I/O. */
 void bpf_flush(struct bpf_programs *programs, bool cpu);
 
 /*

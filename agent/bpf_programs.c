@@ -529,8 +529,10 @@ static int load_lifecycle(struct bpf_programs *programs, const struct hierarchie
 			  const struct btf *btf)
 {
 	struct lifecycle_bpf *lifecycle = lifecycle_bpf__open();
-	bool task = tracepoint_passes_pointer(btf, "btf_trace_mark_victim");
-	bool pid = !task && btf_has(btf, "bpf_task_from_pid", BTF_KIND_FUNC);
+	bool oom = hierarchies->by_controller[CGROUP_MEMORY].mount &&
+		   btf_has(btf, "btf_trace_mark_victim", BTF_KIND_TYPEDEF);
+	bool task = oom && tracepoint_passes_pointer(btf, "btf_trace_mark_victim");
+	bool pid = oom && !task && btf_has(btf, "bpf_task_from_pid", BTF_KIND_FUNC);
 	unsigned n = 0;
 	int r;
 
@@ -594,6 +596,7 @@ static int load_flush(struct bpf_programs *programs, const struct hierarchies *h
 	programs->flush_cpu_link = r;
 	if (!io)
 		return 0;
+	programs->flush_io_apart = apart;
 	r = apart ? bpf_attach_cgroup_iter(flush->progs.flush_io, root_fd,
 					   BPF_CGROUP_ITER_SELF_ONLY)
 		  : fcntl(programs->flush_cpu_link, F_DUPFD_CLOEXEC, 0);
@@ -609,10 +612,15 @@ void bpf_flush(struct bpf_programs *programs, bool cpu)
 
 	if (cpu && programs->flush_cpu_link >= 0)
 		bpf_run_iter(programs->flush_cpu_link);
-	if (programs->flush_io_link >= 0 && second != programs->last_io_flush) {
-		programs->last_io_flush = second;
-		bpf_run_iter(programs->flush_io_link);
-	}
+	/*
+	 * By itself, I/O costs no more than the cgroups that had any. Where it goes with all other
+	 * counters of all cgroups, it goes once a second.
+	 */
+	if (programs->flush_io_link < 0 ||
+	    (!programs->flush_io_apart && second == programs->last_io_flush))
+		return;
+	programs->last_io_flush = second;
+	bpf_run_iter(programs->flush_io_link);
 }
 
 /* Held, else walk, else none; a forced kind or nothing. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The BPF objects: opened, loaded, attached and pinned once at start by what the kernel's BTF
- * offers, unpinned at a clean stop. Pins left by a crash are replaced, never trusted.
+ * offers, unpinned at a clean stop. Pins left by a crash are replaced, never trusted. Not pinned is
+ * the map of held cgroup references: a crash would leave them to nobody, and removed cgroups in
+ * memory.
  */
 #ifndef EBB_BPF_PROGRAMS_H
 #define EBB_BPF_PROGRAMS_H

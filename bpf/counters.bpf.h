@@ -137,15 +137,20 @@ static __always_inline u64 read_group_runtime(u64 se)
 	return sum;
 }
 
-static __always_inline void read_bandwidth(u64 task_group, struct ebb_sample *record)
+/* What of the record became valid: kernels without CONFIG_CFS_BANDWIDTH have none of it. */
+static __always_inline u32 read_bandwidth(u64 task_group, struct ebb_sample *record)
 {
 	struct task_group *tg = at_address(struct task_group, task_group);
+
+	if (!bpf_core_field_exists(struct cfs_bandwidth, quota))
+		return 0;
 
 	record->quota_ns = get(tg, cfs_bandwidth.quota);
 	record->period_ns = get(tg, cfs_bandwidth.period);
 	record->nr_periods = get(tg, cfs_bandwidth.nr_periods);
 	record->nr_throttled = get(tg, cfs_bandwidth.nr_throttled);
 	record->throttled_ns = get(tg, cfs_bandwidth.throttled_time);
+	return EBB_VALID_BANDWIDTH;
 }
 
 #define LRU_INACTIVE_FILE 2 /* in every kernel since 2.6.28 */

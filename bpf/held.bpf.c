@@ -83,7 +83,7 @@ int hold_cgroup(struct bpf_iter__cgroup *ctx)
 
 	if (HAS(EBB_HELD_CPU) && host.at[EBB_HELD_CPU] == index)
 		slot->task_group = (u64)cgrp->subsys[subsys_id(cpu)];
-	if (HAS(EBB_HELD_CPUACCT) && host.at[EBB_HELD_CPUACCT] == index) {
+	if (CPUACCT_COUNTS && host.at[EBB_HELD_CPUACCT] == index) {
 		css = (u64)cgrp->subsys[subsys_id(cpuacct)];
 		slot->cpu_time = css ? (u64)at_address(struct cpuacct, css)->cpuusage : 0;
 	}
@@ -170,8 +170,7 @@ static __always_inline void sample_cpu(struct held_slot *slot, struct ebb_sample
 	}
 	if (!tg)
 		return;
-	read_bandwidth(tg, record);
-	*valid |= EBB_VALID_BANDWIDTH;
+	*valid |= read_bandwidth(tg, record);
 	if (CPUACCT_COUNTS)
 		return;
 	se = (u64)at_address(struct task_group, tg)->se;
@@ -253,8 +252,12 @@ __noinline int sample_slot(u32 key, u64 now)
 	return 0;
 }
 
-/* The clock is read once for so many: reading it waits for all loads under way (some µs fit in). */
-#define SLOTS_PER_TIMESTAMP 16
+/*
+ * The clock is read once for so many slots, as reading it waits for all loads under way. At 0.4 us
+ * a slot the last one's time is 6 us off; with many CPUs to sum over it would be more, so not
+ * there.
+ */
+#define SLOTS_PER_TIMESTAMP (host.n_cpus <= FEW_CPUS ? 16 : 1)
 
 SEC("syscall")
 int sample_held(void *ctx)

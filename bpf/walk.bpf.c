@@ -35,6 +35,7 @@ static __always_inline u32 walk_cpuacct(struct cgroup *cgrp, struct ebb_sample *
 static __always_inline u32 walk_cpu(struct cgroup *cgrp, struct ebb_sample *record)
 {
 	u64 tg = (u64)cgrp->subsys[subsys_id(cpu)], se;
+	u32 valid;
 
 	if (!CPUACCT_COUNTS)
 		record->at_ns = bpf_ktime_get_ns();
@@ -45,12 +46,12 @@ static __always_inline u32 walk_cpu(struct cgroup *cgrp, struct ebb_sample *reco
 		flush_for_cpu++;
 		return EBB_VALID_CPU;
 	}
-	read_bandwidth(tg, record);
+	valid = read_bandwidth(tg, record);
 	se = (u64)get(at_address(struct task_group, tg), se);
 	if (CPUACCT_COUNTS || !se)
-		return EBB_VALID_BANDWIDTH;
+		return valid;
 	record->cpu_ns = read_group_runtime(se);
-	return EBB_VALID_BANDWIDTH | EBB_VALID_CPU;
+	return valid | EBB_VALID_CPU;
 }
 
 static __always_inline u32 walk_memory(struct cgroup *cgrp, struct ebb_sample *record)

@@ -26,7 +26,7 @@ enum ebb_valid {
 
 struct ebb_sample {
 	__u64 id;              /* cgroup id in the container's primary hierarchy; 0: free slot */
-	__u32 seq;             /* odd while being written, +2 per sample */
+	__u32 seq;             /* odd while being written; every write changes it */
 	__u32 valid;           /* enum ebb_valid */
 	__u64 at_ns;           /* CLOCK_MONOTONIC, taken in the kernel beside cpu_ns */
 	__u64 cpu_ns;          /* CPU time, children included */
