@@ -380,6 +380,9 @@ static void request_into_range(struct api *api, struct structure *s, enum ebb_re
 	(void)scaler_request(api->scaler, &request);
 }
 
+/* Weights are compared with each other: what is more than this is a slip of the hand. */
+#define WEIGHT_MAX 1000000
+
 /* PUT .../resources/R/{max|min|weight} {"value": N} */
 static void parameter_put(void *userdata, struct http_call *call)
 {
@@ -408,6 +411,10 @@ static void parameter_put(void *userdata, struct http_call *call)
 	if (!strcmp(param, "weight")) {
 		if (!api_number(call, value, "weight", &number))
 			return;
+		if (number < 0 || number > WEIGHT_MAX) {
+			http_reply_error(call, 400, "weight must be 0 to %d", WEIGHT_MAX);
+			return;
+		}
 	} else {
 		/* A million cores, or a PiB of memory: more is a slip of the hand. */
 		if (!api_integer(call, value, param, 0, 1LL << 30, &integer))

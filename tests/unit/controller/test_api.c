@@ -368,6 +368,7 @@ TEST(bad_parameters_are_refused)
 	refused("/structure/c0/resources/cpu/max", "", 400, NULL);
 	refused("/structure/c0/resources/cpu/max", NULL, 400, NULL);
 	refused("/structure/c0/resources/cpu/weight", "{'value':-1}", 400, NULL);
+	refused("/structure/c0/resources/cpu/weight", "{'value':1e9}", 400, NULL);
 	refused("/structure/c0/resources/cpu/current", "{'value':100}", 400, "max");
 	refused("/structure/c0/resources/gpu/max", "{'value':100}", 400, "gpu");
 	refused("/structure/nobody/resources/cpu/max", "{'value':100}", 404, "nobody");
