@@ -240,13 +240,23 @@ static void step_ended(struct job *job, int error)
 	job_undo(job);
 }
 
+static void set_shrinking(struct job *job, bool shrinking)
+{
+	const struct applier_options *options = &job->applier->options;
+	struct container *container = container_table_by_id(options->table, job->id);
+
+	job->shrinking = shrinking;
+	if (container && options->changing)
+		options->changing(options->userdata, container, shrinking);
+}
+
 static void shrink_ended(void *userdata, const struct shrink_result *shrunk)
 {
 	struct job *job = userdata;
 	struct apply_result *result = &job->result;
 	int error = shrunk->error;
 
-	job->shrinking = false;
+	set_shrinking(job, false);
 	if (error == -ECANCELED && job->applier->closing)
 		error = -ESHUTDOWN;
 	if (error == 0 && !job->undoing && shrunk->floor > shrunk->asked) {
@@ -292,7 +302,7 @@ static int step_write(struct job *job, struct container *container, const struct
 				    working_set_of(job, container), shrink_ended, job);
 		if (r < 0)
 			return r;
-		job->shrinking = true;
+		set_shrinking(job, true);
 		return -EINPROGRESS;
 	case LIMIT_DISK_READ:
 	case LIMIT_DISK_WRITE:

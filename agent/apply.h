@@ -52,6 +52,8 @@ struct applier_options {
 	dev_t disk; /* 0: none */
 	/* After limits of a container were written, whether the order succeeded or not. */
 	void (*changed)(void *userdata, struct container *container);
+	/* Its memory begins, or has ended, to come down step by step. */
+	void (*changing)(void *userdata, struct container *container, bool under_way);
 	void *userdata;
 };
 

@@ -27,6 +27,11 @@
 #define KEEP_SAMPLES 32768
 /* Samples beyond this wait for the next message, which follows at once. */
 #define MESSAGE_BYTES (1U << 20)
+/*
+ * On cgroup v1 a container is made directory by directory. One that lacks some is told with what it
+ * has after this time: the controller takes what it is told first for what there is to guard.
+ */
+#define SETTLE_NS (250 * EBB_NS_PER_MS)
 /* More than these removals unsent, and a new session says the same in less. */
 #define REMOVED_MAX 4096
 
@@ -37,8 +42,11 @@ struct feed_container {
 	uint64_t c; /* its number in this session */
 	enum announced announced;
 	bool changed, changed_in_flight; /* its limits */
+	bool changing;                   /* by an order that takes time */
 	bool urgent;                     /* a sample in the ring is */
 	bool has_last, has_seen;
+	bool told_foreign;
+	uint64_t added_ns;
 	uint64_t sent_at_ns; /* `at_ns` of the last sample that was sent; unguarded only */
 	/* Limits: in the last sample, and in the last report. */
 	uint64_t seen_quota_ns, seen_period_ns, seen_mem;
@@ -68,7 +76,9 @@ struct feed {
 	struct container **guarded;
 	size_t n_guarded, size_guarded;
 
-	bool news, urgent, more; /* why not to wait for the next batch */
+	/* Why not to wait for the next batch. `news_at`: when there are containers to be told. */
+	bool urgent, more;
+	uint64_t news_at;
 	bool any_changed, any_unread;
 	bool renew; /* start a new session as soon as no message is under way */
 	uint64_t removed[REMOVED_MAX];
@@ -93,6 +103,7 @@ static void session_start(struct feed *feed)
 	feed->guard_version = 0;
 	feed->n_removed = 0;
 	feed->removed_in_flight = 0;
+	feed->news_at = UINT64_MAX;
 	container_table_foreach(feed->options.table, container) {
 		struct feed_container *fc = container->feed_state;
 
@@ -201,13 +212,16 @@ static void check_limits(struct feed *feed, struct container *container,
 	fc->seen_quota_ns = quota;
 	fc->seen_period_ns = period;
 	fc->seen_mem = mem;
-	if (fc->changed || fc->announced == ANNOUNCED_NO ||
+	if (fc->changed || fc->changing || fc->announced == ANNOUNCED_NO ||
 	    (quota == fc->reported_quota_ns && mem == fc->reported_mem))
 		return;
 	fc->changed = true;
 	feed->any_changed = true;
 	feed->stats.foreign++;
-	log_info("%s: its limits were changed by another hand", container->name);
+	/* Once: a manager that disagrees with every order would fill the log. */
+	if (!fc->told_foreign)
+		log_info("%s: its limits were changed by another hand", container->name);
+	fc->told_foreign = true;
 }
 
 static void collect(struct feed *feed, struct container *container, unsigned limit)
@@ -289,7 +303,24 @@ static void end_list(struct text *message, size_t n)
 		text_char(message, ']');
 }
 
-static void add_containers(struct feed *feed)
+/* Has a directory in every hierarchy of this host. */
+static bool is_complete(const struct feed *feed, const struct container *container)
+{
+	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++) {
+		if (feed->options.hierarchies->by_controller[c].mount && container->dir_fds[c] < 0)
+			return false;
+	}
+	return true;
+}
+
+static uint64_t settled_at(const struct feed *feed, const struct container *container)
+{
+	const struct feed_container *fc = container->feed_state;
+
+	return is_complete(feed, container) ? 0 : fc->added_ns + SETTLE_NS;
+}
+
+static void add_containers(struct feed *feed, uint64_t now)
 {
 	struct text *message = &feed->message;
 	struct container *container;
@@ -301,6 +332,10 @@ static void add_containers(struct feed *feed)
 
 		if (!fc || fc->announced != ANNOUNCED_NO)
 			continue;
+		if (settled_at(feed, container) > now) {
+			feed->news_at = MIN(feed->news_at, settled_at(feed, container));
+			continue;
+		}
 		/* Most likely it has gone, and its removal is on its way. */
 		if (!read_limits(feed, container, &limits)) {
 			feed->any_unread = true;
@@ -413,12 +448,13 @@ static int build_message(struct feed *feed, bool batch)
 
 	feed->more = false;
 	feed->urgent = false;
-	bool containers = feed->registering || feed->news || (batch && feed->any_unread);
+	uint64_t now = now_ns();
+	bool containers = feed->registering || now >= feed->news_at || (batch && feed->any_unread);
 	feed->carries_news = containers || feed->any_changed;
-	feed->news = false;
 	if (containers) {
 		feed->any_unread = false;
-		add_containers(feed);
+		feed->news_at = UINT64_MAX;
+		add_containers(feed, now);
 	}
 	if (feed->any_changed)
 		add_changed(feed);
@@ -451,7 +487,8 @@ static void settle_news(struct feed *feed, bool arrived)
 			continue;
 		if (fc->announced == ANNOUNCED_IN_FLIGHT) {
 			fc->announced = arrived ? ANNOUNCED_YES : ANNOUNCED_NO;
-			feed->news = feed->news || !arrived;
+			if (!arrived)
+				feed->news_at = 0;
 		}
 		if (fc->changed_in_flight && !arrived) {
 			fc->changed = true;
@@ -604,7 +641,7 @@ static void feed_send_due(struct feed *feed)
 		feed->renew = false;
 		session_start(feed);
 	}
-	if (!batch && feed->registered && !feed->urgent && !feed->news && !feed->more)
+	if (!batch && feed->registered && !feed->urgent && now < feed->news_at && !feed->more)
 		return;
 	if (batch) {
 		feed->batch_at += BATCH_NS;
@@ -639,12 +676,25 @@ void feed_container_added(struct feed *feed, struct container *container)
 		return;
 	}
 	fc->c = feed->next_c++;
+	fc->added_ns = now_ns();
 	container->feed_state = fc;
 	guard_container(feed, container);
 	if (container->guarded)
 		list_guarded(feed);
 	/* With the next sweep rather than at once: engines start containers in groups. */
-	feed->news = true;
+	feed->news_at = MIN(feed->news_at, settled_at(feed, container));
+}
+
+void feed_container_joined(struct feed *feed, struct container *container)
+{
+	struct feed_container *fc = container->feed_state;
+
+	if (!fc)
+		return;
+	if (fc->announced == ANNOUNCED_NO)
+		feed->news_at = MIN(feed->news_at, settled_at(feed, container));
+	else
+		feed_limits_changed(feed, container);
 }
 
 void feed_container_removed(struct feed *feed, struct container *container)
@@ -684,6 +734,14 @@ void feed_limits_changed(struct feed *feed, struct container *container)
 	}
 }
 
+void feed_limits_changing(struct feed *feed, struct container *container, bool under_way)
+{
+	struct feed_container *fc = container->feed_state;
+
+	if (fc)
+		fc->changing = under_way;
+}
+
 /* --- Life ------------------------------------------------------------------------------------- */
 
 int feed_new(const struct feed_options *options, struct feed **ret_feed)
@@ -710,8 +768,12 @@ int feed_new(const struct feed_options *options, struct feed **ret_feed)
 		goto fail;
 
 	session_start(feed);
-	container_table_foreach(options->table, container)
+	container_table_foreach(options->table, container) {
 		feed_container_added(feed, container);
+		/* Complete or not, it was there before. */
+		if (container->feed_state)
+			((struct feed_container *)container->feed_state)->added_ns = 0;
+	}
 	*ret_feed = feed;
 	return 0;
 

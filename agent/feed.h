@@ -33,12 +33,18 @@ int feed_new(const struct feed_options *options, struct feed **ret_feed);
 void feed_free(struct feed *feed);
 
 void feed_container_added(struct feed *feed, struct container *container);
+/* It has a directory more, or less (discovery's `joined`). */
+void feed_container_joined(struct feed *feed, struct container *container);
 void feed_container_removed(struct feed *feed, struct container *container);
 /* After every sweep: collects samples, decides what is urgent, sends what is due. */
 void feed_swept(struct feed *feed);
 /* The limits of a container were changed by a PUT: drop the urgency state, report the new limits
  * with the next batch. */
 void feed_limits_changed(struct feed *feed, struct container *container);
+
+/* An order that takes time begins or ends: until then what samples show of the limits is its doing,
+ * and no other hand's. */
+void feed_limits_changing(struct feed *feed, struct container *container, bool under_way);
 
 struct feed_stats {
 	bool connected; /* the last message was answered, and the controller knows the session */

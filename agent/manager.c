@@ -101,7 +101,7 @@ static void on_joined(void *userdata, struct container *container)
 	else
 		sample_container(manager, container);
 	if (manager->feed)
-		feed_limits_changed(manager->feed, container);
+		feed_container_joined(manager->feed, container);
 }
 
 static void on_lifecycle(void *userdata, const struct lifecycle_event *event)
@@ -144,6 +144,14 @@ static void on_limits_changed(void *userdata, struct container *container)
 
 	if (manager->feed)
 		feed_limits_changed(manager->feed, container);
+}
+
+static void on_limits_changing(void *userdata, struct container *container, bool under_way)
+{
+	struct manager *manager = userdata;
+
+	if (manager->feed)
+		feed_limits_changing(manager->feed, container, under_way);
 }
 
 static void on_signal(void *userdata, int signo)
@@ -251,6 +259,7 @@ static int start_api(struct manager *manager)
 			.shrinker = manager->shrinker,
 			.disk = manager->host.disk,
 			.changed = on_limits_changed,
+			.changing = on_limits_changing,
 			.userdata = manager,
 		},
 		&manager->applier);

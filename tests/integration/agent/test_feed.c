@@ -479,6 +479,15 @@ TEST(feed_tells_who_comes_and_goes)
 	UNTIL(number_of("c"));
 	json_int_t c = number_of("c");
 	CHECK(c > a && c > b);
+	/* On v1 made directory by directory: told when it is whole. */
+	for (size_t i = 0; i < received(); i++) {
+		json_t *limits =
+			json_object_get(entry_of(message_at(i), "added", "c", 0), "limits");
+
+		CHECK(!limits ||
+		      (json_object_get(limits, "cpu") && json_object_get(limits, "mem") &&
+		       json_object_get(limits, "cpus")));
+	}
 
 	remove_container("b");
 	for (size_t seen = received(); !told;) {
