@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+# For the shell tests of the whole loop: agent.bash, and a controller beside the agent. Source it.
+. "$(dirname "${BASH_SOURCE[0]}")/agent.bash"
+CONTROLLER=
+CONTROLLER_LISTEN=127.0.0.1:0
+HOST=$TAG
+BUSY=()
+
+says_address() { grep -q 'listens on' "$1" || ! kill -0 "$CONTROLLER" 2>/dev/null; }
+# Starts the controller, at the port it had before when it ran before.
+start_controller() {
+	CONTROLLER_LOG=$TMP/controller.log
+	"$BUILD/ebb-controller" --listen "$CONTROLLER_LISTEN" --state "sqlite:$TMP/state/state.db" "$@" \
+		2>"$CONTROLLER_LOG" &
+	CONTROLLER=$!
+	wait_for says_address "$CONTROLLER_LOG"
+	CONTROLLER_LISTEN=$(sed -n 's/.*listens on \([^ ,]*\).*/\1/p' "$CONTROLLER_LOG")
+	[ -n "$CONTROLLER_LISTEN" ] && return
+	cat "$CONTROLLER_LOG" >&2
+	return 1
+}
+kill_controller() {
+	[ -n "$CONTROLLER" ] || return 0
+	kill "-$1" "$CONTROLLER" 2>/dev/null
+	wait "$CONTROLLER" 2>/dev/null
+	CONTROLLER=
+}
+# The agent that start_agent of agent.bash starts, feeding this controller.
+start_feeding_agent() { start_agent --controller "http://$CONTROLLER_LISTEN" "$@"; }
+kill_agent() {
+	[ -n "$AGENT" ] || return 0
+	kill "-$1" "$AGENT" 2>/dev/null
+	wait "$AGENT" 2>/dev/null
+	AGENT=
+}
+
+# ask METHOD PATH [BODY]: the controller's answer on standard output; fails unless it is 200.
+ask() {
+	local args=(-s -f -X "$1")
+	[ $# -gt 2 ] && args+=(--data-binary "$3")
+	curl "${args[@]}" "http://$CONTROLLER_LISTEN$2"
+}
+has_structure() { ask GET "/structure/$1" >/dev/null; }
+# resource NAME RESOURCE FIELD: a number of the structure's document.
+resource() { ask GET "/structure/$1" | jq -r ".resources.$2.$3"; }
+# guard NAME CPU_MIN CPU_MAX MEM_MIN MEM_MAX
+guard() {
+	wait_for has_structure "$1" &&
+		ask PUT "/structure/$1/resources/cpu/min" '{"value":1}' >/dev/null &&
+		ask PUT "/structure/$1/resources/mem/min" '{"value":1}' >/dev/null &&
+		ask PUT "/structure/$1/resources/cpu/max" "{\"value\":$3}" >/dev/null &&
+		ask PUT "/structure/$1/resources/cpu/min" "{\"value\":$2}" >/dev/null &&
+		ask PUT "/structure/$1/resources/mem/max" "{\"value\":$5}" >/dev/null &&
+		ask PUT "/structure/$1/resources/mem/min" "{\"value\":$4}" >/dev/null &&
+		ask PUT "/structure/$1/guard" >/dev/null
+}
+
+# --- what the kernel has in force
+# quota NAME: shares; nothing when unlimited.
+quota() {
+	local us d
+	d=$(cg cpu "$1")
+	if [ -f "$d/cpu.max" ]; then
+		read -r us _ <"$d/cpu.max"
+	else
+		us=$(<"$d/cpu.cfs_quota_us")
+	fi
+	[ "$us" = max ] || [ "$us" -lt 0 ] || echo $((us / 1000))
+}
+# memory NAME: MiB; nothing when unlimited.
+memory() {
+	local bytes d
+	d=$(cg memory "$1")
+	if [ -f "$d/memory.max" ]; then
+		bytes=$(<"$d/memory.max")
+	else
+		bytes=$(<"$d/memory.limit_in_bytes")
+	fi
+	[ "$bytes" = max ] || [ ${#bytes} -gt 15 ] || echo $((bytes >> 20))
+}
+oom_kills() {
+	local d
+	d=$(cg memory "$1")
+	if [ -f "$d/memory.events" ]; then
+		sed -n 's/^oom_kill //p' "$d/memory.events"
+	else
+		sed -n 's/^oom_kill //p' "$d/memory.oom_control"
+	fi
+}
+quota_is() { [ "$(quota "$1")" = "$2" ]; }
+quota_at_least() { [ "$(quota "$1")" -ge "$2" ] 2>/dev/null; }
+quota_at_most() { [ "$(quota "$1")" -le "$2" ] 2>/dev/null; }
+memory_at_least() { [ "$(memory "$1")" -ge "$2" ] 2>/dev/null; }
+memory_at_most() { [ "$(memory "$1")" -le "$2" ] 2>/dev/null; }
+# For what takes longer than wait_for's ten seconds; the bound is for failures only.
+wait_long() { wait_for "$@" || wait_for "$@" || wait_for "$@" || wait_for "$@"; }
+
+# --- loads
+# enter NAME COMMAND...: runs it inside the container's cgroups, in place of this (sub)shell.
+enter() {
+	local name=$1 c
+	shift
+	for c in $(controllers); do echo "$BASHPID" >"$(cg "$c" "$name")/cgroup.procs" || exit 1; done
+	exec "$@"
+}
+# busy NAME N: N processes that use all the CPU they get.
+busy() {
+	local i
+	for i in $(seq "$2"); do
+		(enter "$1" bash -c 'while :; do :; done') &
+		BUSY+=("$!")
+		disown
+	done
+}
+idle() {
+	local pid
+	for pid in "${BUSY[@]+"${BUSY[@]}"}"; do kill -9 "$pid" 2>/dev/null; done
+	BUSY=()
+}
+
+# --- the books
+# Nothing promised twice, nothing lost: free + what the containers hold = max, core by core, and the
+# limits on record are those in force.
+adds_up() {
+	ask GET /structure/ >"$TMP/structures" || return 1
+	jq -e --arg host "$HOST" '
+		(.[] | select(.name == $host)) as $h |
+		[.[] | select(.subtype == "container" and .host == $host)] as $c |
+		($h.resources.cpu.max == $h.resources.cpu.free + ([$c[].resources.cpu.allocated // 0] | add // 0)) and
+		($h.resources.mem.max == $h.resources.mem.free + ([$c[].resources.mem.allocated // 0] | add // 0)) and
+		([$h.resources.cpu.core_usage_mapping[] | [.[]] | add] | all(. == 100)) and
+		([$h.resources.cpu.core_usage_mapping[].free] | add) == $h.resources.cpu.free and
+		all($c[] | select(.guard); . as $one | (.resources.cpu.allocated // 0) ==
+			([$h.resources.cpu.core_usage_mapping[] | .[$one.name] // 0] | add))
+	' "$TMP/structures" >/dev/null
+}
+in_force() {
+	local name=$1
+	[ "$(quota "$name")" = "$(resource "$name" cpu current)" ] &&
+		[ "$(memory "$name")" = "$(resource "$name" mem current)" ] &&
+		[ "$(resource "$name" cpu allocated)" = "$(resource "$name" cpu current)" ]
+}
+# The sum of these containers' quotas.
+quotas() {
+	local sum=0 name
+	for name; do sum=$((sum + $(quota "$name"))); done
+	echo "$sum"
+}
+explain() {
+	jq -c '.[] | [.name, .guard, .resources]' "$TMP/structures" >&2 2>/dev/null
+	tail -n 20 "$CONTROLLER_LOG" "$AGENT_LOG" >&2 2>/dev/null
+	ask GET '/decision/?limit=12' 2>/dev/null | jq -c '.[] | [.structure, .resource, .origin, .rule,
+		.current, .planned, .applied, .outcome, .reason]' >&2
+}
+finish() {
+	[ "$failed" -ne 0 ] && explain
+	exit "$failed"
+}
+
+loop_cleanup() {
+	[ -n "$CONTROLLER" ] && kill -9 "$CONTROLLER" 2>/dev/null && wait "$CONTROLLER" 2>/dev/null
+	cleanup
+}
+trap loop_cleanup EXIT

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# A load starts and its quota rises; it stops and the quota falls; every change has its reason on record.
+. "$(dirname "$0")/loop.bash"
+need_cgroups loop_cpu
+cores=$(nproc)
+[ "$cores" -gt 2 ] && cores=2
+
+make_cgroup web
+if ! start_controller || ! start_feeding_agent; then
+	not_ok loop_starts
+	finish
+fi
+check container_appears_by_itself wait_for has_structure web
+same not_guarded_by_itself "$(ask GET /structure/web | jq -r .guard)" false
+check guard guard web 20 $((cores * 100)) 64 512
+check idle_falls_to_min wait_long quota_is web 20
+check adds_up_idle wait_for adds_up
+
+busy web "$cores"
+check rises_with_the_load wait_long quota_at_least web $((cores * 80))
+check stays_within_max quota_at_most web $((cores * 100))
+check record_agrees_with_the_kernel wait_for in_force web
+check adds_up_busy wait_for adds_up
+
+idle
+check falls_when_the_load_ends wait_long quota_is web 20
+check record_agrees_after_the_fall wait_for in_force web
+check adds_up_afterwards wait_for adds_up
+
+has_reasons() {
+	ask GET '/decision/?structure=web&limit=1000' | jq -e '
+		[.[] | select(.origin == "guardian" and .resource == "cpu" and .outcome == "applied")] |
+		any(.requested > 0 and .rule != "" and .applied_ms > 0 and .usage != null) and
+		any(.requested < 0 and .rule != "")' >/dev/null
+}
+check every_direction_has_its_reason has_reasons
+
+# An operator's limit on top: the limit follows at once, up to it and no further.
+ask PUT /structure/web/resources/cpu/max '{"value":60}' >/dev/null
+busy web "$cores"
+check a_lower_max_holds wait_long quota_is web 60
+ask PUT /structure/web/unguard >/dev/null
+idle
+check adds_up_unguarded wait_for adds_up
+
+stop_agent TERM
+kill_controller TERM
+same limits_stay_when_all_ends "$(quota web)" 60
+finish

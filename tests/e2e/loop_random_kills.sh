@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Loads come and go, and controller and agent are killed at random: whatever happens, no more is
+# promised than there is, and in the end all is as it should be. EBB_TEST_SEED repeats a run.
+. "$(dirname "$0")/loop.bash"
+need_cgroups loop_random_kills
+seed=${EBB_TEST_SEED:-$RANDOM}
+RANDOM=$seed
+echo "seed $seed (EBB_TEST_SEED)" >&2
+rounds=${EBB_TEST_ROUNDS:-12}
+cores=$(nproc)
+total=$((cores * 100))
+names=(a b c)
+
+for name in "${names[@]}"; do make_cgroup "$name"; done
+if ! start_controller || ! start_feeding_agent; then
+	not_ok loop_starts
+	finish
+fi
+for name in "${names[@]}"; do
+	guard "$name" 20 "$total" 64 256 || not_ok "guard_$name"
+done
+for name in "${names[@]}"; do
+	check "idle_$name" wait_long quota_is "$name" 20
+done
+
+overbooked=0 wrong=0
+for round in $(seq "$rounds"); do
+	case $((RANDOM % 6)) in
+	0) kill_controller KILL; start_controller || not_ok "controller_round_$round" ;;
+	1) kill_agent KILL; start_feeding_agent || not_ok "agent_round_$round" ;;
+	2) kill_controller KILL; kill_agent KILL; start_controller; start_feeding_agent ;;
+	3) idle ;;
+	*) busy "${names[RANDOM % 3]}" "$cores" ;;
+	esac
+	for _ in $(seq $((5 + RANDOM % 20))); do
+		[ "$(quotas "${names[@]}")" -le "$total" ] || overbooked=$((overbooked + 1))
+		sleep 0.05
+	done
+	wait_for adds_up || wrong=$((wrong + 1))
+done
+same never_more_than_there_is $overbooked 0
+same books_add_up_in_every_round $wrong 0
+
+idle
+for name in "${names[@]}"; do
+	check "falls_in_the_end_$name" wait_long quota_is "$name" 20
+	check "record_agrees_$name" wait_for in_force "$name"
+done
+check adds_up_in_the_end wait_for adds_up
+finish
