@@ -18,7 +18,10 @@
 #define EBB_VMLINUX_H
 
 #include <linux/types.h>
+/* Headers of 6.4 and later have this one too; bpf/ declares it by itself, for the others. */
+#define bpf_iter_num bpf_iter_num_of_uapi
 #include <linux/bpf.h>
+#undef bpf_iter_num
 
 typedef __u8 u8;
 typedef __u16 u16;
