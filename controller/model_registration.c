@@ -292,11 +292,10 @@ static int claim_container(struct model *model, struct host *host, struct struct
 	name = strdup(host->structure->name);
 	if (!name)
 		return -ENOMEM;
-	if (before) {
-		accounting_release(model, structure);
-		host_detach(structure);
-		structure->gone = true;
-	}
+	/* Also what its document says it holds of a host whose own document is not there. */
+	accounting_release(model, structure);
+	structure->gone |= structure->held != 0 || before;
+	host_detach(structure);
 	free(structure->host_name);
 	structure->host_name = name;
 	host_attach(host, structure);

@@ -289,6 +289,30 @@ TEST(documents_of_the_original_system)
 	CHECK(!model_structure(model, "bad"));
 }
 
+TEST(container_whose_host_has_no_document)
+{
+	struct structure *s;
+	struct host *host;
+
+	set_up();
+	start();
+	put(DB_STRUCTURES, "c0",
+	    parse("{'subtype':'container','name':'c0','host':'h0','guard':true,'resources':{"
+		  "'cpu':{'max':400,'min':20,'guard':true,'current':150,'allocated':150}}}"));
+	stop();
+	start();
+	model_lock(model);
+	s = model_structure(model, "c0");
+	CHECK(s && !s->host);
+	host = register_host();
+	CHECK(add(host, "c0", -1, -1) == s);
+	CHECK_INT(s->resources[EBB_CPU].current, 150);
+	CHECK_INT(host->free[EBB_CPU], 250);
+	CHECK_INT(s->apply, 1u << EBB_CPU);
+	model_unlock(model);
+	sound();
+}
+
 /* Of one change, the host's document and the container's may be written in different batches, and a
  * crash may come between them. */
 TEST(documents_that_disagree)

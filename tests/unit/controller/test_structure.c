@@ -83,8 +83,7 @@ static void same(json_t *got, const char *want)
 {
 	at_end(free_json, got);
 	if (!json_equal(got, parse(want))) {
-		_cleanup_free_
-		char *text = json_dumps(got, 0);
+		_cleanup_free_ char *text = json_dumps(got, 0);
 
 		TEST_FAIL("got %s", text);
 	}
@@ -145,8 +144,7 @@ TEST(structure_container_round_trip)
 TEST(structure_new_values_lie_over_the_document)
 {
 	struct structure *s = from(q(container), NULL);
-	_cleanup_json_
-	json_t *doc = NULL;
+	_cleanup_json_ json_t *doc = NULL;
 
 	s->guard = true;
 	s->resources[EBB_MEM].current = 1000;
