@@ -86,6 +86,9 @@ static void print_asked(FILE *out, const json_t *d, enum ebb_resource resource)
 	int64_t up = json_get_integer(d, "events_up", 0);
 	int64_t down = json_get_integer(d, "events_down", 0);
 
+	/* What is on record was put in force: the reason in the result says so. */
+	if (!*rule && !requested)
+		return;
 	if (*rule)
 		fprintf(out, "    Rule %s", rule);
 	else if (!strcmp(origin, "api"))

@@ -50,7 +50,7 @@ static void refresh(struct top *top)
 {
 	static const char *const paths[] = {
 		"/structure/?subtype=container&live",
-		"/decision/?limit=500",
+		"/decision/?limit=200",
 		"/heartbeat",
 	};
 	json_t **docs[] = {&top->docs, &top->decisions, &top->heartbeat};

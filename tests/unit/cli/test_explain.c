@@ -64,6 +64,19 @@ TEST(a_refusal_tells_its_reason)
 	CHECK(strstr(got, "  cpu 150 (+30 asked) shares  refused\n"));
 }
 
+TEST(a_limit_that_nobody_asked_to_change)
+{
+	json_t *decision =
+		json_pack("{s:s s:s s:i s:i s:s s:i s:s}", "resource", "cpu", "rule", "",
+			  "requested", 0, "planned", 100, "outcome", "applied", "applied", 100,
+			  "reason", "the limit on record is put in force");
+
+	CHECK_STR(details(decision),
+		  "    Planned: 100.\n"
+		  "    Result: the agent read back 100: the limit on record is put in force.\n");
+	CHECK(strstr(got, "  cpu unlimited -> 100 shares  applied\n"));
+}
+
 TEST(a_hostile_document_is_tamed)
 {
 	json_t *decision =
