@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "limit_order.h"
+#include "listing.h"
 #include "resources.h"
 #include "text.h"
 #include "ebb/cleanup.h"
@@ -25,6 +26,7 @@
 struct api {
 	struct api_options options;
 	struct http_server *server;
+	struct listings *listings;
 };
 
 static void unknown_container(struct http_call *call, const char *name)
@@ -62,22 +64,11 @@ static void reply_one(struct api *api, struct http_call *call, const char *name,
 static void reply_all(struct api *api, struct http_call *call, unsigned wanted)
 {
 	const char *name = http_query(call, "name");
-	struct container *container;
 
-	if (name) {
+	if (name)
 		reply_one(api, call, name, wanted);
-		return;
-	}
-
-	json_t *all = json_object();
-	container_table_foreach(api->options.table, container) {
-		json_t *resources = read_resources(api, container, wanted);
-
-		/* Without it: the container went this moment. */
-		if (resources)
-			json_object_set_new(all, container->name, resources);
-	}
-	http_reply_json(call, 200, all);
+	else
+		listings_reply(api->listings, call, wanted);
 }
 
 static unsigned wanted_resources(struct http_call *call)
@@ -381,6 +372,18 @@ int api_new(const struct api_options *options, struct api **ret_api)
 	if (!api)
 		return -ENOMEM;
 	api->options = *options;
+	r = listings_new(
+		&(struct listings_options){
+			.loop = options->loop,
+			.hierarchies = options->hierarchies,
+			.host = options->host,
+			.table = options->table,
+		},
+		&api->listings);
+	if (r < 0) {
+		free(api);
+		return r;
+	}
 	r = http_server_new(
 		&(struct http_server_options){
 			.listen = options->listen,
@@ -395,6 +398,7 @@ int api_new(const struct api_options *options, struct api **ret_api)
 		},
 		&api->server);
 	if (r < 0) {
+		listings_free(api->listings);
 		free(api);
 		return r;
 	}
@@ -406,6 +410,7 @@ void api_free(struct api *api)
 {
 	if (!api)
 		return;
+	listings_free(api->listings);
 	http_server_free(api->server);
 	free(api);
 }

@@ -12,6 +12,7 @@ TOKEN=
 failed=0
 V1="cpu cpuacct cpuset memory blkio"
 MADE=()
+MANY=
 
 ok() { echo "ok $1"; }
 not_ok() {
@@ -79,6 +80,16 @@ remove_cgroup() {
 	done
 	return 0
 }
+# make_many PREFIX N, remove_many PREFIX: idle ones, in bulk.
+make_many() {
+	local c
+	MANY=$1
+	for c in $(controllers); do seq -f "$(cg "$c" "$1")%.0f" "$2"; done | xargs mkdir
+}
+remove_many() {
+	local c
+	for c in $(controllers); do find "$(cg "$c" "")" -mindepth 1 -maxdepth 1 -type d -name "$1*" -exec rmdir {} +; done
+}
 rmdir_quietly() { rmdir "$1" 2>/dev/null || [ ! -d "$1" ]; }
 
 # Skips the whole script where cgroups cannot be made.
@@ -138,6 +149,7 @@ cleanup() {
 	[ -n "$AGENT" ] && kill -9 "$AGENT" 2>/dev/null && wait "$AGENT" 2>/dev/null
 	local name
 	for name in "${MADE[@]+"${MADE[@]}"}"; do remove_cgroup "$name"; done
+	[ -n "$MANY" ] && remove_many "$MANY"
 	remove_cgroup ""
 	rm -rf "$PIN" "/run/ebb-agent-sys-fs-bpf-$TAG.lock" "$TMP"
 }

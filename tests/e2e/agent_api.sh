@@ -161,6 +161,26 @@ check metrics_floored metric "ebb_agent_memory_floored_total 1"
 check metrics_own_cost metric "ebb_agent_cpu_seconds_total "
 same metrics_no_broken_line "$(grep -cvE '^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z]+="([^"\\]|\\.)*"(,[a-z]+="([^"\\]|\\.)*")*\})? [0-9.e+-]+)$' "$TMP/body")" 0
 
+# --- A long list is read in slices: nobody is left out, and other calls are answered meanwhile.
+make_many many 250
+counts() { [ "$(api GET /container/ >/dev/null; body length)" = "$1" ]; }
+check many_are_listed wait_for counts 257
+same many_are_whole "$(body '[.[]|select(.cpu.cpu_allowance_limit and .mem.mem_limit)]|length')" 257
+curl -s "http://$ADDRESS/container/" | jq length >"$TMP/list1" &
+one=$!
+curl -s "http://$ADDRESS/container/resources/?cpu&mem" | jq length >"$TMP/list2" &
+two=$!
+same one_beside_the_lists "$(api GET /container/many250)" 200
+wait $one $two
+same lists_at_the_same_time "$(cat "$TMP/list1" "$TMP/list2" | tr '\n' ' ')" "257 257 "
+# Some go while the list is being read.
+curl -s "http://$ADDRESS/container/" | jq 'has("web")' >"$TMP/list3" &
+one=$!
+remove_many many
+wait $one
+same list_while_they_go "$(cat "$TMP/list3")" true
+check many_are_gone wait_for counts 7
+
 check clean_stop stop_agent
 same limits_stay "$(quota resources) $(mem web)" "33000 $limit"
 finish
