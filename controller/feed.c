@@ -225,7 +225,7 @@ static struct structure *member_structure(struct feed *feed, struct session *ses
 		struct structure *s =
 			member->refused ? NULL : model_structure(feed->model, member->name);
 
-		member->structure = s && s->host == session->host ? s : NULL;
+		member->structure = s && s->live && s->host == session->host ? s : NULL;
 		member->looked_up = session->messages;
 	}
 	return member->structure;

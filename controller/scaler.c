@@ -51,8 +51,9 @@ struct waiting {
  * name come, while an order is under way.
  */
 struct slot {
-	struct slot *next;
+	struct slot *next, *next_waiting;
 	char *name;
+	bool listed; /* among those that wait */
 	struct waiting *waiting[EBB_RESOURCE_MAX];
 	bool under_way[EBB_RESOURCE_MAX];
 	uint64_t applied_ns; /* the last order's, on the host's clock */
@@ -74,7 +75,7 @@ struct scaler {
 	struct model *model;
 	struct audit *audit;
 	struct executor *executor;
-	struct slot *slots;
+	struct slot *slots, *waiting;
 	struct name_index *index;
 	uint64_t swept_ns;
 	struct scaler_stats stats;
@@ -110,12 +111,20 @@ static void slot_free(struct slot *slot)
 	free(slot);
 }
 
+static bool slot_waits(const struct slot *slot)
+{
+	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
+		if (slot->waiting[r])
+			return true;
+	return false;
+}
+
 static bool slot_idle(const struct slot *slot)
 {
 	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
-		if (slot->waiting[r] || slot->under_way[r])
+		if (slot->under_way[r])
 			return false;
-	return true;
+	return !slot->listed;
 }
 
 /* Structures go without a word to the scaler, too. */
@@ -227,6 +236,11 @@ int scaler_request(struct scaler *scaler, const struct request *request)
 	drop_waiting(scaler, slot, request->resource);
 	slot->waiting[request->resource] = waiting;
 	scaler->stats.waiting++;
+	if (!slot->listed) {
+		slot->listed = true;
+		slot->next_waiting = scaler->waiting;
+		scaler->waiting = slot;
+	}
 	return 0;
 }
 
@@ -640,18 +654,33 @@ static void expire(struct scaler *scaler, struct slot *slot, int resource)
 	refuse(scaler, slot, resource, "expired", reason);
 }
 
+/* Takes those off the list that wait no more. */
+static void unlist(struct scaler *scaler)
+{
+	struct slot **link = &scaler->waiting;
+
+	while (*link) {
+		struct slot *slot = *link;
+
+		if (slot_waits(slot)) {
+			link = &slot->next_waiting;
+			continue;
+		}
+		*link = slot->next_waiting;
+		slot->listed = false;
+	}
+}
+
 static void plan_requests(struct scaler *scaler, uint64_t now, struct scaler_order **orders)
 {
 	_cleanup_free_ struct candidate *candidates = NULL;
 	double oldest = wall_seconds() - scaler->model->scaler.request_timeout;
 	size_t n = 0;
 
-	if (!scaler->stats.waiting)
-		return;
-	candidates = calloc(scaler->stats.waiting, sizeof(*candidates));
-	if (!candidates)
-		return;
-	for (struct slot *slot = scaler->slots; slot; slot = slot->next)
+	if (scaler->stats.waiting)
+		candidates = calloc(scaler->stats.waiting, sizeof(*candidates));
+	for (struct slot *slot = candidates ? scaler->waiting : NULL; slot;
+	     slot = slot->next_waiting)
 		for (int r = 0; r < EBB_RESOURCE_MAX; r++) {
 			struct waiting *waiting = slot->waiting[r];
 
@@ -668,9 +697,11 @@ static void plan_requests(struct scaler *scaler, uint64_t now, struct scaler_ord
 				.resource = r,
 			};
 		}
-	qsort(candidates, n, sizeof(*candidates), by_rank);
+	if (n)
+		qsort(candidates, n, sizeof(*candidates), by_rank);
 	for (size_t i = 0; i < n; i++)
 		plan_request(scaler, candidates[i].slot, candidates[i].resource, now, orders);
+	unlist(scaler);
 }
 
 void scaler_run(struct scaler *scaler)
