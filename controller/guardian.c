@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guardian.h"
 
-#include <errno.h>
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "boundaries.h"
 #include "ebb/cleanup.h"
-#include "ebb/util.h"
 #include "events.h"
+#include "patience.h"
 #include "window.h"
 
 /* EVENT_TIMEOUT holds at least so many samples, else rules that count to ten never fire on a slow
@@ -20,29 +17,8 @@
 /* A lowering by `demand` wants so much evidence, however fast the feed (DESIGN 4.7). */
 #define EVIDENCE_S     0.95
 #define EVIDENCE_MEM_S 3.0
-/* A raise this soon after a lowering undoes it. Two samples, an order, and what a busy host adds.
- */
-#define UNDO_S 1.5
 /* A feed that was silent for longer starts anew; keeps 32-bit milliseconds from wrapping, too. */
 #define SILENCE_S 3600.0
-
-/* Lowerings no further apart are one way down, as a halving per second makes it. */
-#define DESCENT_S 3.0
-
-/*
- * Patience: how long the peak is remembered that a lowering must leave room for. It doubles when a
- * lowering turns out wrong: undone at once, or the limit had been high for a short burst and the
- * next burst came soon. So a service with a burst every few seconds keeps its room, while the
- * phases of a batch, which last, are followed. A deep descent (to a third or less) costs more when
- * wrong: longer bursts and gaps count then.
- */
-#define PATIENCE_MAX    6 /* 2^6 s */
-#define BURST_S         4.0
-#define BURST_DEEP_S    8.0
-#define GAP_FACTOR      8.0
-#define GAP_DEEP_FACTOR 15.0
-#define DEEP            3
-#define PEAK_BUCKETS    4
 
 struct resource_guard {
 	struct window window;
@@ -52,16 +28,11 @@ struct resource_guard {
 	double changed_at; /* samples that began before this say nothing about the limit in force */
 	int64_t limit;     /* at the last sample; -1: the next one's is new and known of */
 
-	double last, held_back;       /* of the newest sample */
-	double raised_at, lowered_at; /* NAN: not, or judged */
-	int64_t before_descent;       /* the limit, and how long it had been that high */
-	double dwell;
-	uint8_t raises; /* in a row while pinned */
-	uint8_t patience;
+	double last, held_back;         /* of the newest sample */
+	uint8_t raises;                 /* in a row while pinned */
 	bool asked_pinned, asked_lower; /* what the last request was, until the limit changes */
 
-	uint32_t bucket_ms; /* start of the newest bucket */
-	float peaks[PEAK_BUCKETS];
+	struct patience patience;
 };
 
 struct guard_state {
@@ -102,15 +73,14 @@ static uint32_t milliseconds(double at)
 	return (uint32_t)(int64_t)llround(at * 1000);
 }
 
-static void forget_everything(struct resource_guard *guard)
+static void forget_everything(struct resource_guard *guard, enum ebb_resource resource)
 {
 	*guard = (struct resource_guard){
-		.changed_at = -INFINITY,
 		.measured_since = NAN,
+		.changed_at = -INFINITY,
 		.limit = -1,
-		.raised_at = NAN,
-		.lowered_at = NAN,
 	};
+	patience_init(&guard->patience, resource == EBB_MEM ? EVIDENCE_MEM_S : 0);
 }
 
 /* NULL: no memory; the resource is not guarded this time. */
@@ -122,79 +92,9 @@ static struct resource_guard *resource_guard_get(struct guard_state *state,
 	if (!guard) {
 		guard = state->resources[resource] = malloc(sizeof(*guard));
 		if (guard)
-			forget_everything(guard);
+			forget_everything(guard, resource);
 	}
 	return guard;
-}
-
-/* ---- patience ---- */
-
-/* Seconds of peaks that a lowering leaves room for, beyond its own evidence. */
-static double patience_seconds(const struct resource_guard *guard, enum ebb_resource resource)
-{
-	double least = resource == EBB_MEM ? EVIDENCE_MEM_S : 0;
-
-	return guard->patience > 0 ? fmax(ldexp(1, guard->patience), least) : least;
-}
-
-static void remember_peak(struct resource_guard *guard, enum ebb_resource resource, uint32_t now_ms,
-			  double usage)
-{
-	/* Kept while it is not asked for, so that it is there when patience grows. */
-	double whole = fmax(patience_seconds(guard, resource), 2);
-	int32_t width = (int32_t)(whole * 1000 / PEAK_BUCKETS);
-	int32_t age = (int32_t)(now_ms - guard->bucket_ms);
-
-	if (age < 0 || age >= width * PEAK_BUCKETS) {
-		memset(guard->peaks, 0, sizeof(guard->peaks));
-		guard->bucket_ms = now_ms;
-	}
-	for (; age >= width && age < width * PEAK_BUCKETS; age -= width) {
-		memmove(guard->peaks + 1, guard->peaks, sizeof(*guard->peaks) * (PEAK_BUCKETS - 1));
-		guard->peaks[0] = 0;
-		guard->bucket_ms += (uint32_t)width;
-	}
-	guard->peaks[0] = fmaxf(guard->peaks[0], (float)usage);
-}
-
-static double remembered_peak(const struct resource_guard *guard, enum ebb_resource resource)
-{
-	double peak = NAN;
-
-	if (patience_seconds(guard, resource) > 0)
-		for (int i = 0; i < PEAK_BUCKETS; i++)
-			peak = fmax(peak, guard->peaks[i]);
-	return peak;
-}
-
-/* More is needed: was the descent before it a mistake? The limit that undoes it, 0 for no. */
-static int64_t judge_descent(const struct resource_guard *guard, enum ebb_resource resource,
-			     double now)
-{
-	double since = now - guard->lowered_at;
-	double patience = fmax(patience_seconds(guard, resource), 1);
-	bool deep = guard->before_descent >= DEEP * guard->limit;
-
-	if (isnan(guard->lowered_at))
-		return 0;
-	if (since > UNDO_S && (guard->dwell > patience + (deep ? BURST_DEEP_S : BURST_S) ||
-			       since > patience * (deep ? GAP_DEEP_FACTOR : GAP_FACTOR)))
-		return 0;
-	return guard->before_descent;
-}
-
-static void note_lowering(struct resource_guard *guard, enum ebb_resource resource, double at)
-{
-	double since = at - guard->lowered_at;
-
-	if (!(since <= DESCENT_S)) {
-		/* The last descent stood its test. */
-		if (guard->patience > 0 && since > GAP_FACTOR * patience_seconds(guard, resource))
-			guard->patience--;
-		guard->before_descent = guard->limit;
-		guard->dwell = isnan(guard->raised_at) ? INFINITY : at - guard->raised_at;
-	}
-	guard->lowered_at = at;
 }
 
 void guard_state_limit_changed(struct guard_state *state, enum ebb_resource resource, double at,
@@ -214,20 +114,17 @@ void guard_state_limit_changed(struct guard_state *state, enum ebb_resource reso
 	guard->measured_since = NAN;
 	if (grown) {
 		guard->raises = guard->asked_pinned ? (uint8_t)MIN(guard->raises + 1, 100) : 0;
-		guard->raised_at = at;
-		guard->lowered_at = NAN;
+		patience_raised(&guard->patience, at);
 	} else {
 		guard->raises = 0;
 		if (guard->asked_lower)
-			note_lowering(guard, resource, at);
+			patience_lowered(&guard->patience, guard->limit, at);
 		else
-			guard->lowered_at = NAN;
+			patience_disturbed(&guard->patience);
 	}
 	guard->asked_pinned = guard->asked_lower = false;
 	guard->limit = -1;
 }
-
-/* ---- one sample ---- */
 
 struct evaluation {
 	const struct guardian_config *config;
@@ -263,7 +160,7 @@ static bool measure(struct evaluation *e, struct resource_guard *guard, enum ebb
 		guard_state_limit_changed(e->structure->guard_state, resource, sample->at, false);
 	}
 	guard->limit = state->current;
-	remember_peak(guard, resource, e->now_ms, usage);
+	patience_measured(&guard->patience, e->now_ms, usage);
 	/* Memory is read at one moment, all else is a rate over the interval. A millisecond for the
 	 * arithmetic between units. */
 	began = resource == EBB_MEM ? sample->at : sample->at - sample->seconds;
@@ -383,7 +280,7 @@ static bool fire_request(struct evaluation *e, struct resource_guard *guard,
 		if (!pinned)
 			guard->raises = 0;
 		else
-			m.undo = judge_descent(guard, rule->resource, e->sample->at);
+			m.undo = patience_undo(&guard->patience, state->current, e->sample->at);
 		m.raises = guard->raises;
 	} else {
 		double age;
@@ -395,7 +292,7 @@ static bool fire_request(struct evaluation *e, struct resource_guard *guard,
 			    (rule->resource == EBB_MEM &&
 			     e->sample->at - guard->measured_since < EVIDENCE_MEM_S))
 				return false;
-			m.peak = fmax(m.peak, remembered_peak(guard, rule->resource));
+			m.peak = fmax(m.peak, patience_peak(&guard->patience));
 		}
 	}
 
@@ -408,13 +305,8 @@ static bool fire_request(struct evaluation *e, struct resource_guard *guard,
 
 	guard->asked_pinned = amount > 0 && pinned;
 	guard->asked_lower = amount < 0;
-	if (m.undo > 0 && rule->policy == RESCALE_DEMAND) {
-		/* The limit that was enough stays for that long, whatever the samples show: a burst
-		 * that two samples share looks half as high. */
-		guard->patience = MIN(guard->patience + 1, PATIENCE_MAX);
-		guard->lowered_at = NAN;
-		remember_peak(guard, rule->resource, e->now_ms, (double)m.undo);
-	}
+	if (amount > 0)
+		patience_judge(&guard->patience, e->now_ms, e->sample->at, m.undo);
 	return true;
 }
 
@@ -471,7 +363,7 @@ void guardian_evaluate(const struct guardian_config *config, const struct rulese
 	if (sample->at < state->last_at || sample->at - state->last_at > SILENCE_S)
 		for (int r = 0; r < EBB_RESOURCE_MAX; r++)
 			if (state->resources[r])
-				forget_everything(state->resources[r]);
+				forget_everything(state->resources[r], r);
 	state->last_at = sample->at;
 
 	for (int i = 0; i < RULE_VARIABLES; i++)
@@ -499,129 +391,4 @@ void guardian_evaluate(const struct guardian_config *config, const struct rulese
 		fire_events(&e, state->resources[r], r);
 		fire_requests(&e, state->resources[r], r);
 	}
-}
-
-/* ---- configuration ---- */
-
-static int invalid(char **ret_error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static int invalid(char **ret_error, const char *format, ...)
-{
-	char *text;
-	va_list args;
-	int n;
-
-	if (!ret_error)
-		return -EINVAL;
-	va_start(args, format);
-	n = vasprintf(&text, format, args);
-	va_end(args);
-	if (n < 0)
-		return -ENOMEM;
-	*ret_error = text;
-	return -EINVAL;
-}
-
-static int get_seconds(const json_t *config, const char *key, bool may_be_zero, double *value,
-		       char **ret_error)
-{
-	const json_t *json = json_object_get(config, key);
-	double seconds;
-
-	if (!json)
-		return 0;
-	if (json_is_number(json))
-		seconds = json_number_value(json);
-	else if (!json_is_string(json) || parse_double(json_string_value(json), &seconds) < 0)
-		seconds = NAN;
-	if (!(seconds >= 0 && seconds <= SILENCE_S) || (seconds == 0 && !may_be_zero))
-		return invalid(ret_error, "%s must be a number of seconds %s and at most %.0f.",
-			       key, may_be_zero ? "from 0" : "above 0", SILENCE_S);
-	*value = seconds;
-	return 0;
-}
-
-static int get_resources(const json_t *config, unsigned *value, char **ret_error)
-{
-	const json_t *json = json_object_get(config, "GUARDABLE_RESOURCES");
-	const json_t *element;
-	unsigned resources = 0;
-	size_t i;
-
-	if (!json)
-		return 0;
-	if (!json_is_array(json))
-		return invalid(ret_error, "GUARDABLE_RESOURCES must be an array of resources, such "
-					  "as [\"cpu\", \"mem\"].");
-	json_array_foreach(json, i, element) {
-		const char *name = json_string_value(element);
-		enum ebb_resource resource =
-			name ? ebb_resource_from_name(name) : EBB_RESOURCE_INVALID;
-
-		if (resource == EBB_RESOURCE_INVALID)
-			return invalid(ret_error,
-				       "GUARDABLE_RESOURCES[%zu] must be cpu, mem, disk_read, "
-				       "disk_write, net or energy.",
-				       i);
-		resources |= 1u << resource;
-	}
-	*value = resources;
-	return 0;
-}
-
-static int get_active(const json_t *config, bool *value, char **ret_error)
-{
-	const json_t *json = json_object_get(config, "ACTIVE");
-	const char *text = json_string_value(json);
-
-	if (!json)
-		return 0;
-	if (json_is_boolean(json))
-		*value = json_is_true(json);
-	else if (text && (!strcasecmp(text, "true") || !strcmp(text, "1")))
-		*value = true;
-	else if (text && (!strcasecmp(text, "false") || !strcmp(text, "0")))
-		*value = false;
-	else if (json_is_integer(json) && (json_integer_value(json) & ~1LL) == 0)
-		*value = json_integer_value(json) != 0;
-	else
-		return invalid(ret_error, "ACTIVE must be true or false.");
-	return 0;
-}
-
-int guardian_config_from_json(const json_t *config, struct guardian_config *ret_config,
-			      char **ret_error)
-{
-	const json_t *guarded = json_object_get(config, "STRUCTURE_GUARDED");
-	struct guardian_config parsed = {
-		.active = true,
-		.window_timelapse = 0.3,
-		.window_delay = 0,
-		.event_timeout = 2,
-		.guardable =
-			1u << EBB_CPU | 1u << EBB_MEM | 1u << EBB_DISK_READ | 1u << EBB_DISK_WRITE,
-	};
-	int r;
-
-	if (config && !json_is_object(config))
-		return invalid(ret_error, "The guardian's config must be a JSON object.");
-	if (guarded &&
-	    (!json_is_string(guarded) || strcmp(json_string_value(guarded), "container")))
-		return invalid(ret_error,
-			       "STRUCTURE_GUARDED must be \"container\": applications are "
-			       "not guarded.");
-	r = get_active(config, &parsed.active, ret_error);
-	if (r >= 0)
-		r = get_seconds(config, "WINDOW_TIMELAPSE", false, &parsed.window_timelapse,
-				ret_error);
-	if (r >= 0)
-		r = get_seconds(config, "WINDOW_DELAY", true, &parsed.window_delay, ret_error);
-	if (r >= 0)
-		r = get_seconds(config, "EVENT_TIMEOUT", false, &parsed.event_timeout, ret_error);
-	if (r >= 0)
-		r = get_resources(config, &parsed.guardable, ret_error);
-	if (r < 0)
-		return r;
-	*ret_config = parsed;
-	return 0;
 }

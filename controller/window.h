@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#define WINDOW_SLOTS 16
+#define WINDOW_SLOTS 15
 
 struct window_slot {
 	uint32_t end_ms;  /* when its last sample ended; wraps */

@@ -275,6 +275,8 @@ TEST(guardian_up_voids_down)
 	sample_cpu(200, 1);
 	CHECK_INT(asked(), 100);
 	CHECK_INT(t.outcome.requests[0].events_down, 0);
+	/* Its mean is below lower, its peak at the limit. */
+	CHECK_INT(t.outcome.events_down, 0);
 	/* And a lowering needs its second again. */
 	for (int i = 0; i < 12; i++) {
 		sample_cpu(10, 0);
@@ -424,6 +426,19 @@ TEST(guardian_memory_growing)
 	CHECK(asked() + 1024 >= 1600);
 }
 
+/* Memory was in use before its limit changed, too: its growth is known at once. */
+TEST(guardian_memory_growth_across_a_change)
+{
+	start(NULL);
+	t.structure.resources[EBB_MEM].current = 600;
+	sample_mem(300);
+	sample_mem(400);
+	change_limit(EBB_MEM, 700);
+	sample_mem(500);
+	CHECK_INT(t.outcome.n_requests, 1);
+	CHECK(asked() + 700 >= 1500);
+}
+
 /* Spec 8: usage against upper 2048 and lower 1024. */
 TEST(guardian_matches_as_the_original)
 {
@@ -468,6 +483,29 @@ TEST(guardian_original_rules)
 	CHECK_INT(asked(), 75);
 	sample_cpu(190, 0);
 	CHECK_INT(t.outcome.n_requests, 0);
+}
+
+/* Never up and down from one sample, whatever the rules say. */
+TEST(guardian_asks_one_way)
+{
+	start("[" EVENT_UP ",{\"name\":\"cold\",\"resource\":\"cpu\",\"active\":true,\"generates\":"
+	      "\"events\",\"action\":{\"events\":{\"scale\":{\"down\":1}}},\"rule\":{\"<\":[{\"var\":"
+	      "\"cpu.structure.cpu.usage\"},100]}},{\"name\":\"up\",\"resource\":\"cpu\",\"active\":true,"
+	      "\"generates\":\"requests\",\"rule\":{\">\":[{\"var\":\"events.scale.up\"},0]},"
+	      "\"events_to_remove\":0,\"amount\":10,\"rescale_policy\":\"amount\",\"rescale_type\":"
+	      "\"up\"},{\"name\":\"down\",\"resource\":\"cpu\",\"active\":true,\"generates\":"
+	      "\"requests\",\"rule\":{\">\":[{\"var\":\"events.scale.down\"},0]},\"events_to_remove\":0,"
+	      "\"amount\":-10,\"rescale_policy\":\"amount\",\"rescale_type\":\"down\"}]");
+	sample_cpu(190, 0);
+	CHECK_INT(asked(), 10);
+	sample_cpu(0, 0);
+	sample_cpu(0, 0);
+	CHECK_INT(t.outcome.events_down, 1);
+	CHECK_INT(asked(), 10);
+	/* The up event times out. */
+	for (int i = 0; i < 20; i++)
+		sample_cpu(0, 0);
+	CHECK_INT(asked(), -10);
 }
 
 /* A rule about one resource may read another: all are measured before any fires. */

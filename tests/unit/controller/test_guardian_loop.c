@@ -312,6 +312,50 @@ TEST(loop_undoes_a_lowering)
 	CHECK(CPU(sim) >= before);
 }
 
+/* Two cores, then so little that the limit is halved and halved again, then two cores. */
+static double dip(struct sim *sim, long ms)
+{
+	return ms < 5000 || ms >= 8000 ? 2 : 0.3;
+}
+
+/* A descent of several steps is undone as one. */
+TEST(loop_undoes_a_descent)
+{
+	static struct sim sim;
+	int64_t before;
+
+	sim_init(&sim);
+	sim.no_bandwidth = true;
+	sim.threads = dip;
+	sim_run(&sim, 5000);
+	before = CPU(sim);
+	sim_run(&sim, 3000);
+	CHECK(sim.lowerings >= 2 && CPU(sim) < before / 2);
+	sim_run(&sim, 250);
+	CHECK_INT(CPU(sim), before);
+}
+
+/* Bursts for two minutes, then phases that last. */
+static double bursts_then_phases(struct sim *sim, long ms)
+{
+	if (ms < 120000)
+		return burst_every_second(sim, ms);
+	return ms / 30000 % 2 ? 1 : 2;
+}
+
+/* What bursts taught is unlearnt: after some phases a lowering comes after a second again. */
+TEST(loop_unlearns_patience)
+{
+	static struct sim sim;
+
+	sim_init(&sim);
+	sim.threads = bursts_then_phases;
+	sim_run(&sim, 120000 + 10 * 60000 + 25000);
+	CHECK(CPU(sim) > 200);
+	sim_run(&sim, 5000 + 1500);
+	CHECK(CPU(sim) < 130);
+}
+
 /* A host that tells no throttling: steps widen until usage is below the limit. */
 TEST(loop_without_throttling_widens)
 {

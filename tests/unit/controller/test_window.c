@@ -60,7 +60,7 @@ TEST(window_of_slow_samples)
 	CHECK_NEAR(window_stats(&window, 5000, 0.3, 0).usage, 80, 1e-4);
 }
 
-/* The original's ten seconds, ten samples a second, in sixteen slots. */
+/* The original's ten seconds, ten samples a second, in fifteen slots. */
 TEST(window_long)
 {
 	struct window window = {};

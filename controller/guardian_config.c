@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ebb/util.h"
+#include "guardian.h"
+
+/* An hour: the guardian's own memory of a feed ends there. */
+#define SECONDS_MAX 3600.0
+
+static int invalid(char **ret_error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static int invalid(char **ret_error, const char *format, ...)
+{
+	char *text;
+	va_list args;
+	int n;
+
+	if (!ret_error)
+		return -EINVAL;
+	va_start(args, format);
+	n = vasprintf(&text, format, args);
+	va_end(args);
+	if (n < 0)
+		return -ENOMEM;
+	*ret_error = text;
+	return -EINVAL;
+}
+
+static int get_seconds(const json_t *config, const char *key, bool may_be_zero, double *value,
+		       char **ret_error)
+{
+	const json_t *json = json_object_get(config, key);
+	double seconds;
+
+	if (!json)
+		return 0;
+	if (json_is_number(json))
+		seconds = json_number_value(json);
+	else if (!json_is_string(json) || parse_double(json_string_value(json), &seconds) < 0)
+		seconds = NAN;
+	if (!(seconds >= 0 && seconds <= SECONDS_MAX) || (seconds == 0 && !may_be_zero))
+		return invalid(ret_error, "%s must be a number of seconds %s and at most %.0f.",
+			       key, may_be_zero ? "from 0" : "above 0", SECONDS_MAX);
+	*value = seconds;
+	return 0;
+}
+
+static int get_resources(const json_t *config, unsigned *value, char **ret_error)
+{
+	const json_t *json = json_object_get(config, "GUARDABLE_RESOURCES");
+	const json_t *element;
+	unsigned resources = 0;
+	size_t i;
+
+	if (!json)
+		return 0;
+	if (!json_is_array(json))
+		return invalid(ret_error, "GUARDABLE_RESOURCES must be an array of resources, such "
+					  "as [\"cpu\", \"mem\"].");
+	json_array_foreach(json, i, element) {
+		const char *name = json_string_value(element);
+		enum ebb_resource resource =
+			name ? ebb_resource_from_name(name) : EBB_RESOURCE_INVALID;
+
+		if (resource == EBB_RESOURCE_INVALID)
+			return invalid(ret_error,
+				       "GUARDABLE_RESOURCES[%zu] must be cpu, mem, disk_read, "
+				       "disk_write, net or energy.",
+				       i);
+		resources |= 1u << resource;
+	}
+	*value = resources;
+	return 0;
+}
+
+static int get_active(const json_t *config, bool *value, char **ret_error)
+{
+	const json_t *json = json_object_get(config, "ACTIVE");
+	const char *text = json_string_value(json);
+
+	if (!json)
+		return 0;
+	if (json_is_boolean(json))
+		*value = json_is_true(json);
+	else if (text && (!strcasecmp(text, "true") || !strcmp(text, "1")))
+		*value = true;
+	else if (text && (!strcasecmp(text, "false") || !strcmp(text, "0")))
+		*value = false;
+	else if (json_is_integer(json) && (json_integer_value(json) & ~1LL) == 0)
+		*value = json_integer_value(json) != 0;
+	else
+		return invalid(ret_error, "ACTIVE must be true or false.");
+	return 0;
+}
+
+int guardian_config_from_json(const json_t *config, struct guardian_config *ret_config,
+			      char **ret_error)
+{
+	const json_t *guarded = json_object_get(config, "STRUCTURE_GUARDED");
+	struct guardian_config parsed = {
+		.active = true,
+		.window_timelapse = 0.3,
+		.window_delay = 0,
+		.event_timeout = 2,
+		.guardable =
+			1u << EBB_CPU | 1u << EBB_MEM | 1u << EBB_DISK_READ | 1u << EBB_DISK_WRITE,
+	};
+	int r;
+
+	if (config && !json_is_object(config))
+		return invalid(ret_error, "The guardian's config must be a JSON object.");
+	if (guarded &&
+	    (!json_is_string(guarded) || strcmp(json_string_value(guarded), "container")))
+		return invalid(ret_error,
+			       "STRUCTURE_GUARDED must be \"container\": applications are "
+			       "not guarded.");
+	r = get_active(config, &parsed.active, ret_error);
+	if (r >= 0)
+		r = get_seconds(config, "WINDOW_TIMELAPSE", false, &parsed.window_timelapse,
+				ret_error);
+	if (r >= 0)
+		r = get_seconds(config, "WINDOW_DELAY", true, &parsed.window_delay, ret_error);
+	if (r >= 0)
+		r = get_seconds(config, "EVENT_TIMEOUT", false, &parsed.event_timeout, ret_error);
+	if (r >= 0)
+		r = get_resources(config, &parsed.guardable, ret_error);
+	if (r < 0)
+		return r;
+	*ret_config = parsed;
+	return 0;
+}
