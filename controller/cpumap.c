@@ -67,8 +67,7 @@ static int by_number(const void *a, const void *b)
 /* Members by the number in their key: the document's own order may have been lost on its way. */
 static int sorted_members(const json_t *object, struct numbered **ret_members, size_t *ret_n)
 {
-	_cleanup_free_
-	struct numbered *members = NULL;
+	_cleanup_free_ struct numbered *members = NULL;
 	const char *key;
 	json_t *value;
 	size_t n = 0;
@@ -92,10 +91,8 @@ static int sorted_members(const json_t *object, struct numbered **ret_members, s
 /* The threads of all cores, socket by socket; arrays of CPU ids, checked. */
 static int list_cores(const json_t *topology, const json_t ***ret_cores, size_t *ret_n)
 {
-	_cleanup_free_
-	struct numbered *sockets = NULL;
-	_cleanup_free_
-	const json_t **cores = NULL;
+	_cleanup_free_ struct numbered *sockets = NULL;
+	_cleanup_free_ const json_t **cores = NULL;
 	size_t n_sockets, n = 0, total = 0;
 	int r;
 
@@ -111,8 +108,7 @@ static int list_cores(const json_t *topology, const json_t ***ret_cores, size_t 
 	if (!cores)
 		return -ENOMEM;
 	for (size_t i = 0; i < n_sockets; i++) {
-		_cleanup_free_
-		struct numbered *members = NULL;
+		_cleanup_free_ struct numbered *members = NULL;
 		size_t n_members;
 
 		r = sorted_members(sockets[i].value, &members, &n_members);
@@ -131,12 +127,9 @@ static int list_cores(const json_t *topology, const json_t ***ret_cores, size_t 
 
 int cpumap_order_group_pp_ll(const json_t *topology, struct cpu_list *ret_order)
 {
-	_cleanup_free_
-	const json_t **cores = NULL;
-	_cleanup_free_
-	unsigned *cpus = NULL;
-	_cleanup_free_
-	bool *seen = NULL;
+	_cleanup_free_ const json_t **cores = NULL;
+	_cleanup_free_ unsigned *cpus = NULL;
+	_cleanup_free_ bool *seen = NULL;
 	size_t n_cores, n = 0, total = 0, threads = 0;
 	int r;
 
@@ -504,8 +497,7 @@ void cpumap_row_free(struct cpumap_row *row)
 
 json_t *cpumap_to_json(const struct cpumap *map)
 {
-	_cleanup_free_
-	json_t **cores = calloc(map->n_cores + 1, sizeof(json_t *));
+	_cleanup_free_ json_t **cores = calloc(map->n_cores + 1, sizeof(json_t *));
 	json_t *mapping = json_object();
 
 	if (!mapping || !cores)
@@ -596,8 +588,7 @@ static char *complain(const char *format, ...)
 
 char *cpumap_check(const struct cpumap *map)
 {
-	_cleanup_free_
-	int *sums = calloc(map->n_cores + 1, sizeof(*sums));
+	_cleanup_free_ int *sums = calloc(map->n_cores + 1, sizeof(*sums));
 	int64_t free_shares = 0;
 
 	if (!sums)

@@ -45,8 +45,7 @@ static char *cpus_of(const char *owner)
 
 static int shares_on(const char *cpu, const char *owner)
 {
-	_cleanup_json_
-	json_t *mapping = cpumap_to_json(map);
+	_cleanup_json_ json_t *mapping = cpumap_to_json(map);
 	json_t *value = json_object_get(json_object_get(mapping, cpu), owner);
 
 	return value ? (int)json_integer_value(value) : -1;
@@ -54,8 +53,7 @@ static int shares_on(const char *cpu, const char *owner)
 
 static void check_adds_up(void)
 {
-	_cleanup_free_
-	char *wrong = cpumap_check(map);
+	_cleanup_free_ char *wrong = cpumap_check(map);
 
 	if (wrong)
 		TEST_FAIL("%s", wrong);
@@ -64,8 +62,7 @@ static void check_adds_up(void)
 static const char *order_of(const char *topology)
 {
 	static char text[2048];
-	_cleanup_json_
-	json_t *parsed = json_loads(topology, 0, NULL);
+	_cleanup_json_ json_t *parsed = json_loads(topology, 0, NULL);
 	struct cpu_list order = {0};
 	char *formatted;
 	int r;
