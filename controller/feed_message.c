@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "feed_samples.h"
 #include "ebb/cleanup.h"
 #include "ebb/util.h"
 
@@ -86,83 +87,90 @@ static int get_removed(const json_t *message, json_t **ret_array, char **ret_err
 	return 0;
 }
 
-static int get_sample(const json_t *array, size_t at, struct feed_sample *ret_sample,
-		      char **ret_error)
+/*
+ * The message without its samples: they are read apart, and stand as an empty array in the text
+ * that the JSON parser gets.
+ */
+static int read_json(const char *text, size_t len, struct feed_message *message, json_t **ret_json,
+		     char **ret_error)
 {
-	if (!json_is_array(array) || json_array_size(array) != 2 + FEED_COUNTERS)
-		return refuse(ret_error, "\"samples\"[%zu] must be an array of %d members", at,
-			      2 + FEED_COUNTERS);
-	if (get_count(json_array_get(array, 0), "the container of a sample", &ret_sample->c,
-		      ret_error) < 0 ||
-	    get_count(json_array_get(array, 1), "the time of a sample", &ret_sample->t, ret_error) <
-		    0)
-		return -EINVAL;
-	for (size_t i = 0; i < FEED_COUNTERS; i++) {
-		const json_t *value = json_array_get(array, 2 + i);
+	_cleanup_free_ struct feed_sample *samples = NULL;
+	_cleanup_free_ char *rest = NULL;
+	size_t begin, end, n = 0, at;
+	json_error_t error;
+	json_t *json;
+	int r;
 
-		if (json_is_null(value))
-			ret_sample->counters[i] = FEED_NONE;
-		else if (get_count(value, "a counter", &ret_sample->counters[i], ret_error) < 0)
-			return -EINVAL;
+	if (feed_samples_find(text, len, &begin, &end)) {
+		r = feed_samples_parse(text + begin, end - begin, &samples, &n, &at);
+		if (r == -EINVAL)
+			return refuse(
+				ret_error,
+				"\"samples\"[%zu] must be an array of %d integers that are not "
+				"negative, or null for a counter that is not there",
+				at, 2 + FEED_COUNTERS);
+		if (r < 0)
+			return r;
+		rest = malloc(len - (end - begin) + 2);
+		if (!rest)
+			return -ENOMEM;
+		memcpy(rest, text, begin);
+		memcpy(rest + begin, "[]", 2);
+		memcpy(rest + begin + 2, text + end, len - end);
+		len = len - (end - begin) + 2;
+		text = rest;
 	}
+	json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+	if (!json)
+		return refuse(ret_error, "not JSON: %s (line %d, column %d, \"samples\" left out)",
+			      error.text, error.line, error.column);
+	message->samples = TAKE_PTR(samples);
+	message->n_samples = n;
+	*ret_json = json;
 	return 0;
 }
 
-static int get_samples(const json_t *message, struct feed_sample **ret_samples, size_t *ret_n,
-		       char **ret_error)
+static int read_members(const json_t *json, struct feed_message *message, char **ret_error)
 {
-	_cleanup_free_ struct feed_sample *samples = NULL;
-	const json_t *array = json_object_get(message, "samples"), *member;
-	size_t i;
+	const json_t *samples = json_object_get(json, "samples");
 
-	if (array && !json_is_array(array))
+	if (!json_is_object(json))
+		return refuse(ret_error, "a feed message is a JSON object");
+	if (get_name(json, "host", &message->host, ret_error) < 0 ||
+	    get_name(json, "session", &message->session, ret_error) < 0 ||
+	    get_count(json_object_get(json, "seq"), "\"seq\"", &message->seq, ret_error) < 0 ||
+	    get_count(json_object_get(json, "now"), "\"now\"", &message->now, ret_error) < 0)
+		return -EINVAL;
+	if (json_object_get(json, "guard_version") &&
+	    get_count(json_object_get(json, "guard_version"), "\"guard_version\"",
+		      &message->guard_version, ret_error) < 0)
+		return -EINVAL;
+	message->registration = json_object_get(json, "register");
+	if (message->registration && !json_is_object(message->registration))
+		return refuse(ret_error, "\"register\" must be an object");
+	/* A key written with escapes, say, was not found. */
+	if (samples && (!json_is_array(samples) || json_array_size(samples)))
 		return refuse(ret_error, "\"samples\" must be an array");
-	samples = calloc(json_array_size(array) + 1, sizeof(*samples));
-	if (!samples)
-		return -ENOMEM;
-	json_array_foreach(array, i, member) {
-		if (get_sample(member, i, &samples[i], ret_error) < 0)
-			return -EINVAL;
-	}
-	*ret_n = json_array_size(array);
-	*ret_samples = TAKE_PTR(samples);
+	if (get_containers(json, "added", true, &message->added, ret_error) < 0 ||
+	    get_containers(json, "limits", false, &message->limits, ret_error) < 0 ||
+	    get_removed(json, &message->removed, ret_error) < 0)
+		return -EINVAL;
 	return 0;
 }
 
 int feed_message_parse(const char *text, size_t len, struct feed_message *ret_message,
 		       char **ret_error)
 {
-	_cleanup_json_ json_t *json = NULL;
 	struct feed_message message = {0};
-	json_error_t error;
 	int r;
 
-	json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
-	if (!json)
-		return refuse(ret_error, "not JSON: %s (line %d, column %d)", error.text,
-			      error.line, error.column);
-	if (!json_is_object(json))
-		return refuse(ret_error, "a feed message is a JSON object");
-	if (get_name(json, "host", &message.host, ret_error) < 0 ||
-	    get_name(json, "session", &message.session, ret_error) < 0 ||
-	    get_count(json_object_get(json, "seq"), "\"seq\"", &message.seq, ret_error) < 0 ||
-	    get_count(json_object_get(json, "now"), "\"now\"", &message.now, ret_error) < 0)
-		return -EINVAL;
-	if (json_object_get(json, "guard_version") &&
-	    get_count(json_object_get(json, "guard_version"), "\"guard_version\"",
-		      &message.guard_version, ret_error) < 0)
-		return -EINVAL;
-	message.registration = json_object_get(json, "register");
-	if (message.registration && !json_is_object(message.registration))
-		return refuse(ret_error, "\"register\" must be an object");
-	if (get_containers(json, "added", true, &message.added, ret_error) < 0 ||
-	    get_containers(json, "limits", false, &message.limits, ret_error) < 0 ||
-	    get_removed(json, &message.removed, ret_error) < 0)
-		return -EINVAL;
-	r = get_samples(json, &message.samples, &message.n_samples, ret_error);
-	if (r < 0)
+	r = read_json(text, len, &message, &message.json, ret_error);
+	if (r >= 0)
+		r = read_members(message.json, &message, ret_error);
+	if (r < 0) {
+		feed_message_clear(&message);
 		return r;
-	message.json = TAKE_PTR(json);
+	}
 	*ret_message = message;
 	return 0;
 }

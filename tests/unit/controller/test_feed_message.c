@@ -96,6 +96,16 @@ TEST(nonsense_is_refused_with_a_reason)
 		HEAD ",\"samples\":[[3,900,1.5,2,3,4,5,6,7,8,9,10,11]]}",
 		HEAD ",\"samples\":[[3,900,true,2,3,4,5,6,7,8,9,10,11]]}",
 		HEAD ",\"samples\":[[3,900,99999999999999999999,2,3,4,5,6,7,8,9,10,11]]}",
+		HEAD ",\"samples\":[[3,900,01,2,3,4,5,6,7,8,9,10,11]]}",
+		HEAD ",\"samples\":[[3,900,nul,2,3,4,5,6,7,8,9,10,11]]}",
+		HEAD ",\"samples\":[[3,900,1 2,3,4,5,6,7,8,9,10,11,12]]}",
+		HEAD ",\"samples\":[[3,900,1,2,3,4,5,6,7,8,9,10,11],]}",
+		HEAD ",\"samples\":[[3,900,1,2,3,4,5,6,7,8,9,10,11]",
+		HEAD ",\"samples\":[[3,900,1,2,3,4,5,6,7,8,9,10,11]]",
+		HEAD ",\"samples\":[[3,900,1,2,3,4,5,6,7,8,9,10,11]]]}",
+		HEAD ",\"samples\":[],\"samples\":[]}",
+		HEAD ",\"sam\\u0070les\":[[3,900,1,2,3,4,5,6,7,8,9,10,11]]}",
+		HEAD ",\"x\":\"\\\",\"samples\":[[3,900,1,2,3,4,5,6,7,8,9,10,11]]}",
 	};
 
 	test_at_end(release_all, NULL);
@@ -104,6 +114,53 @@ TEST(nonsense_is_refused_with_a_reason)
 			TEST_FAIL("taken: %s", bad[i]);
 		CHECK(error && *error);
 		CHECK(!message.json);
+	}
+}
+
+TEST(samples_are_found_behind_anything)
+{
+	test_at_end(release_all, NULL);
+	CHECK_INT(parse(" { \"samples\" : [ [ 3 , 9 , 1,2,3,4,5,6,7,8,9,10 , null ]\n, "
+			"[3,9223372036854775807,0,2,3,4,5,6,7,8,9,10,11] ] , \"host\":\"h\","
+			"\"session\":\"s\",\"seq\":0,\"now\":1}"),
+		  0);
+	CHECK_INT(message.n_samples, 2);
+	CHECK_INT(message.samples[0].counters[FEED_WRITE_OPS], FEED_NONE);
+	CHECK_INT(message.samples[1].t, INT64_MAX);
+	CHECK_INT(parse("{\"x\":{\"samples\":[7],\"y\":\"]}\\\"\"},\"z\":\"\\\\\",\"n\":null,"
+			"\"host\":\"h\",\"session\":\"s\",\"seq\":0,\"now\":1,\"samples\":[]}"),
+		  0);
+	CHECK_INT(message.n_samples, 0);
+}
+
+/* Any change of one byte is refused or leaves a message that makes sense; memory is not touched
+ * beyond the text (run under SAN=1). */
+TEST(damaged_messages_do_no_harm)
+{
+	static const char whole[] = HEAD ",\"removed\":[2],\"samples\":[[3,900,1,2,3,4,5,6,7,8,9,"
+					 "10,null],[3,901,1,2,3,4,5,6,7,8,9,10,11]]}";
+	static const char bytes[] = "\"[]{},:0n\\ \x01";
+
+	test_at_end(release_all, NULL);
+	for (size_t i = 0; i + 1 < sizeof(whole); i++) {
+		for (size_t j = 0; j < sizeof(bytes); j++) {
+			char *text = malloc(sizeof(whole) - 1);
+
+			CHECK(text);
+			memcpy(text, whole, sizeof(whole) - 1);
+			text[i] = bytes[j];
+			release_all(NULL);
+			if (feed_message_parse(text, sizeof(whole) - 1, &message, &error) == 0)
+				CHECK(message.n_samples <= 2);
+			free(text);
+		}
+		char *part = malloc(i + 1);
+
+		CHECK(part);
+		memcpy(part, whole, i);
+		release_all(NULL);
+		CHECK_INT(feed_message_parse(part, i, &message, &error), -EINVAL);
+		free(part);
 	}
 }
 
