@@ -152,6 +152,7 @@ static int set_keys(struct sampler *sampler, const struct container *container, 
 			.container_id = container->id,
 			.slot = slot,
 			.index = what,
+			.has_io = container->ids[CGROUP_IO] != 0,
 		};
 		int r;
 

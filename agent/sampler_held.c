@@ -52,9 +52,6 @@ static int held_take(struct sampler *sampler, const struct container *container,
 
 		if (host->at[what] != what || (host->missing & (1U << what)) || fd < 0)
 			continue;
-		/* v1 I/O comes by another way; its cgroup is never looked at. */
-		if (what == EBB_HELD_IO && !(host->v2 & (1U << what)))
-			continue;
 		held->bss->arg_slot = slot;
 		held->bss->arg_index = what;
 		r = hold(held, fd);

@@ -207,7 +207,8 @@ static __always_inline void sample_memory(struct held_slot *slot, struct ebb_sam
 static __always_inline void sample_io(struct held_slot *slot, u32 key, struct ebb_sample *record,
 				      u32 *valid)
 {
-	if (host.io_traced) {
+	/* Counted by slot, but a container may lack the cgroup that it would be counted for. */
+	if (host.io_traced && held(slot, EBB_HELD_IO)) {
 		struct ebb_io_count *count = bpf_map_lookup_elem(&io_counts, &key);
 
 		if (!count)
@@ -217,7 +218,7 @@ static __always_inline void sample_io(struct held_slot *slot, u32 key, struct eb
 		record->read_ops = count->read_ops;
 		record->write_ops = count->write_ops;
 		*valid |= EBB_VALID_IO;
-	} else if (HAS(EBB_HELD_IO) && ON_V2(EBB_HELD_IO)) {
+	} else if (!host.io_traced && HAS(EBB_HELD_IO) && ON_V2(EBB_HELD_IO)) {
 		struct cgroup *cgrp = held(slot, EBB_HELD_IO);
 		u64 blkcg = cgrp ? (u64)cgrp->subsys[subsys_id(io)] : 0;
 

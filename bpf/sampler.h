@@ -18,7 +18,8 @@ struct ebb_cgroup_key {
 struct ebb_cgroup_place {
 	__u64 container_id; /* id in the primary hierarchy */
 	__u32 slot;
-	__u32 index; /* enum ebb_held: which of the slot's references is this cgroup's */
+	__u16 index;  /* enum ebb_held: which of the slot's references is this cgroup's */
+	__u16 has_io; /* the container has a cgroup for I/O */
 };
 
 /* I/O of a container where cgroup v1 does not count it. */
@@ -29,7 +30,7 @@ struct ebb_io_count {
 	__u64 write_ops;
 };
 
-/* A container's cgroups: on v2 all four are one, on v1 up to three distinct ones are held. */
+/* A container's cgroups: on v2 all four are one, on v1 up to four. */
 enum ebb_held { EBB_HELD_CPU, EBB_HELD_CPUACCT, EBB_HELD_MEMORY, EBB_HELD_IO, EBB_HELD_MAX };
 
 #define EBB_MAX_CPUS  4096

@@ -64,14 +64,15 @@ static __always_inline u32 walk_memory(struct cgroup *cgrp, struct ebb_sample *r
 	return EBB_VALID_MEM | EBB_VALID_WORKING_SET | EBB_VALID_OOM;
 }
 
-static __always_inline u32 walk_io(struct cgroup *cgrp, u32 slot, struct ebb_sample *record)
+static __always_inline u32 walk_io(struct cgroup *cgrp, u32 slot, bool has_io,
+				   struct ebb_sample *record)
 {
 	struct ebb_io_count *count;
 	u64 css;
 
 	if (host.io_traced) {
 		count = bpf_map_lookup_elem(&io_counts, &slot);
-		if (!count)
+		if (!count || !has_io)
 			return 0;
 		record->read_bytes = count->read_bytes;
 		record->write_bytes = count->write_bytes;
@@ -93,6 +94,7 @@ int sample_walk(struct bpf_iter__cgroup *ctx)
 	struct ebb_cgroup_place *place;
 	struct ebb_sample *record;
 	u32 slot, index, asked = 0, valid = 0;
+	bool has_io;
 
 	if (!cgrp)
 		return 0;
@@ -101,6 +103,7 @@ int sample_walk(struct bpf_iter__cgroup *ctx)
 		return 0;
 	slot = place->slot;
 	index = place->index;
+	has_io = place->has_io;
 	record = bpf_map_lookup_elem(&samples, &slot);
 	if (!record || record->id != place->container_id)
 		return 0;
@@ -117,10 +120,12 @@ int sample_walk(struct bpf_iter__cgroup *ctx)
 	if (SERVES(index, EBB_HELD_MEMORY)) {
 		asked |= EBB_VALID_MEM | EBB_VALID_WORKING_SET | EBB_VALID_OOM;
 		valid |= walk_memory(cgrp, record);
+		if (!HAS(EBB_HELD_CPU) && !CPUACCT_COUNTS)
+			record->at_ns = bpf_ktime_get_ns();
 	}
 	if (SERVES(index, EBB_HELD_IO) || (host.io_traced && SERVES(index, EBB_HELD_CPU))) {
 		asked |= EBB_VALID_IO;
-		valid |= walk_io(cgrp, slot, record);
+		valid |= walk_io(cgrp, slot, has_io, record);
 	}
 	record->valid = (record->valid & ~asked) | valid;
 	record_step(record);

@@ -7,10 +7,6 @@
 #include "bpf_objects.h"
 #include "sampled_tree.h"
 
-#define ALL_VALID_V1                                                                   \
-	(EBB_VALID_CPU | EBB_VALID_BANDWIDTH | EBB_VALID_MEM | EBB_VALID_WORKING_SET | \
-	 EBB_VALID_OOM | EBB_VALID_IO)
-
 static struct rig rig;
 
 static bool on_v1(enum cgroup_controller controller)
@@ -99,7 +95,7 @@ static void come_and_go(enum sampler_kind kind, const char *name, int total)
 
 			if (i % 2 == 0) {
 				CHECK(sampler_read(rig.sampler, batch[i]->slot, &sample));
-				CHECK(kind == SAMPLER_WALK || (sample.valid & ~EBB_VALID_IO) == 0);
+				CHECK(kind == SAMPLER_WALK || sample.valid == 0);
 			}
 		}
 		if (done + BATCH == total) {
@@ -229,33 +225,41 @@ TEST(a_cgroup_that_has_gone_is_refused)
 /* On v1 an engine makes a container's directories one after another. */
 static void join(enum sampler_kind kind, const char *name)
 {
+	static const enum cgroup_controller late[] = {CGROUP_MEMORY, CGROUP_IO};
 	struct container *container;
 	struct ebb_sample sample;
-	int memory_fd;
-	uint64_t memory_id;
+	uint64_t ids[2];
+	int fds[2];
 
 	rig_begin(&rig, name, kind, 4);
-	if (!on_v1(CGROUP_CPU) || !on_v1(CGROUP_MEMORY))
-		SKIP("cpu and memory share a cgroup here");
+	if (!on_v1(CGROUP_CPU) || !on_v1(CGROUP_MEMORY) || !on_v1(CGROUP_IO))
+		SKIP("controllers share a cgroup here");
 	CHECK_INT(cgroup_tree_mkdir(&rig.tree, "late"), 0);
 	container = rig_describe(&rig, "late");
 	rig.containers[rig.n_containers++] = container;
-	memory_fd = container->dir_fds[CGROUP_MEMORY];
-	memory_id = container->ids[CGROUP_MEMORY];
-	container->dir_fds[CGROUP_MEMORY] = -1;
-	container->ids[CGROUP_MEMORY] = 0;
+	for (int i = 0; i < 2; i++) {
+		fds[i] = container->dir_fds[late[i]];
+		ids[i] = container->ids[late[i]];
+		container->dir_fds[late[i]] = -1;
+		container->ids[late[i]] = 0;
+	}
 
 	CHECK(sampler_add(rig.sampler, container) >= 0);
 	sample = sample_now(container);
 	CHECK(sample.valid & EBB_VALID_CPU);
 	CHECK(!(sample.valid & EBB_VALID_MEM));
+	CHECK(!(sample.valid & EBB_VALID_IO));
 
-	container->dir_fds[CGROUP_MEMORY] = memory_fd;
-	container->ids[CGROUP_MEMORY] = memory_id;
+	for (int i = 0; i < 2; i++) {
+		container->dir_fds[late[i]] = fds[i];
+		container->ids[late[i]] = ids[i];
+	}
 	CHECK_INT(sampler_update(rig.sampler, container), 0);
 	sample = sample_now(container);
 	CHECK(sample.valid & EBB_VALID_CPU);
 	CHECK(sample.valid & EBB_VALID_MEM);
+	/* Files have v1 I/O only where the kernel counts it. */
+	CHECK(kind == SAMPLER_FILES || (sample.valid & EBB_VALID_IO));
 }
 
 TEST(a_controller_that_joins_late_is_sampled_from_then_on)
@@ -604,6 +608,39 @@ TEST(a_second_agent_on_the_same_pins_is_refused)
 	log_set_level(LOG_LEVEL_ERROR);
 	CHECK_INT(load_again(&second), -EBUSY);
 	CHECK(pinned_map_id("samples") > 0);
+}
+
+static void remove_path(void *arg)
+{
+	if (unlink(arg) < 0)
+		rmdir(arg);
+}
+
+TEST(a_pin_directory_that_is_not_ours_is_refused)
+{
+	static char pin_dir[96];
+	struct bpf_programs_options options = {.pin_dir = pin_dir, .max_containers = 4};
+	struct bpf_programs *bpf = NULL;
+
+	rig_begin(&rig, "foreign", SAMPLER_FILES, 4);
+	options.hierarchies = &rig.hierarchies;
+	log_set_level(LOG_LEVEL_ERROR);
+	snprintf(pin_dir, sizeof(pin_dir), "%s-b", rig.pin_dir);
+	test_at_end(remove_path, pin_dir);
+
+	CHECK_INT(symlink(rig.pin_dir, pin_dir), 0);
+	CHECK(bpf_programs_load(&options, &bpf) < 0);
+	CHECK(pinned_map_id("samples") > 0);
+	CHECK_INT(unlink(pin_dir), 0);
+
+	CHECK_INT(mkdir(pin_dir, 0777), 0);
+	CHECK_INT(chown(pin_dir, 65534, 65534), 0);
+	CHECK_INT(bpf_programs_load(&options, &bpf), -EPERM);
+	CHECK_INT(rmdir(pin_dir), 0);
+
+	snprintf(pin_dir, sizeof(pin_dir), "/tmp/ebb-test-%d-pins", (int)getpid());
+	CHECK_INT(bpf_programs_load(&options, &bpf), -EINVAL);
+	CHECK(access(pin_dir, F_OK) < 0);
 }
 
 TEST(two_agents_with_pins_of_their_own_sample_the_same_container)
