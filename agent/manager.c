@@ -390,6 +390,9 @@ int manager_new(const struct agent_options *options, struct manager **ret_manage
 		manager->hierarchies.by_controller[c].root_fd = -1;
 	r = start(manager);
 	if (r < 0) {
+		/* All else has been explained where it happened. */
+		if (r == -ENOMEM)
+			log_error("out of memory");
 		manager_free(manager);
 		return r;
 	}

@@ -465,6 +465,17 @@ TEST(feed_tells_limits_that_changed)
 	from = received();
 	UNTIL(received() >= from + 2);
 	CHECK(!json_object_get(message_at(received() - 1), "limits"));
+
+	/* No sample carries the cpuset: it is read again now and then. */
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2 ||
+	    cgroup_tree_write(&t.tree, "cpuset", "a", "cpuset.cpus", "0") < 0)
+		return;
+	limits = NULL;
+	from = received();
+	UNTIL(limits || (received() > from &&
+			 (limits = entry_of(message_at(received() - 1), "limits", NULL, a))));
+	CHECK_STR(json_string_value(json_object_get(limits, "cpus")), "0");
+	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 2, 0);
 }
 
 TEST(feed_tells_who_comes_and_goes)

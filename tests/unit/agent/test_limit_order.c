@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "limit_order.h"
 #include "ebb/units.h"
@@ -249,6 +250,66 @@ TEST(plan_other_cpus_and_periods)
 	CHECK_STR(plan("{'cpu':{'cpu_allowance_limit':100}}", &now), "quota+");
 	CHECK_STR(plan("{'cpu':{'cpu_allowance_limit':50}}", &now), "quota-");
 	CHECK_STR(plan("{'cpu':{'cpu_allowance_limit':150}}", &now), "quota+");
+}
+
+/* A value that may turn up anywhere in a body; most often what would be right there. */
+static json_t *any_value(unsigned *state, int depth, enum limit_kind kind)
+{
+	static const char *const strings[] = {"cpu", "mem", "0-1", "100", "-1", "", "1e3", "nan"};
+	json_t *object;
+
+	switch (rand_r(state) % (depth ? 24 : 8)) {
+	case 0: return json_integer((json_int_t)rand_r(state) - RAND_MAX / 2);
+	case 1: return json_real((rand_r(state) - RAND_MAX / 2) * 1e-3);
+	case 2: return json_string(strings[rand_r(state) % 8]);
+	case 3: return json_null();
+	case 4: return json_boolean(rand_r(state) % 2);
+	case 5: return json_array();
+	default: break;
+	}
+	if (!depth)
+		return kind == LIMIT_CPUS ? json_string("0,2") : json_integer(rand_r(state) % 999);
+	object = json_object();
+	for (int i = rand_r(state) % 4; i > 0; i--) {
+		int which = depth > 1 ? rand_r(state) % LIMIT_KIND_MAX : (int)kind;
+		const char *key = depth > 1 ? limit_kind_resource(which) : limit_kind_key(which);
+
+		json_object_set_new(object, rand_r(state) % 16 ? key : "other",
+				    any_value(state, depth - 1, which));
+	}
+	return object;
+}
+
+TEST(order_takes_sense_and_refuses_the_rest)
+{
+	const char *given = getenv("EBB_TEST_SEED");
+	unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : (unsigned)time(NULL);
+	unsigned state = seed, taken = 0;
+
+	fprintf(stderr, "seed %u (EBB_TEST_SEED)\n", seed);
+	CHECK_INT(cpu_list_parse("0-3", &online), 0);
+	for (int i = 0; i < 20000; i++) {
+		json_t *body = any_value(&state, 2, 0);
+
+		message[0] = '\0';
+		int r = limit_order_parse(body, &online, &order, message, sizeof(message));
+		bool sane = r == 0 ? order.asked && order.asked < 1U << LIMIT_KIND_MAX
+				   : r == -EINVAL && message[0];
+		for (int kind = LIMIT_QUOTA; r == 0 && kind < LIMIT_KIND_MAX; kind++)
+			sane = sane && (!(order.asked & 1U << kind) || order.value[kind] > 0);
+		if (r == 0 && order.asked & 1U << LIMIT_MEM)
+			sane = sane && order.value[LIMIT_MEM] >= 64 * EBB_MIB;
+		if (r == 0 && order.asked & 1U << LIMIT_QUOTA)
+			sane = sane && order.value[LIMIT_QUOTA] >= LIMIT_QUOTA_MIN_US;
+		char *text = sane ? NULL : json_dumps(body, JSON_ENCODE_ANY);
+		json_decref(body);
+		if (!sane)
+			TEST_FAIL("%d for %s", r, text);
+		taken += r == 0;
+	}
+	cpu_list_clear(&online);
+	/* Some of them do make sense. */
+	CHECK(taken > 500);
 }
 
 TEST_MAIN()
