@@ -23,7 +23,8 @@ endif
 ifeq ($(origin CC),default)
   CC := gcc
 endif
-BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
+# Ubuntu's /usr/sbin/bpftool works only with the tools of the running kernel.
+BPFTOOL ?= $(lastword bpftool $(wildcard /usr/bin/bpftool /usr/sbin/bpftool /usr/lib/linux-tools/*/bpftool))
 # The newest clang: from 16 on it emits the type tags that mark a held cgroup reference (kptr).
 CLANG   ?= $(firstword $(foreach v,22 21 20 19 18 17 16,$(wildcard /usr/bin/clang-$(v))) clang)
 

@@ -14,11 +14,17 @@ newest_clang() {
 	command -v clang >/dev/null && [ "$(clang -dumpversion | cut -d. -f1)" -ge 16 ] && command -v clang
 }
 
+# Ubuntu's /usr/sbin/bpftool is a script that fails unless the tools of the running kernel are there.
+working_bpftool() {
+	bpftool version >/dev/null 2>&1 || ls /usr/lib/linux-tools/*/bpftool >/dev/null 2>&1
+}
+
 missing() {
 	local what=()
-	for tool in gcc make pkg-config bpftool curl jq; do
+	for tool in gcc make pkg-config cmp curl jq; do
 		command -v "$tool" >/dev/null || what+=("$tool")
 	done
+	working_bpftool || what+=(bpftool)
 	newest_clang >/dev/null || what+=(clang)
 	for lib in libbpf libelf zlib libcurl jansson libmicrohttpd sqlite3 inih; do
 		pkg-config --exists "$lib" 2>/dev/null || what+=("$lib")
@@ -38,7 +44,8 @@ fi
 
 if command -v apt-get >/dev/null; then
 	export DEBIAN_FRONTEND=noninteractive
-	apt-get update -q
+	# One broken third-party list shall not be the end.
+	apt-get update -q || echo "some package lists are old; trying with those" >&2
 	# The newest of the versioned compilers that this release has, or the plain one.
 	clang=clang
 	for version in 19 18 17 16; do
@@ -48,13 +55,15 @@ if command -v apt-get >/dev/null; then
 		fi
 	done
 	bpftool=bpftool
-	apt-cache show bpftool >/dev/null 2>&1 || bpftool=linux-tools-common
-	apt-get install -q -y --no-install-recommends gcc make pkg-config libc6-dev linux-libc-dev "$clang" $bpftool \
-		libbpf-dev libelf-dev zlib1g-dev libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev \
-		libsqlite3-dev libinih-dev curl jq procps
+	apt-cache show bpftool >/dev/null 2>&1 || bpftool="linux-tools-common linux-tools-generic"
+	# shellcheck disable=SC2086 # two words are two packages
+	apt-get install -q -y --no-install-recommends gcc make pkg-config libc6-dev linux-libc-dev \
+		"$clang" $bpftool libbpf-dev libelf-dev zlib1g-dev libcurl4-openssl-dev libjansson-dev \
+		libmicrohttpd-dev libsqlite3-dev libinih-dev diffutils curl jq procps
 elif command -v dnf >/dev/null; then
-	dnf install -y gcc make pkgconf clang bpftool libbpf-devel elfutils-libelf-devel zlib-devel libcurl-devel \
-		jansson-devel libmicrohttpd-devel sqlite-devel inih-devel curl jq procps-ng
+	dnf install -y gcc make pkgconf-pkg-config clang bpftool libbpf-devel elfutils-libelf-devel \
+		zlib-devel libcurl-devel jansson-devel libmicrohttpd-devel sqlite-devel inih-devel libasan \
+		libubsan diffutils curl jq procps-ng
 else
 	echo "neither apt-get nor dnf here; install by hand: $(missing)" >&2
 	exit 1
