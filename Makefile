@@ -41,8 +41,11 @@ ifeq ($(SAN),1)
 else ifeq ($(SAN),thread)
   SANFLAGS := -fsanitize=thread -fno-omit-frame-pointer
   override BUILD := $(BUILD)-tsan
+else ifeq ($(SAN),fuzz)
+  SANFLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer
+  override BUILD := $(BUILD)-fuzz
 else ifneq ($(SAN),)
-  $(error SAN is 1 or thread)
+  $(error SAN is 1, thread or fuzz)
 else ifneq ($(filter -O1 -O2 -O3 -Os,$(CFLAGS)),)
   # It needs an optimizing compiler, and some distributions set it for theirs.
   HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
@@ -143,6 +146,7 @@ test_bins = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1)/*/*.c))
 UNIT_TESTS  := $(call test_bins,unit)
 INTEG_TESTS := $(call test_bins,integration)
 BENCHES     := $(call test_bins,bench)
+FUZZERS     := $(call test_bins,fuzz)
 SCRIPTS     := $(sort $(wildcard tests/integration/*.sh))
 E2E         := $(sort $(wildcard tests/e2e/*.sh))
 
@@ -154,13 +158,22 @@ endef
 $(foreach part,lib agent controller cli,$(foreach kind,unit integration bench,\
   $(eval $(call test_program,$(kind),$(part)))))
 
+# tests/fuzz/PART/fuzz_NAME.c: with our own runner, or (SAN=fuzz) with libFuzzer's.
+define fuzz_program
+$(BUILD)/tests/fuzz/$(1)/%: $(BUILD)/tests/fuzz/$(1)/%.o $(if $(filter fuzz,$(SAN)),,$(BUILD)/tests/fuzz/replay.o) \
+    $(if $(filter-out lib,$(1)),$(BUILD)/$(1).a) $(BUILD)/lib.a
+	$$(call msg,LINK,$$@)
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) $(if $(filter fuzz,$(SAN)),-fsanitize=fuzzer) -o $$@ $$^ $$(LIBS)
+endef
+$(foreach part,lib agent controller cli,$(eval $(call fuzz_program,$(part))))
+
 $(BUILD)/tests/%.o: tests/%.c $(BUILD)/flags
 	$(call msg,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -MMD -MP -iquote tests -iquote $(word 3,$(subst /, ,$<)) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
 
 .PHONY: tests
-tests: $(UNIT_TESTS) $(INTEG_TESTS) $(BENCHES)
+tests: $(UNIT_TESTS) $(INTEG_TESTS) $(BENCHES) $(FUZZERS)
 
 # One command on a fresh machine shall not compile on one CPU.
 JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -174,14 +187,15 @@ check: deps-missing
 .PHONY: check-built
 check-built: all tests $(BUILD)/demo_load
 ifeq ($(SAN),)
-	$(Q)$(MAKE) --no-print-directory SAN=1 unit-tests
+	$(Q)$(MAKE) --no-print-directory SAN=1 unit-tests fuzzers
 	$(Q)$(MAKE) --no-print-directory CC=$(CLANG) BUILD=$(BUILD)-clang all tests
 endif
-	$(Q)BUILD=$(BUILD) tests/run $(UNIT_TESTS) $(if $(SAN),,$(UNIT_TESTS:$(BUILD)/%=$(BUILD)-san/%)) \
+	$(Q)BUILD=$(BUILD) tests/run $(UNIT_TESTS) $(if $(SAN),$(FUZZERS),$(UNIT_TESTS:$(BUILD)/%=$(BUILD)-san/%) $(FUZZERS:$(BUILD)/%=$(BUILD)-san/%)) \
 	    $(INTEG_TESTS) $(SCRIPTS) $(E2E)
 
-.PHONY: unit-tests
+.PHONY: unit-tests fuzzers
 unit-tests: $(UNIT_TESTS)
+fuzzers: $(FUZZERS)
 
 # Everything with every compiler that is here, each in a directory of its own.
 COMPILERS = $(notdir $(wildcard /usr/bin/gcc /usr/bin/clang-14 $(CLANG)))
@@ -197,6 +211,19 @@ check-integration: all $(INTEG_TESTS)
 	$(Q)BUILD=$(BUILD) tests/run $(INTEG_TESTS) $(SCRIPTS)
 check-e2e: all $(BUILD)/demo_load
 	$(Q)BUILD=$(BUILD) tests/run $(E2E)
+
+# New inputs are kept in build-fuzz/corpus; what crashes is left in build-fuzz.
+FUZZ_SECONDS ?= 60
+# The newest clang whose libFuzzer is installed (libclang-rt-N-dev, or part of clang).
+FUZZ_CC = $(shell ls -d /usr/lib/llvm-*/lib/clang/*/lib/*/libclang_rt.fuzzer*.a 2>/dev/null | \
+                  sed 's|/lib/clang/.*|/bin/clang|' | sort -V | tail -n 1)
+.PHONY: fuzz
+fuzz:
+	$(Q)$(MAKE) --no-print-directory $(JOBS) CC=$(or $(FUZZ_CC),$(CLANG)) SAN=fuzz fuzzers
+	$(Q)set -e; for f in $(FUZZERS:$(BUILD)/%=$(BUILD)-fuzz/%); do name=$$(basename $$f); name=$${name#fuzz_}; \
+	    mkdir -p $(BUILD)-fuzz/corpus/$$name; \
+	    $$f -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(BUILD)-fuzz/$$name- -print_final_stats=1 \
+	        $(BUILD)-fuzz/corpus/$$name tests/fuzz/corpus/$$name; done
 
 .PHONY: bench demo
 bench: deps-missing
@@ -240,6 +267,7 @@ help:
 	  'make bench        the numbers of docs/measurements.md (root)' \
 	  'make deps         install what building and testing needs (root)' \
 	  'make install      DESTDIR=, prefix=$(prefix)' \
+	  'make fuzz         libFuzzer on every harness, FUZZ_SECONDS=$(FUZZ_SECONDS) each (clang)' \
 	  'make compilers    everything with gcc and clang, in build-COMPILER' \
 	  'make format       clang-format 14 on every file; format-check only looks' \
 	  'make clean' \
