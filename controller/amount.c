@@ -128,7 +128,9 @@ static double demand_less(const struct rule *rule, const struct resource_state *
 	double current = (double)resource->current, level = highest(measure), target;
 
 	target = fmax(fit_measured(resource, measure), level + rule->amount);
-	if (is_rate(rule->resource) && level > current * IDLE)
+	/* CPU comes back in two samples. Memory that is missing kills, so it goes slowly even when
+	 * idle: a container that has not started its work yet looks like that. */
+	if (!is_rate(rule->resource) || level > current * IDLE)
 		target = fmax(target, current / 2);
 	target = fmax(target, (double)resource->min);
 	return fit(resource, target, LOWER_MARGINS) > current ? current : target;

@@ -319,13 +319,15 @@ TEST(demand_memory)
 	m.raises = 2;
 	CHECK_INT(memory(600, 1, 128, &m), 600 + 512);
 
-	/* Down: head-room in MiB; not by halves. */
+	/* Down: by halves also when idle, to head-room in MiB above the usage, and to min. */
 	m = steady(100);
-	CHECK_INT(memory(4096, -1, 64, &m), 164);
+	CHECK_INT(memory(4096, -1, 64, &m), 2048);
+	CHECK_INT(memory(256, -1, 64, &m), 164);
 	m = steady(2000);
 	CHECK_INT(memory(4096, -1, 64, &m), 2286);
 	m = steady(0);
-	CHECK_INT(memory(4096, -1, 64, &m), 64);
+	CHECK_INT(memory(4096, -1, 64, &m), 2048);
+	CHECK_INT(memory(100, -1, 64, &m), 64);
 }
 
 /* Whatever comes in, the result keeps min and max and its rule's direction. */

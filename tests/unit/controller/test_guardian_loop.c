@@ -400,7 +400,8 @@ static double memory_falls(struct sim *sim, long ms)
 	return ms < 5000 ? 2000 : 300;
 }
 
-TEST(loop_memory_falls_after_three_seconds)
+/* Three seconds for each halving: there is time to come back. */
+TEST(loop_memory_falls_by_halves)
 {
 	static struct sim sim;
 
@@ -410,11 +411,16 @@ TEST(loop_memory_falls_after_three_seconds)
 	sim.memory = memory_falls;
 	sim_run(&sim, 7900);
 	CHECK_INT(sim.changes, 0);
-	sim_run(&sim, 2000);
+	sim_run(&sim, 1500);
 	CHECK_INT(sim.lowerings, 1);
-	CHECK(MEM(sim) >= 364 && MEM(sim) <= 400);
+	CHECK_INT(MEM(sim), 1143);
+	sim_run(&sim, 1400);
+	CHECK_INT(sim.lowerings, 1);
+	sim_run(&sim, 1500);
+	CHECK_INT(MEM(sim), 572);
 	sim_run(&sim, 30000);
-	CHECK_INT(sim.changes, 1);
+	CHECK_INT(sim.changes, 3);
+	CHECK(MEM(sim) >= 364 && MEM(sim) <= 400);
 }
 
 static double memory_jitters(struct sim *sim, long ms)
