@@ -225,12 +225,14 @@ fuzz:
 	    $$f -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(BUILD)-fuzz/$$name- -print_final_stats=1 \
 	        $(BUILD)-fuzz/corpus/$$name tests/fuzz/corpus/$$name; done
 
-.PHONY: bench demo
+.PHONY: bench demo demo-programs
+demo-programs: all $(BUILD)/demo_load
+	@:
 bench: deps-missing
 	$(Q)$(MAKE) --no-print-directory $(JOBS) all $(BENCHES)
 	$(Q)BUILD=$(BUILD) tests/bench/run
 demo: deps-missing
-	$(Q)$(MAKE) --no-print-directory $(JOBS) all $(BUILD)/demo_load
+	$(Q)$(MAKE) --no-print-directory $(JOBS) demo-programs
 	$(Q)BUILD=$(BUILD) packaging/demo.sh
 
 # --- Dependencies -------------------------------------------------------------------------------
