@@ -255,6 +255,10 @@ static void collect(struct feed *feed, struct container *container, unsigned lim
 	}
 	fc->last = sample;
 	fc->has_last = true;
+	/* On a host too busy for its period, as many samples as usual reach back further. */
+	if (sample.at_ns > KEEP_MS * EBB_NS_PER_MS)
+		feed->stats.samples_dropped +=
+			sample_ring_expire(&fc->ring, sample.at_ns - KEEP_MS * EBB_NS_PER_MS);
 	feed->stats.samples_dropped += sample_ring_push(&fc->ring, &sample, limit);
 }
 

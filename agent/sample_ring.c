@@ -50,6 +50,17 @@ unsigned sample_ring_push(struct sample_ring *ring, const struct ebb_sample *sam
 	return lost;
 }
 
+unsigned sample_ring_expire(struct sample_ring *ring, uint64_t at_ns)
+{
+	unsigned n = 0;
+
+	while (n < ring->n && sample_ring_at(ring, n)->at_ns < at_ns)
+		n++;
+	if (n)
+		drop_oldest(ring, n);
+	return n;
+}
+
 const struct ebb_sample *sample_ring_at(const struct sample_ring *ring, unsigned index)
 {
 	return &ring->samples[(ring->first + index) % ring->size];

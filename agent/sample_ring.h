@@ -8,6 +8,7 @@
 #define EBB_SAMPLE_RING_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "ebb/sample.h"
 
@@ -23,6 +24,8 @@ struct sample_ring {
  */
 unsigned sample_ring_push(struct sample_ring *ring, const struct ebb_sample *sample,
 			  unsigned limit);
+/* Drops those taken before `at_ns`; returns how many. */
+unsigned sample_ring_expire(struct sample_ring *ring, uint64_t at_ns);
 /* `index` from 0, the oldest, to n - 1. */
 const struct ebb_sample *sample_ring_at(const struct sample_ring *ring, unsigned index);
 /* The first `n` leave with a message. */

@@ -7,6 +7,9 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -593,6 +596,71 @@ TEST(feed_keeps_samples_while_the_controller_is_away)
 	/* Fail-static. */
 	cgroup_tree_read(&t.tree, "cpu", "a", file, quota, sizeof(quota));
 	CHECK(!strncmp(quota, "90000", 5));
+}
+
+TEST(feed_forgets_the_oldest_after_ten_seconds_away)
+{
+	json_int_t oldest = 0, newest = 0;
+	size_t from, k, n = 0;
+	json_t *row;
+
+	set_up("100");
+	t.guard = json_pack("{s:{s:i}}", "a", "cpu", 1000);
+	t.guard_version = 1;
+	UNTIL(received() >= 3);
+	json_int_t a = number_of("a");
+
+	stop_serving();
+	for (uint64_t end = now_ns() + 12 * EBB_NS_PER_SEC; now_ns() < end;)
+		loop_turn(t.loop, 20);
+	from = received();
+	serve();
+	UNTIL(received() >= from + 1);
+	json_array_foreach(json_object_get(message_at(from), "samples"), k, row) {
+		if (json_integer_value(json_array_get(row, 0)) != a)
+			continue;
+		newest = json_integer_value(json_array_get(row, 1));
+		oldest = n++ ? oldest : newest;
+	}
+	CHECK(n > 1);
+	CHECK(n <= 100);
+	CHECK(newest - oldest <= 10 * (json_int_t)EBB_NS_PER_SEC);
+	CHECK(metric("ebb_agent_feed_dropped_samples_total") > 0);
+}
+
+static int notified = -1;
+
+static void close_notified(void *unused)
+{
+	close(notified);
+	notified = -1;
+	unsetenv("NOTIFY_SOCKET");
+}
+
+TEST(agent_tells_the_service_manager)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char got[64];
+
+	/* An abstract name: no file to leave behind. */
+	int n = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "ebb-test-notify-%d",
+			 (int)getpid());
+	notified = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CHECK(notified >= 0);
+	test_at_end(close_notified, NULL);
+	CHECK(bind(notified, (struct sockaddr *)&address,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) == 0);
+	address.sun_path[0] = '@';
+	setenv("NOTIFY_SOCKET", address.sun_path, 1);
+	set_up("100");
+	UNTIL(recv(notified, got, sizeof(got), 0) == 7);
+	CHECK(!memcmp(got, "READY=1", 7));
+	/* Ready is: an answering API. */
+	UNTIL(received() >= 1);
+	CHECK(metric("ebb_agent_containers") >= 2);
+	stop_agent();
+	CHECK_INT(recv(notified, got, sizeof(got), 0), 10);
+	CHECK(!memcmp(got, "STOPPING=1", 10));
 }
 
 TEST_MAIN()

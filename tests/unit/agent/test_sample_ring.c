@@ -84,6 +84,23 @@ TEST(ring_drops_while_in_flight)
 	check_holds(21, 30);
 }
 
+TEST(ring_drops_by_age)
+{
+	test_at_end(clear, NULL);
+	for (int i = 1; i <= 20; i++)
+		push(i, 100);
+	sample_ring_send(&ring, 6);
+	CHECK_INT(sample_ring_expire(&ring, 1), 0);
+	CHECK_INT(sample_ring_expire(&ring, 5), 4);
+	check_holds(5, 20);
+	/* 5 and 6 were on their way. */
+	sample_ring_sent(&ring, true);
+	check_holds(7, 20);
+	CHECK_INT(sample_ring_expire(&ring, 1000), 14);
+	CHECK_INT(ring.n, 0);
+	CHECK_INT(sample_ring_expire(&ring, 1000), 0);
+}
+
 TEST(ring_gives_memory_back)
 {
 	test_at_end(clear, NULL);
