@@ -53,6 +53,50 @@ struct structure *api_lock_structure(struct api *api, struct http_call *call)
 	return NULL;
 }
 
+json_t *api_lock_document(struct api *api, struct http_call *call, json_t *const *docs,
+			  const char *kind)
+{
+	const json_t *doc;
+	json_t *copy;
+
+	model_lock(api->model);
+	doc = json_object_get(*docs, call->captures[0]);
+	copy = json_deep_copy(doc);
+	if (copy)
+		return copy;
+	model_unlock(api->model);
+	if (doc)
+		api_reply(call, NULL);
+	else
+		http_reply_error(call, 404,
+				 "There is no %s '%s'. GET /%s/ lists those that are known", kind,
+				 call->captures[0], kind);
+	return NULL;
+}
+
+void api_reply_document(struct api *api, struct http_call *call, json_t *const *docs,
+			const char *kind)
+{
+	json_t *doc = api_lock_document(api, call, docs, kind);
+
+	if (!doc)
+		return;
+	model_unlock(api->model);
+	api_reply(call, doc);
+}
+
+void api_reply_documents(struct api *api, struct http_call *call, json_t *const *docs)
+{
+	json_t *list = json_array(), *doc;
+	const char *name;
+
+	model_lock(api->model);
+	json_object_foreach(*docs, name, doc)
+		json_array_append_new(list, json_deep_copy(doc));
+	model_unlock(api->model);
+	api_reply(call, list);
+}
+
 bool api_resource(struct http_call *call, int index, enum ebb_resource *ret_resource)
 {
 	enum ebb_resource resource = ebb_resource_from_name(call->captures[index]);

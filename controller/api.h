@@ -39,6 +39,16 @@ int api_routes(struct http_route **ret_routes, size_t *ret_n);
 
 /* With the lock taken, or 404. */
 struct structure *api_lock_structure(struct api *api, struct http_call *call);
+/*
+ * Rules and services: `docs` points to the model's own, `kind` is "rule" or "service". A copy of
+ * the one that the path names, with the lock taken; or 404.
+ */
+json_t *api_lock_document(struct api *api, struct http_call *call, json_t *const *docs,
+			  const char *kind);
+/* Answers with that copy, or with all of them. */
+void api_reply_document(struct api *api, struct http_call *call, json_t *const *docs,
+			const char *kind);
+void api_reply_documents(struct api *api, struct http_call *call, json_t *const *docs);
 /* The resource that capture `index` names, or 400 with the list of names. */
 bool api_resource(struct http_call *call, int index, enum ebb_resource *ret_resource);
 /* The body's `key`, or 400. *ret_body owns *ret_value. */

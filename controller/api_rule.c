@@ -11,40 +11,15 @@
 static void rule_list(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
-	json_t *list = json_array(), *doc;
-	const char *name;
 
-	model_lock(api->model);
-	json_object_foreach(api->model->rules, name, doc)
-		json_array_append_new(list, json_deep_copy(doc));
-	model_unlock(api->model);
-	api_reply(call, list);
-}
-
-/* With the lock taken: a copy of the rule that the path names; or 404 and no lock. */
-static json_t *lock_rule(struct api *api, struct http_call *call)
-{
-	json_t *doc;
-
-	model_lock(api->model);
-	doc = json_object_get(api->model->rules, call->captures[0]);
-	if (doc)
-		return json_deep_copy(doc);
-	model_unlock(api->model);
-	http_reply_error(call, 404, "There is no rule '%s'. GET /rule/ lists those that are known",
-			 call->captures[0]);
-	return NULL;
+	api_reply_documents(api, call, &api->model->rules);
 }
 
 static void rule_get(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
-	json_t *doc = lock_rule(api, call);
 
-	if (!doc)
-		return;
-	model_unlock(api->model);
-	api_reply(call, doc);
+	api_reply_document(api, call, &api->model->rules, "rule");
 }
 
 /* What a PUT wants of the document; read from the body before the lock is taken. */
@@ -120,7 +95,7 @@ static void rule_put(void *userdata, struct http_call *call)
 
 	if (!read_change(call, &change, &body))
 		return;
-	doc = lock_rule(api, call);
+	doc = api_lock_document(api, call, &api->model->rules, "rule");
 	if (!doc)
 		return;
 	r = apply_change(doc, &change, &error);

@@ -68,41 +68,15 @@ static json_t *value_from_given(const char *key, const json_t *given)
 static void service_list(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
-	json_t *list = json_array(), *doc;
-	const char *name;
 
-	model_lock(api->model);
-	json_object_foreach(api->model->services, name, doc)
-		json_array_append_new(list, json_deep_copy(doc));
-	model_unlock(api->model);
-	api_reply(call, list);
-}
-
-/* With the lock taken: a copy of the document that the path names; or 404 and no lock. */
-static json_t *lock_service(struct api *api, struct http_call *call)
-{
-	json_t *doc;
-
-	model_lock(api->model);
-	doc = json_object_get(api->model->services, call->captures[0]);
-	if (doc)
-		return json_deep_copy(doc);
-	model_unlock(api->model);
-	http_reply_error(call, 404,
-			 "There is no service '%s'. GET /service/ lists those that are known",
-			 call->captures[0]);
-	return NULL;
+	api_reply_documents(api, call, &api->model->services);
 }
 
 static void service_get(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
-	json_t *doc = lock_service(api, call);
 
-	if (!doc)
-		return;
-	model_unlock(api->model);
-	api_reply(call, doc);
+	api_reply_document(api, call, &api->model->services, "service");
 }
 
 /* Lays `changes`, whose values are final, over the service's configuration: all of them or none. */
@@ -113,7 +87,7 @@ static void change_service(struct api *api, struct http_call *call, json_t *chan
 	json_t *config;
 	int r = 0;
 
-	doc = lock_service(api, call);
+	doc = api_lock_document(api, call, &api->model->services, "service");
 	if (!doc)
 		return;
 	config = json_object_get(doc, "config");
