@@ -73,13 +73,10 @@ controller_SRC := $(filter-out controller/main.c,$(wildcard controller/*.c))
 cli_SRC        := $(filter-out cli/main.c,$(wildcard cli/*.c))
 objs = $(1:%.c=$(BUILD)/%.o)
 
-PROGRAMS := $(if $(wildcard agent/main.c),$(BUILD)/ebb-agent) \
-            $(if $(wildcard controller/main.c),$(BUILD)/ebb-controller) \
-            $(if $(wildcard cli/main.c),$(BUILD)/ebb)
-ARCHIVES := $(BUILD)/lib.a $(BUILD)/agent.a $(BUILD)/controller.a $(BUILD)/cli.a
+PROGRAMS := $(BUILD)/ebb-agent $(BUILD)/ebb-controller $(BUILD)/ebb
 
 .PHONY: all
-all: $(PROGRAMS) $(ARCHIVES)
+all: $(PROGRAMS)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
