@@ -33,9 +33,9 @@
 /*
  * libmicrohttpd takes a reply before the body has been read only at the price of the connection,
  * and closing it with unread data resets it: the client may lose the reply. So the body of a
- * refused request is read and dropped up to this size.
+ * refused request is read and dropped, piece by piece, up to this size; it costs no memory.
  */
-#define DRAIN_MAX ((size_t)1 << 20)
+#define DRAIN_MAX ((size_t)64 << 20)
 
 struct header {
 	char *name, *value;
