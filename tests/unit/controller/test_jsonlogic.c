@@ -391,6 +391,15 @@ TEST(jsonlogic_owns_its_rule)
 
 static uint64_t random_state;
 
+static void seed(void)
+{
+	const char *given = getenv("EBB_TEST_SEED");
+
+	random_state = given ? strtoull(given, NULL, 0)
+			     : ((uint64_t)time(NULL) << 16 ^ (uint64_t)getpid()) | 1;
+	printf("# seed %llu (EBB_TEST_SEED)\n", (unsigned long long)random_state);
+}
+
 static uint32_t rnd(uint32_t below)
 {
 	random_state ^= random_state << 13;
@@ -494,15 +503,9 @@ static bool json_truthy(const json_t *json)
 
 TEST(jsonlogic_random_rules)
 {
-	uint64_t seed = (uint64_t)time(NULL) << 20 ^ (uint64_t)getpid();
-	const char *given = getenv("EBB_TEST_SEED");
 	unsigned long truths = 0, compiled = 0;
 
-	if (given)
-		seed = strtoull(given, NULL, 0);
-	printf("# seed %llu\n", (unsigned long long)seed);
-	random_state = seed | 1;
-
+	seed();
 	for (int i = 0; i < 30000; i++) {
 		_cleanup_json_ json_t *rule = random_rule(1 + rnd(6), false);
 		_cleanup_json_ json_t *data = NULL, *applied = NULL;
@@ -543,8 +546,7 @@ TEST(jsonlogic_random_json)
 	static const char alphabet[] = "{}[]\"\",,:::01.-eE {\"+\":[{\"var\":\"a\"}]}<>=!%";
 	unsigned parsed = 0;
 
-	random_state = (uint64_t)time(NULL) | 1;
-	printf("# seed %llu\n", (unsigned long long)random_state);
+	seed();
 	for (int i = 0; i < 200000; i++) {
 		char text[24];
 		size_t n = 1 + rnd(sizeof(text) - 1);
