@@ -51,13 +51,26 @@ int bpf_run_iter(int link_fd);
 /* v2: sums up the counters that the next sweep reads: CPU time where asked, and I/O. */
 void bpf_flush(struct bpf_programs *programs, bool cpu);
 
-/*
- * What the host is like, for tests too. `zoneinfo`: text of /proc/zoneinfo; bit per zone that has
- * pages on any node, 0 when it cannot be told.
- */
+/* bpf_support.c. `kind`: BTF_KIND_FUNC, ... */
+struct btf;
+bool btf_has(const struct btf *btf, const char *name, unsigned kind);
+/* Is the first argument of a tracepoint ("btf_trace_mark_victim") a pointer, not a number? */
+bool btf_tracepoint_passes_pointer(const struct btf *btf, const char *typedef_name);
+
+/* bpf_host.c. `zoneinfo`: text of /proc/zoneinfo; bit per zone that has pages on any node, 0 when
+ * it cannot be told. */
 unsigned zones_with_pages(const char *zoneinfo);
-/* Fills everything but io_traced. `cpus`: room for EBB_MAX_CPUS, ids are set. */
+/* Fills what can be asked from files. `cpus`: room for EBB_MAX_CPUS, ids are set. */
 int host_facts(const struct hierarchies *hierarchies, struct ebb_host *ret_host,
 	       struct ebb_cpu *cpus);
+
+/*
+ * bpf_pins.c. Makes the directory (and mounts a bpffs below it when there is none), locks it and
+ * empties it of what a crash left. A descriptor that holds the lock; -EBUSY: another agent has it.
+ */
+int bpf_pins_open(const char *pin_dir);
+int bpf_pins_add(const char *pin_dir, const struct bpf_map *map);
+/* Files only: a directory in there is none of ours. */
+void bpf_pins_remove(int dir_fd);
 
 #endif

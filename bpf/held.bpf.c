@@ -162,7 +162,7 @@ static __always_inline void sample_cpu(struct held_slot *slot, struct ebb_sample
 		if (!cgrp)
 			return;
 		tg = (u64)cgrp->subsys[subsys_id(cpu)];
-		if (!tg && !CPUACCT_COUNTS) {
+		if (host.cpu_by_flush || (!tg && !CPUACCT_COUNTS)) {
 			record->cpu_ns = cgrp->bstat.cputime.sum_exec_runtime;
 			*valid |= EBB_VALID_CPU;
 			flush_for_cpu++;
@@ -171,7 +171,7 @@ static __always_inline void sample_cpu(struct held_slot *slot, struct ebb_sample
 	if (!tg)
 		return;
 	*valid |= read_bandwidth(tg, record);
-	if (CPUACCT_COUNTS)
+	if (CPUACCT_COUNTS || host.cpu_by_flush)
 		return;
 	se = (u64)at_address(struct task_group, tg)->se;
 	if (se) {

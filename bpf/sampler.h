@@ -48,6 +48,7 @@ struct ebb_host {
 	__u32 at[EBB_HELD_MAX]; /* which reference serves cpu, cpuacct, memory, io */
 	__u32 v2;               /* bit per enum ebb_held: that controller is on v2 */
 	__u32 missing;          /* bit per enum ebb_held: the host has no such controller */
+	__u32 cpu_by_flush;     /* v2: CPU time is the cgroup's own sum, as of the last flush */
 	__u32 io_traced;        /* block_io.bpf.c counts (v1) */
 };
 

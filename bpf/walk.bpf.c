@@ -35,20 +35,20 @@ static __always_inline u32 walk_cpuacct(struct cgroup *cgrp, struct ebb_sample *
 static __always_inline u32 walk_cpu(struct cgroup *cgrp, struct ebb_sample *record)
 {
 	u64 tg = (u64)cgrp->subsys[subsys_id(cpu)], se;
-	u32 valid;
+	u32 valid = 0;
 
 	if (!CPUACCT_COUNTS)
 		record->at_ns = bpf_ktime_get_ns();
-	if (!tg) {
-		if (CPUACCT_COUNTS || !ON_V2(EBB_HELD_CPU))
-			return 0;
+	if (host.cpu_by_flush || (!tg && ON_V2(EBB_HELD_CPU) && !CPUACCT_COUNTS)) {
 		record->cpu_ns = cgrp->bstat.cputime.sum_exec_runtime;
 		flush_for_cpu++;
-		return EBB_VALID_CPU;
+		valid |= EBB_VALID_CPU;
 	}
-	valid = read_bandwidth(tg, record);
+	if (!tg)
+		return valid;
+	valid |= read_bandwidth(tg, record);
 	se = (u64)get(at_address(struct task_group, tg), se);
-	if (CPUACCT_COUNTS || !se)
+	if (CPUACCT_COUNTS || host.cpu_by_flush || !se)
 		return valid;
 	record->cpu_ns = read_group_runtime(se);
 	return valid | EBB_VALID_CPU;

@@ -9,13 +9,10 @@
 #include <sys/sysmacros.h>
 
 #include "sampled_tree.h"
-#include "sampler_files.h"
+#include "sampler_text.h"
 
 #define ROUNDS  150 /* at least, and until the load has done something */
 #define IO_SIZE 65536
-
-/* --- Loads
- * ---------------------------------------------------------------------------------------- */
 
 /* Last in its group, or the others would do nothing under this quota. */
 static void spin(void *arg)
@@ -68,9 +65,6 @@ static void disk(void *arg)
 		sleep_ms(3);
 	}
 }
-
-/* --- The files' view
- * -------------------------------------------------------------------------------- */
 
 static bool any_disk(void *userdata, unsigned major, unsigned minor)
 {

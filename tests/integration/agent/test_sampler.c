@@ -36,10 +36,8 @@ static void remove_child(const char *child)
 	}
 }
 
-/* --- Nothing stays
- * ---------------------------------------------------------------------------------- */
-
-/* Cgroups of the hierarchy that exist in memory, removed ones that are still held included. */
+/* Cgroups of the hierarchy that exist in memory, removed ones that are still held included.
+ */
 static int count_in_kernel(const char *controller)
 {
 	char line[256], name[64], path[512], text[4096];
@@ -139,9 +137,6 @@ TEST(of_1000_cgroups_read_and_removed_none_stays)
 {
 	come_and_go(SAMPLER_FILES, "go-files", 1000);
 }
-
-/* --- Slots
- * -------------------------------------------------------------------------------------------- */
 
 static void burn(void *arg)
 {
@@ -276,9 +271,6 @@ TEST(a_controller_that_joins_late_is_sampled_from_then_on_files)
 {
 	join(SAMPLER_FILES, "join-files");
 }
-
-/* --- What is not there
- * ----------------------------------------------------------------------------- */
 
 /* The same host, had it no such controller: everything is loaded anew for it. */
 static void reload_without(enum cgroup_controller controller, enum sampler_kind kind)
@@ -520,10 +512,6 @@ TEST(programs_load_for_a_host_with_many_cpus_and_nodes)
 	}
 }
 
-/* --- Pins
- * -----------------------------------------------------------------------------------------------
- */
-
 static uint32_t pinned_map_id(const char *name)
 {
 	struct bpf_map_info info = {0};
@@ -700,10 +688,8 @@ TEST(bpftool_prints_the_records_by_field_name)
 	CHECK(strstr(text, command));
 }
 
-/* --- Torn records
- * ------------------------------------------------------------------------------------ */
-
-/* A reader that maps the pinned records, as any tool may: two copies of one `seq` must be equal. */
+/* A reader that maps the pinned records, as any tool may: two copies of one `seq` must be
+   equal. */
 static void read_as_foreigner(int report)
 {
 	char path[256], verdict = 'k';

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bpf_objects.h"
-#include "sampler_files.h"
+#include "sampler_text.h"
 #include "test.h"
 
 static bool all_but_dm(void *userdata, unsigned major, unsigned minor)

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the cgroup files say, as the sampler needs it. Pure, for sampler_files.c and tests. */
-#ifndef EBB_SAMPLER_FILES_H
-#define EBB_SAMPLER_FILES_H
+#ifndef EBB_SAMPLER_TEXT_H
+#define EBB_SAMPLER_TEXT_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "ebb/sample.h"
+
+#define NS_PER_US 1000ULL
+
+/* Digits: what follows them, or NULL when there are none. No locale, no errno, as strtoull() has.
+ */
+const char *take_number(const char *text, uint64_t *ret_value);
 
 /* "key VALUE" on a line of its own (cpu.stat, memory.stat, memory.events, memory.oom_control). */
 bool flat_value(const char *text, const char *key, uint64_t *ret_value);
