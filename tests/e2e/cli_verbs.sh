@@ -69,7 +69,7 @@ same ps_shows_guarded "$(ebb ps c0) $(out | awk 'NR == 2 {print $3}')" "0 cpu,me
 same unguard "$(ebb unguard c0) $(out | grep -c '^c0 is not guarded') $(ctl GET /structure/c0) $(body .guard)" "0 1 200 false"
 
 # --- a live screen, in a terminal of 80 columns made by script(1)
-if command -v script >/dev/null; then
+if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
 	(sleep 1; printf q; sleep 3) | timeout 20 script -qec "stty cols 80 rows 24; TERM=xterm $BUILD/ebb --controller $CONTROLLER_ADDRESS top --interval 0.2" \
 		"$TMP/typescript" >/dev/null 2>&1
 	check screen_is_opened_and_closed bash -c 'grep -q "$(printf "\033\\[?1049h")" "$1" && grep -q "$(printf "\033\\[?1049l")" "$1"' _ "$TMP/typescript"
@@ -79,7 +79,7 @@ if command -v script >/dev/null; then
 	timeout 20 script -qec "stty cols 80 rows 24; NO_COLOR=1 TERM=xterm $BUILD/ebb --controller $CONTROLLER_ADDRESS ps" "$TMP/typescript" >/dev/null 2>&1 </dev/null
 	check no_color_is_respected bash -c '! sed 1d "$1" | grep -q "$(printf "\033\\[[0-9]*m")"' _ "$TMP/typescript"
 else
-	skip screen "needs script(1)"
+	skip screen "needs script(1) and a pseudo terminal"
 fi
 stop_controller
 
