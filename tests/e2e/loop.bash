@@ -19,11 +19,22 @@ start_controller() {
 	cat "$CONTROLLER_LOG" >&2
 	return 1
 }
+# Needs the cgroups of need_cgroups().
+start_loop() {
+	prefer_loads
+	start_controller && start_feeding_agent && return
+	not_ok loop_starts
+	finish
+}
+# Returns the controller's exit status.
 kill_controller() {
+	local status
 	[ -n "$CONTROLLER" ] || return 0
 	kill "-$1" "$CONTROLLER" 2>/dev/null
 	wait "$CONTROLLER" 2>/dev/null
+	status=$?
 	CONTROLLER=
+	return $status
 }
 # The agent that start_agent of agent.bash starts, feeding this controller.
 start_feeding_agent() { start_agent --controller "http://$CONTROLLER_LISTEN" "$@"; }
@@ -92,10 +103,19 @@ quota_at_least() { [ "$(quota "$1")" -ge "$2" ] 2>/dev/null; }
 quota_at_most() { [ "$(quota "$1")" -le "$2" ] 2>/dev/null; }
 memory_at_least() { [ "$(memory "$1")" -ge "$2" ] 2>/dev/null; }
 memory_at_most() { [ "$(memory "$1")" -le "$2" ] 2>/dev/null; }
+# At its min of 20 or 30, or so near that the way is not worth an order.
+is_idle() { quota_at_most "$1" 35; }
 # For what takes longer than wait_for's ten seconds; the bound is for failures only.
 wait_long() { wait_for "$@" || wait_for "$@" || wait_for "$@" || wait_for "$@"; }
 
 # --- loads
+# What else the machine does must not keep the loads from the CPU that the tests wait for them to use.
+prefer_loads() {
+	local d
+	d=$(cg cpu "")
+	echo 20480 >"$d/cpu.shares"
+	echo 2000 >"$d/cpu.weight"
+} 2>/dev/null
 # enter NAME COMMAND...: runs it inside the container's cgroups, in place of this (sub)shell.
 enter() {
 	local name=$1 c

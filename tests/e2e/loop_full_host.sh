@@ -9,14 +9,11 @@ total=$((cores * 100))
 
 make_cgroup left
 make_cgroup right
-if ! start_controller || ! start_feeding_agent; then
-	not_ok loop_starts
-	finish
-fi
+start_loop
 check guard_left guard left 20 $total 64 256
 check guard_right guard right 20 $total 64 256
-check both_idle_left wait_long quota_is left 20
-check both_idle_right wait_long quota_is right 20
+check both_idle_left wait_long is_idle left
+check both_idle_right wait_long is_idle right
 
 overbooked=0
 watch_quotas() {
@@ -46,28 +43,30 @@ busy right "$cores"
 check what_is_given_back_is_taken wait_long quota_at_least right $((total * 3 / 4))
 check adds_up_after_the_exchange wait_for adds_up
 idle
-check right_falls wait_long quota_is right 20
-check left_is_idle wait_long quota_is left 20
+check right_falls wait_long is_idle right
+check left_is_idle wait_long is_idle left
 
 # Another hand, as systemd's is after a daemon-reload.
+before=$(quota left)
 if [ -f "$(cg cpu left)/cpu.max" ]; then
 	echo "70000 100000" >"$(cg cpu left)/cpu.max"
 else
 	echo 70000 >"$(cg cpu left)/cpu.cfs_quota_us"
 fi
-check a_foreign_limit_is_put_back wait_for quota_is left 20
+check a_foreign_limit_is_put_back wait_for quota_is left "$before"
 foreign_is_on_record() {
-	ask GET '/decision/?structure=left&limit=5' | jq -e 'any(.origin == "controller" and .applied == 20)' >/dev/null
+	ask GET '/decision/?structure=left&limit=5' | jq -e "any(.origin == \"controller\" and .applied == $before)" >/dev/null
 }
 check and_is_on_record wait_for foreign_is_on_record
 check adds_up_after_the_foreign_hand wait_for adds_up
 
+before=$(quota right)
 # A container that goes gives back what it had, under way or not.
 remove_cgroup right
 gone() { [ "$(ask GET /structure/right | jq -r '.resources.cpu.allocated // 0')" = 0 ]; }
 check a_container_that_goes_gives_back wait_for gone
 check adds_up_without_it wait_for adds_up
 make_cgroup right
-check it_comes_back_with_its_limits wait_for quota_is right 20
+check it_comes_back_with_its_limits wait_for quota_is right "$before"
 check adds_up_with_it_again wait_for adds_up
 finish

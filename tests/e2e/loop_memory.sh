@@ -13,10 +13,7 @@ if [ -z "$(oom_kills hoard 2>/dev/null)" ]; then
 	skip loop_memory "this host limits no memory"
 	exit 0
 fi
-if ! start_controller || ! start_feeding_agent; then
-	not_ok loop_starts
-	finish
-fi
+start_loop
 check guard guard hoard 20 100 64 512
 check idle_falls_to_min wait_long memory_at_most hoard 80
 

@@ -13,15 +13,12 @@ total=$((cores * 100))
 names=(a b c)
 
 for name in "${names[@]}"; do make_cgroup "$name"; done
-if ! start_controller || ! start_feeding_agent; then
-	not_ok loop_starts
-	finish
-fi
+start_loop
 for name in "${names[@]}"; do
 	guard "$name" 20 "$total" 64 256 || not_ok "guard_$name"
 done
 for name in "${names[@]}"; do
-	check "idle_$name" wait_long quota_is "$name" 20
+	check "idle_$name" wait_long is_idle "$name"
 done
 
 overbooked=0 wrong=0
@@ -44,7 +41,7 @@ same books_add_up_in_every_round $wrong 0
 
 idle
 for name in "${names[@]}"; do
-	check "falls_in_the_end_$name" wait_long quota_is "$name" 20
+	check "falls_in_the_end_$name" wait_long is_idle "$name"
 	check "record_agrees_$name" wait_for in_force "$name"
 done
 check adds_up_in_the_end wait_for adds_up

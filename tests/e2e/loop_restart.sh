@@ -11,15 +11,12 @@ absent=${EBB_TEST_ABSENT:-20}
 
 make_cgroup web
 make_cgroup db
-if ! start_controller || ! start_feeding_agent; then
-	not_ok loop_starts
-	finish
-fi
+start_loop
 check guard_web guard web 20 $((cores * 100)) 64 512
 check guard_db guard db 30 100 64 256
 busy web "$cores"
 check rises_with_the_load wait_long quota_at_least web $((cores * 60))
-check db_is_idle wait_long quota_is db 30
+check db_is_idle wait_long is_idle db
 
 # --- the controller dies
 before=$(ask GET '/decision/?limit=1000' | jq length)
@@ -35,7 +32,7 @@ check record_agrees_after_restart wait_for in_force web
 has_history() { [ "$(ask GET '/decision/?limit=1000' | jq length)" -ge "$before" ]; }
 check decisions_are_kept has_history
 idle
-check scales_after_restart wait_long quota_is web 20
+check scales_after_restart wait_long is_idle web
 
 # --- the agent dies, under load
 busy web "$cores"
@@ -47,7 +44,7 @@ sleep 1
 same limits_stay_without_agent "$(quota web)" "$held_web"
 check adds_up_without_agent adds_up
 start_feeding_agent || not_ok agent_starts_again
-check scales_after_agent_restart wait_long quota_is web 20
+check scales_after_agent_restart wait_long is_idle web
 check adds_up_after_agent_restart wait_for adds_up
 one_host() { [ "$(ask GET /structure/ | jq '[.[] | select(.subtype == "host")] | length')" = 1 ]; }
 check no_second_host one_host
