@@ -78,13 +78,11 @@ static __always_inline void find_percpu_offsets(void)
 {
 	/* Stored in a map and loaded again, a pointer has become a number to the verifier. */
 	volatile struct ebb_cpu *number = &cpus[EBB_MAX_CPUS - 1];
-	u64 map, base = 0;
+	u64 base;
 	u32 zero = 0;
 
 	number->offset = (u64)&percpu_probe;
-	map = number->offset;
-	bpf_probe_read_kernel(&base, sizeof(base),
-			      (void *)(map + bpf_core_field_offset(struct bpf_array, pptrs)));
+	base = load_u64(number->offset + bpf_core_field_offset(struct bpf_array, pptrs));
 	for (u32 i = 0; i < host.n_cpus && i < EBB_MAX_CPUS; i++) {
 		number->offset = (u64)bpf_map_lookup_percpu_elem(&percpu_probe, &zero, cpus[i].id);
 		cpus[i].offset = number->offset - base;
