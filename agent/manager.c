@@ -303,6 +303,12 @@ static int start_feed(struct manager *manager)
 	if (!manager->api_url)
 		return -ENOMEM;
 
+	if (!agent_api_is_reachable(options->controller, manager->api_url))
+		log_warning("controller %s is on another machine and cannot send orders to %s: "
+			    "--listen on an address that it reaches, with a --token-file, or "
+			    "--advertise one",
+			    options->controller, manager->api_url);
+
 	int r = feed_new(
 		&(struct feed_options){
 			.loop = manager->loop,

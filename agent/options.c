@@ -192,3 +192,25 @@ char *agent_api_url(const char *advertise, const char *bound, const char *host_n
 		return NULL;
 	return url;
 }
+
+/* The port may be left out. */
+static bool url_is_local(const char *url)
+{
+	const char *host = strstr(url, "://");
+	char address[512];
+
+	if (!host)
+		return address_is_local(url);
+	host += 3;
+	int n = (int)strcspn(host, "/");
+	/* The last colon after the brackets of IPv6 is the port's. */
+	const char *end = memrchr(host, ']', (size_t)n);
+	bool port = strchr(end ? end : host, ':') != NULL;
+	snprintf(address, sizeof(address), "%.*s%s", MIN(n, 500), host, port ? "" : ":80");
+	return address_is_local(address);
+}
+
+bool agent_api_is_reachable(const char *controller, const char *api)
+{
+	return url_is_local(controller) || !url_is_local(api);
+}

@@ -4,6 +4,8 @@
 #ifndef EBB_OPTIONS_H
 #define EBB_OPTIONS_H
 
+#include <stdbool.h>
+
 #include "ebb/config.h"
 
 struct agent_options {
@@ -36,5 +38,11 @@ const char *agent_options_check(const struct agent_options *options, char *buffe
  * under `host_name`. Caller frees; NULL on no memory.
  */
 char *agent_api_url(const char *advertise, const char *bound, const char *host_name);
+
+/*
+ * Can the controller at `controller` reach the API at `api` (both URLs)? One that is on another
+ * machine cannot reach loopback or a socket file.
+ */
+bool agent_api_is_reachable(const char *controller, const char *api);
 
 #endif

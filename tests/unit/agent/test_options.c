@@ -126,4 +126,17 @@ TEST(options_api_url)
 	check_url("http://proxy:1", "0.0.0.0:8000", "http://proxy:1");
 }
 
+TEST(options_api_must_be_in_reach)
+{
+	CHECK(agent_api_is_reachable("http://127.0.0.1:5000", "http://127.0.0.1:8000"));
+	CHECK(agent_api_is_reachable("http://localhost", "http://127.0.0.1:8000"));
+	CHECK(agent_api_is_reachable("http://[::1]", "unix:/run/agent"));
+	CHECK(agent_api_is_reachable("unix:/run/controller", "http://127.0.0.1:8000"));
+	CHECK(agent_api_is_reachable("http://centre:5000", "http://h0:8000"));
+	CHECK(agent_api_is_reachable("http://10.0.0.1:5000/", "http://10.0.0.2:8000"));
+	CHECK(!agent_api_is_reachable("http://centre:5000", "http://127.0.0.1:8000"));
+	CHECK(!agent_api_is_reachable("http://centre", "unix:/run/agent"));
+	CHECK(!agent_api_is_reachable("http://[2001:db8::1]:5000", "http://[::1]:8000"));
+}
+
 TEST_MAIN()
