@@ -409,6 +409,7 @@ unsigned model_limits_reported(struct model *model, struct structure *structure,
 {
 	unsigned foreign = 0;
 
+	structure->pinnable = json_object_get(limits, "cpus") != NULL;
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
 		struct resource_state *state = &structure->resources[i];
 		const json_t *value = json_object_get(limits, ebb_resource_name(i));

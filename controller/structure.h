@@ -62,6 +62,8 @@ struct structure {
 	int64_t physical[EBB_RESOURCE_MAX]; /* limits the agent last reported, -1 unlimited,
 					       INT64_MIN not reported */
 
+	bool pinnable; /* its agent reports a cpuset for it: on v1 a container may have none */
+
 	struct guard_state *guard_state; /* guardian.h; NULL: not guarded */
 	double throttled;                /* of CFS periods, the share in about the last second; NAN:
 					    unknown */

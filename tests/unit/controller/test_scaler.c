@@ -199,6 +199,23 @@ TEST(growth_is_ordered_and_recorded)
 	check_adds_up();
 }
 
+TEST(without_a_cpuset_only_the_quota_is_ordered)
+{
+	_cleanup_json_ json_t *limits = json_pack("{s:i, s:i}", "cpu", 150, "mem", 1024);
+	struct structure *c0;
+
+	start();
+	c0 = container("c0", 150, 1024);
+	model_lock(model);
+	scaler_limits_reported(scaler, c0, limits, 0);
+	ask(c0, EBB_CPU, 100);
+	scaler_run(scaler);
+	model_unlock(model);
+	settle();
+	CHECK_STR(last_asked(), "{\"cpu\":{\"cpu_allowance_limit\":250}}");
+	check_adds_up();
+}
+
 TEST(shrinking_gives_back_when_applied)
 {
 	struct structure *c0;
