@@ -9,13 +9,17 @@ BUSY=()
 says_address() { grep -q 'listens on' "$1" || ! kill -0 "$CONTROLLER" 2>/dev/null; }
 # Starts the controller, at the port it had before when it ran before.
 start_controller() {
+	local address
 	CONTROLLER_LOG=$TMP/controller.log
 	"$BUILD/ebb-controller" --listen "$CONTROLLER_LISTEN" --state "sqlite:$TMP/state/state.db" "$@" \
 		2>"$CONTROLLER_LOG" &
 	CONTROLLER=$!
 	wait_for says_address "$CONTROLLER_LOG"
-	CONTROLLER_LISTEN=$(sed -n 's/.*listens on \([^ ,]*\).*/\1/p' "$CONTROLLER_LOG")
-	[ -n "$CONTROLLER_LISTEN" ] && return
+	address=$(sed -n 's/.*listens on \([^ ,]*\).*/\1/p' "$CONTROLLER_LOG")
+	if [ -n "$address" ]; then
+		CONTROLLER_LISTEN=$address
+		return
+	fi
 	cat "$CONTROLLER_LOG" >&2
 	return 1
 }

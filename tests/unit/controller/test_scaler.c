@@ -515,7 +515,9 @@ TEST(a_structure_removed_under_way_is_no_harm)
 	model_remove(model, c0);
 	model_unlock(model);
 	/* One of the same name comes before the order is done. */
+	pthread_mutex_lock(&agent.lock);
 	agent.delay_ms = 0;
+	pthread_mutex_unlock(&agent.lock);
 	c0 = container("c0", 60, 256);
 	settle();
 	CHECK_INT(c0->resources[EBB_CPU].current, 60);
