@@ -14,7 +14,7 @@
 #include "sampled_tree.h"
 
 #define MAX_CONTAINERS 5000
-#define SWEEPS         25
+#define SWEEPS         20
 
 static struct rig rig; /* its tree and hierarchies; samplers come and go */
 static struct container *containers[MAX_CONTAINERS];

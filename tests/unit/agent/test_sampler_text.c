@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "bpf_objects.h"
 #include "sampler_text.h"
 #include "test.h"
 
@@ -97,31 +96,6 @@ TEST(blkio_files_are_summed_and_say_whether_they_count)
 	CHECK_INT(write, 8192);
 	CHECK_INT(blkio_parse("Total 0\n", all_but_dm, NULL, &read, &write), 0);
 	CHECK_INT(read + write, 0);
-}
-
-TEST(zones_are_numbered_by_their_place_in_each_node)
-{
-	static const char text[] = "Node 0, zone      DMA\n"
-				   "  per-node stats\n"
-				   "      nr_inactive_anon 36\n"
-				   "  pages free     2816\n"
-				   "        spanned  4095\n"
-				   "        present  3998\n"
-				   "Node 0, zone    DMA32\n"
-				   "        present  782298\n"
-				   "Node 0, zone   Normal\n"
-				   "        present  0\n"
-				   "Node 0, zone  Movable\n"
-				   "        present  0\n"
-				   "Node 1, zone      DMA\n"
-				   "        present  0\n"
-				   "Node 1, zone    DMA32\n"
-				   "        present  0\n"
-				   "Node 1, zone   Normal\n"
-				   "        present  5505024\n";
-
-	CHECK_INT(zones_with_pages(text), 1 | 2 | 4);
-	CHECK_INT(zones_with_pages(""), 0);
 }
 
 TEST_MAIN()
