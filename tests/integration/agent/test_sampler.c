@@ -60,6 +60,20 @@ static int count_in_kernel(const char *controller)
 	return n;
 }
 
+/* The kernel frees in the background, and other tests make a few cgroups meanwhile. */
+static int wait_until_gone(const char *controller, int before, int few)
+{
+	int left = 0;
+
+	for (int i = 0; i < 300; i++) {
+		left = count_in_kernel(controller) - before;
+		if (left < few)
+			break;
+		sleep_ms(100);
+	}
+	return left;
+}
+
 static void come_and_go(enum sampler_kind kind, const char *name, int total)
 {
 	enum { BATCH = 100 };
@@ -97,19 +111,11 @@ static void come_and_go(enum sampler_kind kind, const char *name, int total)
 			}
 		}
 		if (done + BATCH == total) {
-			/*
-			 * The last batch's even half is still the sampler's, its cgroups gone. The
-			 * kernel frees in the background; other tests make a few cgroups meanwhile.
-			 */
+			/* The last batch's even half is still the sampler's, its cgroups gone. */
 			for (int c = 0; c < 4; c++) {
 				if (before[c] < 0)
 					continue;
-				for (int i = 0; i < 300; i++) {
-					left = count_in_kernel(controllers[c]) - before[c];
-					if (left < BATCH / 4)
-						break;
-					sleep_ms(100);
-				}
+				left = wait_until_gone(controllers[c], before[c], BATCH / 4);
 				if (left >= BATCH / 4)
 					TEST_FAIL("%d of %d cgroups stay in %s", left, total,
 						  controllers[c]);
@@ -136,6 +142,72 @@ TEST(of_1000_cgroups_walked_and_removed_none_stays)
 TEST(of_1000_cgroups_read_and_removed_none_stays)
 {
 	come_and_go(SAMPLER_FILES, "go-files", 1000);
+}
+
+static void hold_and_wait(int report, int n)
+{
+	struct bpf_programs_options options = {
+		.pin_dir = rig.pin_dir,
+		.max_containers = n,
+		.kind = SAMPLER_HELD,
+		.hierarchies = &rig.hierarchies,
+	};
+	char child[32];
+
+	if (bpf_programs_load(&options, &rig.bpf) < 0 ||
+	    sampler_new(SAMPLER_HELD, rig.bpf, &rig.hierarchies, n, &rig.sampler) < 0)
+		_exit(1);
+	for (int i = 0; i < n; i++) {
+		snprintf(child, sizeof(child), "c%d", i);
+		if (sampler_add(rig.sampler, rig_describe(&rig, child)) < 0)
+			_exit(1);
+	}
+	if (write(report, "x", 1) == 1)
+		pause();
+	_exit(1);
+}
+
+/* Why the map of references is not pinned. */
+TEST(a_crash_lets_go_of_all_that_was_held)
+{
+	enum { N = 200 };
+	int before, report[2], left;
+	char child[32], byte;
+	pid_t pid;
+
+	rig_begin(&rig, "killed", SAMPLER_HELD, 4);
+	sampler_free(rig.sampler);
+	bpf_programs_free(rig.bpf);
+	rig.sampler = NULL;
+	rig.bpf = NULL;
+	before = count_in_kernel("memory");
+	for (int i = 0; i < N; i++) {
+		snprintf(child, sizeof(child), "c%d", i);
+		CHECK_INT(cgroup_tree_mkdir(&rig.tree, child), 0);
+	}
+	CHECK_INT(pipe2(report, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0)
+		hold_and_wait(report[1], N);
+	close(report[1]);
+	CHECK_INT(read(report[0], &byte, 1), 1);
+	close(report[0]);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	for (int i = 0; i < N; i++) {
+		snprintf(child, sizeof(child), "c%d", i);
+		remove_child(child);
+	}
+	left = wait_until_gone("memory", before, N / 4);
+	if (left >= N / 4)
+		TEST_FAIL("%d of %d cgroups stay", left, N);
+
+	/* The next one cleans up after it. */
+	CHECK_INT(bpf_programs_load(&(struct bpf_programs_options){.pin_dir = rig.pin_dir,
+								   .max_containers = 4,
+								   .hierarchies = &rig.hierarchies},
+				    &rig.bpf),
+		  0);
 }
 
 static void burn(void *arg)
