@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The held sampler (Linux 6.4): references to the cgroups of every container stay in `slots`; one
- * run of sample_held() reads them all, without a walk, a lock or a lookup.
+ * The held sampler (Linux 6.4): references to the cgroups of every container stay in held_slots;
+ * one run of sample_held() reads them all, without a walk, a lock or a lookup.
  *
  * What a sweep costs is cache misses, so a slot also keeps the addresses of the controllers' own
  * structures: all loads for a container then depend on one cache line only and the processor has
@@ -20,7 +20,7 @@ struct held_slot {
 	u64 task_group; /* addresses; 0: none */
 	u64 cpu_time;   /* cpuacct's per-CPU counter */
 	u64 memcg;
-	u64 unused;
+	u64 unused; /* to a cache line's size */
 };
 
 struct {
