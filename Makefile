@@ -62,7 +62,7 @@ PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) 2>/dev/nu
 LIBS       = $(eval LIBS := $$(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm)$(LIBS)
 
 ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/; s/ppc64le/powerpc/; s/riscv64/riscv/')
-BPF_CFLAGS := -target bpf -D__TARGET_ARCH_$(ARCH) -O2 -g -Wall -Werror -Ivmlinux -Iinclude -Ibpf \
+BPF_CFLAGS := -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -O2 -g -Wall -Werror -Ivmlinux -Iinclude -Ibpf \
               -idirafter /usr/include/$(shell uname -m)-linux-gnu
 
 BPF_SRC  := $(wildcard bpf/*.bpf.c)

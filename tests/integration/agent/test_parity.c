@@ -269,9 +269,10 @@ static void check_parity(enum sampler_kind kind, const char *name)
 	 */
 	uint64_t batch = 64 * 4096 * (uint64_t)sysconf(_SC_NPROCESSORS_CONF);
 
-	bool enough = false;
+	bool enough[2] = {false, false};
 
-	for (int round = 0; round < ROUNDS || (!enough && round < 20 * ROUNDS); round++) {
+	for (int round = 0; round < ROUNDS || (!(enough[0] && enough[1]) && round < 20 * ROUNDS);
+	     round++) {
 		int i = round % 2;
 		struct ebb_sample before = read_files(&rig, children[i]), got, after;
 
@@ -280,8 +281,9 @@ static void check_parity(enum sampler_kind kind, const char *name)
 		after = read_files(&rig, children[i]);
 		check_fields(&before, &got, &after, &base[i], &file_base[i], batch,
 			     i == 0 ? 24 << 20 : 2 * batch, 1);
-		enough = got.read_bytes - base[i].read_bytes >= 4 * IO_SIZE &&
-			 got.mem_charged > 1 << 20;
+		enough[i] = got.read_bytes - base[i].read_bytes >= 4 * IO_SIZE &&
+			    got.mem_charged > 1 << 20 && (i != 0 || got.nr_throttled > 5) &&
+			    got.cpu_ns - base[i].cpu_ns > 50 * 1000000ULL;
 		sleep_ms(5);
 	}
 
