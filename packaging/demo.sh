@@ -25,17 +25,24 @@ die() {
 
 # --- leaving nothing behind -------------------------------------------------------------------------
 
-# Ends processes that were started here: asks, waits up to 5 s, insists.
+# Whether a process has ended; a zombie has. Asked without `wait`, from which a trap that exits leaves
+# bash with SIGCHLD blocked: a later `wait` may then never return.
+ended() {
+	local state
+	read -r _ _ state _ 2>/dev/null <"/proc/$1/stat" || return 0
+	[ "$state" = Z ]
+}
+
+# Ends processes that were started here: asks, gives them up to 5 s, insists.
 stop() {
 	local pid n
 	for pid in "$@"; do kill -TERM "$pid" 2>/dev/null; done
 	for pid in "$@"; do
 		for ((n = 0; n < 50; n++)); do
-			kill -0 "$pid" 2>/dev/null || break
+			ended "$pid" && break
 			sleep 0.1
 		done
-		kill -KILL "$pid" 2>/dev/null
-		wait "$pid" 2>/dev/null
+		ended "$pid" || kill -KILL "$pid" 2>/dev/null
 	done
 }
 
@@ -177,7 +184,7 @@ address_from() {
 	for ((n = 0; n < 100; n++)); do
 		address=$(sed -n 's/.* listen[a-z]* on \([0-9.:]*\).*/\1/p' "$log" 2>/dev/null | head -n 1)
 		[ -n "$address" ] && { echo "http://$address"; return 0; }
-		kill -0 "$pid" 2>/dev/null || return 1
+		ended "$pid" && return 1
 		sleep 0.1
 	done
 	return 1
@@ -213,7 +220,7 @@ agent_url=$(address_from "$work/agent.log" "$agent") || die "the agent did not s
 # Both containers appear by themselves.
 for ((n = 0; n < 100; n++)); do
 	[ "$(ebb ps --json 2>/dev/null | grep -c '"name": "demo-')" -ge 2 ] && break
-	kill -0 "$agent" 2>/dev/null || die "the agent ended" "$work/agent.log" "$work/controller.log"
+	ended "$agent" && die "the agent ended" "$work/agent.log" "$work/controller.log"
 	sleep 0.1
 done
 [ "$n" -lt 100 ] || die "the containers did not appear" "$work/agent.log" "$work/controller.log"
@@ -240,13 +247,17 @@ meter=$!
 
 interval=2
 [ -t 1 ] && interval=0.5
-# In the background, so that a signal is seen at once; q and Ctrl-C reach it all the same.
-trap 'true' INT
-ebb top --interval "$interval" --for "$seconds" 'demo-*' <&0 &
+# In the background, so that a signal is seen at once. Ctrl-C reaches it too, but for its first moments.
+interrupted=
+trap 'interrupted=yes' INT
+ebb top --interval "$interval" --for "$seconds" 'demo-*' <&0 2>"$work/top.err" &
 top=$!
-until wait "$top"; status=$?; ! kill -0 "$top" 2>/dev/null; do :; done
+until ended "$top"; do
+	[ -n "$interrupted" ] && kill -TERM "$top" 2>/dev/null
+	sleep 0.2
+done
 top=
-[ "$status" -eq 0 ] || [ "$status" -gt 128 ] || die "the display ended with an error" "$work/controller.log" "$work/agent.log"
+[ -s "$work/top.err" ] && die "the display ended: $(cat "$work/top.err")" "$work/controller.log" "$work/agent.log"
 
 # --- what came of it ---------------------------------------------------------------------------------------------
 

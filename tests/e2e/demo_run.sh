@@ -30,23 +30,46 @@ check demo_counts_memory grep -q '^  Memory: .* MiB used of' "$TMP/demo.out"
 same demo_leaves_nothing "$(leftovers $pid)" ""
 [ $failed -ne 0 ] && cat "$TMP/demo.out" "$TMP/demo.err" >&2
 
-# --- ended by Ctrl-C, in a terminal
-if command -v script >/dev/null; then
-	(sleep 7; printf '\003'; sleep 6) | EBB_DEMO_SECONDS=60 timeout -s KILL 60 script -qec \
+# --- ended by Ctrl-C, and by a terminal that goes away
+screen_is_up() { grep -q "$(printf '\033\\[?1049h')" "$TMP/demo.tty" 2>/dev/null; }
+nothing_left() { [ -z "$(leftovers "$1")" ]; }
+# A busy machine takes its time to start it all.
+wait_long() {
+	local i
+	for i in 1 2 3 4 5 6; do wait_for "$@" && return 0; done
+	return 1
+}
+# The demo in a terminal of its own, whose keyboard is standard input.
+in_a_terminal() {
+	: >"$TMP/demo.tty"
+	EBB_DEMO_SECONDS=90 timeout -s KILL 120 script -qefc \
 		"stty cols 100 rows 30; TERM=xterm bash -c 'echo demo-pid \$\$; exec $demo'" "$TMP/demo.tty" >/dev/null 2>&1
+}
+if command -v script >/dev/null && script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
+	(wait_long screen_is_up; printf '\003'; wait_long grep -q 'All of it is gone' "$TMP/demo.tty") | in_a_terminal
 	pid=$(demo_pid "$TMP/demo.tty")
-	check demo_shows_a_screen grep -q "$(printf '\033\\[?1049h')" "$TMP/demo.tty"
+	check demo_shows_a_screen screen_is_up
 	check demo_sums_up_after_ctrl_c grep -q 'Raised: ' "$TMP/demo.tty"
 	same demo_leaves_nothing_after_ctrl_c "$(leftovers "$pid")" ""
+
+	sleep 200 | in_a_terminal &
+	check demo_shows_a_screen_again wait_long screen_is_up
+	pid=$(demo_pid "$TMP/demo.tty")
+	# script(1), the demo's parent, and with it the terminal.
+	terminal=$(awk '$1 == "PPid:" { print $2 }' "/proc/$pid/status")
+	kill -KILL "$terminal"
+	# shellcheck disable=SC2046 # a list of numbers
+	kill $(jobs -p) $(pgrep -P $$ -x sleep) 2>/dev/null
+	check demo_leaves_nothing_after_a_hangup wait_long nothing_left "$pid"
 else
-	skip demo_in_a_terminal "needs script(1)"
+	skip demo_in_a_terminal "script(1) can have no pseudo terminal here"
 fi
 
 # --- ended by SIGTERM, as a service manager would
 EBB_DEMO_SECONDS=60 "$demo" >"$TMP/demo.out" 2>&1 &
 pid=$!
 rows() { grep -q '^[0-9:]* *demo-cpu ' "$TMP/demo.out"; }
-check demo_runs wait_for rows
+check demo_runs wait_long rows
 kill -TERM $pid
 wait $pid
 same demo_is_terminated $? 143
