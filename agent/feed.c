@@ -772,8 +772,8 @@ void feed_limits_changed(struct feed *feed, struct container *container)
 
 	if (!fc)
 		return;
-	/* The rate across the change says nothing about the new limits. */
-	fc->has_last = false;
+	/* `last` stays: the sample that follows a change is the one that the next decision waits
+	 * for, and urgent without need costs a message. */
 	fc->has_seen = false;
 	fc->urgent = false;
 	if (fc->announced != ANNOUNCED_NO) {

@@ -11,6 +11,9 @@
 #include "patience.h"
 #include "window.h"
 
+/* An interval says something about a new limit when no more of it than this came before. */
+#define STRADDLE 0.05
+
 /* EVENT_TIMEOUT holds at least so many samples, else rules that count to ten never fire on a slow
  * feed. */
 #define EVENT_SAMPLES 20
@@ -161,10 +164,13 @@ static bool measure(struct evaluation *e, struct resource_guard *guard, enum ebb
 	}
 	guard->limit = state->current;
 	patience_measured(&guard->patience, e->now_ms, usage);
-	/* Memory is read at one moment, all else is a rate over the interval. A millisecond for the
-	 * arithmetic between units. */
+	/*
+	 * Memory is read at one moment, all else is a rate over the interval. An order is in force
+	 * a millisecond after the sample that led to it: to wait for an interval that began after
+	 * it would cost every step a whole period, for an error of a hundredth.
+	 */
 	began = resource == EBB_MEM ? sample->at : sample->at - sample->seconds;
-	if (began < guard->changed_at - 0.001)
+	if (began < guard->changed_at - fmax(0.001, STRADDLE * sample->seconds))
 		return false;
 	if (isnan(guard->measured_since))
 		guard->measured_since = began;

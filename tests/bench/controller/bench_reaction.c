@@ -393,7 +393,9 @@ static void add_decision(struct bench *bench, double wall)
 	size_t i;
 
 	json_array_foreach(list, i, decision) {
-		if (json_number_value(json_object_get(decision, "at")) >= wall &&
+		if (json_string_value(json_object_get(decision, "resource")) &&
+		    strcmp(json_string_value(json_object_get(decision, "resource")), "cpu") == 0 &&
+		    json_number_value(json_object_get(decision, "at")) >= wall &&
 		    json_integer_value(json_object_get(decision, "applied")) > QUOTA_IDLE)
 			first = decision;
 	}
