@@ -170,6 +170,19 @@ quotas() {
 	for name; do sum=$((sum + $(quota "$name"))); done
 	echo "$sum"
 }
+each_quota() {
+	local name
+	for name; do printf '%s ' "$(quota "$name")"; done
+}
+# Are these containers given more than LIMIT? They are read one after another, and one that falls
+# before another rises would look like too much: only what two readings agree on counts.
+more_than() { # LIMIT NAME...
+	local limit=$1 first
+	shift
+	first=$(each_quota "$@")
+	[ "$(quotas "$@")" -gt "$limit" ] && [ "$first" = "$(each_quota "$@")" ] &&
+		[ "$(quotas "$@")" -gt "$limit" ]
+}
 explain() {
 	jq -c '.[] | [.name, .guard, .resources]' "$TMP/structures" >&2 2>/dev/null
 	tail -n 20 "$CONTROLLER_LOG" "$AGENT_LOG" >&2 2>/dev/null

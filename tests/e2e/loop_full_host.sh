@@ -20,8 +20,7 @@ watch_quotas() {
 	local i left right
 	for i in $(seq 40); do
 		# Between two reads one may have fallen and the other risen: the first is read again.
-		left=$(quota left) right=$(quota right)
-		[ $((left + right)) -le "$total" ] || [ "$(quota left)" != "$left" ] || overbooked=$((overbooked + 1))
+		! more_than "$total" left right || overbooked=$((overbooked + 1))
 		sleep 0.05
 	done
 }

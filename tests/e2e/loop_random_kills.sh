@@ -31,7 +31,7 @@ for round in $(seq "$rounds"); do
 	*) busy "${names[RANDOM % 3]}" "$cores" ;;
 	esac
 	for _ in $(seq $((5 + RANDOM % 20))); do
-		[ "$(quotas "${names[@]}")" -le "$total" ] || overbooked=$((overbooked + 1))
+		! more_than "$total" "${names[@]}" || overbooked=$((overbooked + 1))
 		sleep 0.05
 	done
 	wait_for adds_up || wrong=$((wrong + 1))
