@@ -776,7 +776,7 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 	struct model *model = scaler->model;
 	struct slot *slot = order->slot;
 	uint64_t now = now_ns();
-	bool gone = result->status == 404;
+	bool gone = result->status == 404, ours = false;
 	struct structure *s;
 
 	model_lock(model);
@@ -792,6 +792,7 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 			record(scaler, &part->decision, "failed", "the container has gone");
 			continue;
 		}
+		ours = true;
 		s->in_flight &= ~bit;
 		if (result->ok &&
 		    scaler_body_limit(result->resources, part->resource, &applied) == 0 &&
@@ -805,7 +806,7 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 		else
 			part_unknown(scaler, slot, s, part, result->error, now);
 	}
-	if (gone && s) {
+	if (gone && ours) {
 		model_log(model, LOG_LEVEL_INFO, "The agent of %s does not know %s any more",
 			  s->host_name ? s->host_name : "?", s->name);
 		scaler_forget(scaler, s);

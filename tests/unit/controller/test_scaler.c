@@ -526,6 +526,37 @@ TEST(a_structure_removed_under_way_is_no_harm)
 	check_adds_up();
 }
 
+TEST(a_late_404_is_not_about_the_next_of_that_name)
+{
+	struct structure *c0;
+	size_t before;
+
+	start();
+	c0 = container("c0", 120, 1024);
+	before = stand_in_n_asked(&agent);
+	agent.delay_ms = 200;
+	agent.status = 404;
+	model_lock(model);
+	ask(c0, EBB_CPU, 100);
+	scaler_run(scaler);
+	scaler_forget(scaler, c0);
+	model_remove(model, c0);
+	model_unlock(model);
+	while (stand_in_n_asked(&agent) == before)
+		usleep(1000);
+	pthread_mutex_lock(&agent.lock);
+	agent.delay_ms = 0;
+	agent.status = 0;
+	pthread_mutex_unlock(&agent.lock);
+	c0 = container("c0", 60, 256);
+	settle();
+	CHECK(model_structure(model, "c0") == c0);
+	CHECK(c0->live);
+	CHECK_INT(c0->resources[EBB_CPU].allocated, 60);
+	CHECK_INT(host->free[EBB_CPU], 340);
+	check_adds_up();
+}
+
 TEST(unguarding_drops_what_waits_and_keeps_what_is_under_way)
 {
 	struct structure *c0, *c1;
