@@ -177,18 +177,6 @@ static const char *name_of(const json_t *object)
 	return json_string_value(json_object_get(object, "name"));
 }
 
-static bool in_added(const struct feed_message *message, int64_t c)
-{
-	const json_t *added;
-	size_t i;
-
-	json_array_foreach(message->added, i, added) {
-		if (number_of(added) == c)
-			return true;
-	}
-	return false;
-}
-
 /* Every number it uses is known, and none is used anew: else both sides have to begin again. */
 static bool numbers_fit(const struct session *session, const struct feed_message *message)
 {
@@ -205,13 +193,14 @@ static bool numbers_fit(const struct session *session, const struct feed_message
 	}
 	json_array_foreach(message->limits, i, entry) {
 		if (!(session && member_find(session, number_of(entry))) &&
-		    !in_added(message, number_of(entry)))
+		    !feed_message_adds(message, number_of(entry)))
 			return false;
 	}
 	for (i = 0; i < message->n_samples; i++) {
 		int64_t c = message->samples[i].c;
 
-		if (c != last && !(session && member_find(session, c)) && !in_added(message, c))
+		if (c != last && !(session && member_find(session, c)) &&
+		    !feed_message_adds(message, c))
 			return false;
 		last = c;
 	}

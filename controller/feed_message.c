@@ -3,8 +3,8 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "feed_samples.h"
@@ -67,6 +67,38 @@ static int get_containers(const json_t *message, const char *key, bool named, js
 	}
 	*ret_array = array;
 	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* A registration looks up the number of every sample, under the lock: of 5,000 containers that was
+ * 12.5 million steps along `added`. */
+static int index_added(struct feed_message *message)
+{
+	json_t *member;
+	size_t i;
+
+	if (json_array_size(message->added) == 0)
+		return 0;
+	message->added_numbers = calloc(json_array_size(message->added), sizeof(int64_t));
+	if (!message->added_numbers)
+		return -ENOMEM;
+	json_array_foreach(message->added, i, member)
+		message->added_numbers[i] = json_integer_value(json_object_get(member, "c"));
+	message->n_added = i;
+	qsort(message->added_numbers, i, sizeof(int64_t), by_number);
+	return 0;
+}
+
+bool feed_message_adds(const struct feed_message *message, int64_t c)
+{
+	return message->n_added &&
+	       bsearch(&c, message->added_numbers, message->n_added, sizeof(int64_t), by_number);
 }
 
 static int get_removed(const json_t *message, json_t **ret_array, char **ret_error)
@@ -167,6 +199,8 @@ int feed_message_parse(const char *text, size_t len, struct feed_message *ret_me
 	r = read_json(text, len, &message, &message.json, ret_error);
 	if (r >= 0)
 		r = read_members(message.json, &message, ret_error);
+	if (r >= 0)
+		r = index_added(&message);
 	if (r < 0) {
 		feed_message_clear(&message);
 		return r;
@@ -179,5 +213,6 @@ void feed_message_clear(struct feed_message *message)
 {
 	json_decref(message->json);
 	free(message->samples);
+	free(message->added_numbers);
 	*message = (struct feed_message){0};
 }

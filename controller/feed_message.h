@@ -5,6 +5,7 @@
 #define EBB_FEED_MESSAGE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,8 @@ struct feed_message {
 	int64_t seq, guard_version, now;
 	json_t *registration;             /* NULL: none */
 	json_t *added, *limits, *removed; /* arrays, checked; NULL: none */
+	int64_t *added_numbers;           /* "c" of each of `added`, ascending */
+	size_t n_added;
 	struct feed_sample *samples;
 	size_t n_samples;
 };
@@ -46,5 +49,8 @@ struct feed_message {
 int feed_message_parse(const char *text, size_t len, struct feed_message *ret_message,
 		       char **ret_error);
 void feed_message_clear(struct feed_message *message);
+
+/* Is it the number of one of `added`? */
+bool feed_message_adds(const struct feed_message *message, int64_t c);
 
 #endif

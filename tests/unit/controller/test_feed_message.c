@@ -60,6 +60,24 @@ TEST(the_least_message)
 	CHECK_INT(message.guard_version, 0);
 }
 
+TEST(added_numbers_are_found_in_any_order)
+{
+	static const char text[] =
+		"{\"host\":\"h0\",\"session\":\"s\",\"seq\":1,\"now\":1,\"added\":["
+		"{\"c\":7,\"name\":\"a\"},{\"c\":0,\"name\":\"b\"},"
+		"{\"c\":9223372036854775807,\"name\":\"c\"},{\"c\":3,\"name\":\"d\"}]}";
+	static const int64_t in[] = {0, 3, 7, INT64_MAX}, out[] = {-1, 1, 4, 8, INT64_MAX - 1};
+
+	test_at_end(release_all, NULL);
+	CHECK_INT(parse(text), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(in); i++)
+		CHECK(feed_message_adds(&message, in[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(out); i++)
+		CHECK(!feed_message_adds(&message, out[i]));
+	feed_message_clear(&message);
+	CHECK(!feed_message_adds(&message, 0));
+}
+
 TEST(nonsense_is_refused_with_a_reason)
 {
 	static const char *const bad[] = {
