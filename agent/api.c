@@ -36,26 +36,39 @@ static void unknown_container(struct http_call *call, const char *name)
 			 name);
 }
 
-/* New reference; NULL when the container has gone, or memory. */
-static json_t *read_resources(const struct api *api, const struct container *container,
-			      unsigned wanted)
+/* New reference. Negative errno; limits_has_gone() tells whether the container is no more. */
+static int read_resources(const struct api *api, const struct container *container, unsigned wanted,
+			  json_t **ret_resources)
 {
 	const struct api_options *options = &api->options;
 	struct limits limits;
+	json_t *resources;
 
-	if (wanted &&
-	    limits_read(options->hierarchies, container, options->host->disk, &limits) < 0)
-		return NULL;
-	return resources_to_json(&limits, options->host, wanted);
+	if (!container)
+		return -ENOENT;
+	if (wanted) {
+		int r = limits_read(options->hierarchies, container, options->host->disk, &limits);
+		if (r < 0)
+			return r;
+	}
+	resources = resources_to_json(&limits, options->host, wanted);
+	if (!resources)
+		return -ENOMEM;
+	*ret_resources = resources;
+	return 0;
 }
 
 static void reply_one(struct api *api, struct http_call *call, const char *name, unsigned wanted)
 {
 	struct container *container = container_table_by_name(api->options.table, name);
-	json_t *resources = container ? read_resources(api, container, wanted) : NULL;
+	json_t *resources;
+	int r = read_resources(api, container, wanted, &resources);
 
-	if (!resources)
+	if (limits_has_gone(r))
 		unknown_container(call, name);
+	else if (r < 0)
+		http_reply_error(call, 500, "the limits of \"%s\" cannot be read: %s", name,
+				 strerror(-r));
 	else
 		http_reply_json(call, 200, resources);
 }
@@ -226,11 +239,17 @@ __attribute__((format(printf, 3, 4))) static void put_error(struct put *put, uns
 static void put_succeeded(struct put *put, const struct apply_result *result)
 {
 	struct container *container = container_table_by_id(put->api->options.table, put->id);
-	json_t *resources = container ? read_resources(put->api, container, RESOURCES_ALL) : NULL;
 	char number[32];
+	json_t *resources;
+	int r = read_resources(put->api, container, RESOURCES_ALL, &resources);
 
-	if (!resources) {
+	if (limits_has_gone(r)) {
 		put_error(put, 404, "container \"%s\" has gone", put->name);
+		return;
+	}
+	if (r < 0) {
+		put_error(put, 500, "the limits of \"%s\" were set, but cannot be read back: %s",
+			  put->name, strerror(-r));
 		return;
 	}
 	snprintf(number, sizeof(number), "%" PRIu64, result->applied_ns);

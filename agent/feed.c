@@ -52,7 +52,7 @@ struct feed_container {
 	bool changing;                   /* by an order that takes time */
 	bool urgent;                     /* a sample in the ring is */
 	bool has_last, has_seen;
-	bool told_foreign;
+	bool told_foreign, told_unread;
 	uint64_t added_ns;
 	uint64_t sent_at_ns; /* `at_ns` of the last sample that was sent; unguarded only */
 	/* Limits: in the last sample, and in the last report (cpuset and disk as a hash). */
@@ -297,9 +297,16 @@ static bool read_limits(struct feed *feed, struct container *container, struct l
 {
 	struct feed_container *fc = container->feed_state;
 
-	if (limits_read(feed->options.hierarchies, container, feed->options.host->disk,
-			ret_limits) < 0)
+	int r = limits_read(feed->options.hierarchies, container, feed->options.host->disk,
+			    ret_limits);
+	if (r < 0) {
+		/* Once: it is tried again with every batch. */
+		if (!limits_has_gone(r) && !fc->told_unread)
+			log_warning_errno(r, "the limits of %s cannot be read", container->name);
+		fc->told_unread = fc->told_unread || !limits_has_gone(r);
 		return false;
+	}
+	fc->told_unread = false;
 	fc->reported_quota_ns = !ret_limits->has_cpu || ret_limits->cpu.quota_us == LIMIT_NONE
 					? EBB_UNLIMITED
 					: ret_limits->cpu.quota_us * 1000;
@@ -402,12 +409,16 @@ static void add_changed(struct feed *feed)
 	struct limits limits;
 	size_t n = 0;
 
+	feed->any_changed = false;
 	container_table_foreach(feed->options.table, container) {
 		struct feed_container *fc = container->feed_state;
 
-		if (!fc || !fc->changed || fc->announced == ANNOUNCED_NO ||
-		    !read_limits(feed, container, &limits))
+		if (!fc || !fc->changed || fc->announced == ANNOUNCED_NO)
 			continue;
+		if (!read_limits(feed, container, &limits)) {
+			feed->any_changed = true;
+			continue;
+		}
 		add_member(message, "limits", &n);
 		feed_message_limits(message, fc->c, &limits);
 		fc->changed = false;
@@ -506,7 +517,6 @@ static int build_message(struct feed *feed, bool batch)
 	}
 	if (feed->any_changed)
 		add_changed(feed);
-	feed->any_changed = false;
 	if (feed->n_removed) {
 		size_t n = 0;
 

@@ -7,6 +7,7 @@
 #ifndef EBB_LIMITS_H
 #define EBB_LIMITS_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -42,10 +43,15 @@ struct limits {
 	struct disk_limits disk;
 };
 
-/* `device`: whose bandwidth to read; 0: leave disk out. Negative errno when the cgroup has gone
- * (-ENODEV or -ENOENT). */
+/* `device`: whose bandwidth to read; 0: leave disk out. Negative errno; -ENODEV and -ENOENT: the
+ * cgroup has gone. */
 int limits_read(const struct hierarchies *hierarchies, const struct container *container,
 		dev_t device, struct limits *ret_limits);
+/* Whether limits_read() failed for want of the cgroup, rather than of descriptors or memory. */
+static inline bool limits_has_gone(int r)
+{
+	return r == -ENOENT || r == -ENODEV;
+}
 
 /*
  * Each skips an equal write, writes, reads back and returns 0, or a negative errno with the old

@@ -7,6 +7,7 @@
 #include "limits.h"
 #include "resources.h"
 #include "ebb/cleanup.h"
+#include "ebb/log.h"
 #include "ebb/units.h"
 
 /* The shortest sample period is 10 ms. */
@@ -39,6 +40,7 @@ static bool listing_go_on(struct listings *listings, struct listing *listing)
 	const struct listings_options *options = &listings->options;
 	uint64_t end = now_ns() + SLICE_NS;
 	struct limits limits;
+	int r;
 
 	for (; listing->at < listing->n; listing->at++) {
 		struct container *container =
@@ -48,9 +50,13 @@ static bool listing_go_on(struct listings *listings, struct listing *listing)
 			return false;
 		if (!container)
 			continue;
-		/* Without it when it went this moment. */
-		if (listing->wanted &&
-		    limits_read(options->hierarchies, container, options->host->disk, &limits) < 0)
+		r = listing->wanted ? limits_read(options->hierarchies, container,
+						  options->host->disk, &limits)
+				    : 0;
+		if (r < 0 && !limits_has_gone(r))
+			log_warning_errno(r, "%s is left out of a list: its limits cannot be read",
+					  container->name);
+		if (r < 0)
 			continue;
 		json_object_set_new(listing->all, container->name,
 				    resources_to_json(&limits, options->host, listing->wanted));
