@@ -111,7 +111,8 @@ void model_container_gone(struct model *model, struct structure *structure);
  * After an order: `applied` (edge units) is what the agent read back. Becomes physical and
  * `current`; what the host had set aside beyond it goes back, unless another order for it is in
  * flight. When the model has meanwhile set another `current` (structure->apply), that stays and is
- * still to be ordered.
+ * still to be ordered. Above a max, or below a guarded one's min (if the host has room for it),
+ * that bound becomes `current` and is to be ordered.
  */
 void model_limit_applied(struct model *model, struct structure *structure,
 			 enum ebb_resource resource, int64_t applied);

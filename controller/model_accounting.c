@@ -344,18 +344,42 @@ int accounting_take(struct model *model, struct structure *structure, enum ebb_r
 	return 0;
 }
 
+/*
+ * The limit to be after `applied`: the range may have been changed while the order was under way.
+ * The host sets aside the larger of the two; a min for which it has no room is left unmet.
+ */
+static int64_t into_range(struct model *model, struct structure *structure,
+			  enum ebb_resource resource, int64_t applied)
+{
+	struct resource_state *state = &structure->resources[resource];
+	bool managed = state->allocated > 0;
+
+	if (managed && structure->guard && state->guard && applied < state->min) {
+		model_allocate(model, structure, resource, state->min - state->allocated);
+		if (state->allocated >= state->min)
+			return state->min;
+	}
+	model_allocate(model, structure, resource, applied - state->allocated);
+	return managed && state->max > 0 ? MIN(applied, state->max) : applied;
+}
+
 void model_limit_applied(struct model *model, struct structure *structure,
 			 enum ebb_resource resource, int64_t applied)
 {
-	struct resource_state *state = &structure->resources[resource];
 	unsigned bit = 1u << resource;
+	int64_t limit;
 
 	structure->physical[resource] = applied < 0 ? -1 : applied;
 	if (applied < 0 || structure->apply & bit)
 		return;
-	accounting_set_current(model, structure, resource, applied);
-	if (!(structure->in_flight & bit))
-		model_allocate(model, structure, resource, applied - state->allocated);
+	if (structure->in_flight & bit) {
+		accounting_set_current(model, structure, resource, applied);
+		return;
+	}
+	limit = into_range(model, structure, resource, applied);
+	accounting_set_current(model, structure, resource, limit);
+	if (limit != applied)
+		model_apply(model, structure, resource);
 }
 
 /*

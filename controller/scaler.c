@@ -742,8 +742,16 @@ static void part_applied(struct scaler *scaler, struct slot *slot, struct struct
 	model_guard_changed(model, s);
 
 	slot->applied_ns = MAX(slot->applied_ns, result->applied_ns);
-	slot->failures[part->resource] = 0;
 	slot->not_before_ns[part->resource] = 0;
+	/* A range that cannot be reached, memory in use above a new max, is not tried without end.
+	 */
+	if (short_of_plan && s->apply & 1u << part->resource)
+		slot->apply_after_ns[part->resource] =
+			now + backoff_ms(slot->failures[part->resource]++, FOREIGN_FIRST_MS,
+					 FOREIGN_CAP_MS) *
+				      EBB_NS_PER_MS;
+	else
+		slot->failures[part->resource] = 0;
 	scaler->stats.applied++;
 	decision->applied = applied;
 	decision->applied_ms =

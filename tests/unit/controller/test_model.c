@@ -665,10 +665,19 @@ TEST(model_limit_lowered_while_an_order_is_under_way)
 	s->in_flight = 1u << EBB_CPU;
 	CHECK_INT(report(model, s, 300, 512), 0);
 	CHECK_INT(s->resources[EBB_CPU].current, 100);
+	CHECK_INT(set(model, s, EBB_CPU, "max", 150), 0);
 	s->in_flight = 0;
 	model_limit_applied(model, s, EBB_CPU, 300);
-	CHECK_INT(s->resources[EBB_CPU].current, 300);
+	CHECK_INT(s->resources[EBB_CPU].current, 150);
 	CHECK_INT(s->resources[EBB_CPU].allocated, 300);
+	CHECK(s->apply & 1u << EBB_CPU);
+	sound(model);
+	apply_all(model);
+	CHECK_INT(s->resources[EBB_CPU].allocated, 150);
+	CHECK_INT(set(model, s, EBB_CPU, "max", 400), 0);
+	CHECK_INT(model_allocate(model, s, EBB_CPU, 150), 150);
+	model_limit_applied(model, s, EBB_CPU, 300);
+	CHECK_INT(s->resources[EBB_CPU].current, 300);
 	sound(model);
 
 	s->in_flight = 1u << EBB_CPU;
