@@ -10,7 +10,7 @@ mine=ebb-demo-$$
 pins=/sys/fs/bpf/$mine
 cgroup_root=/sys/fs/cgroup
 names=(demo-cpu demo-mem)
-controller='' agent='' meter='' top='' loads=() dirs=() enabled=()
+controller='' agent='' meter='' top='' loads=() dirs=() enabled=() left=()
 controller_url='' work=''
 
 say() { printf '%s\n' "$*"; }
@@ -33,7 +33,7 @@ ended() {
 	[ "$state" = Z ]
 }
 
-# Ends processes that were started here: asks, gives them up to 5 s, insists.
+# Ends processes that were started here: asks, gives them up to 5 s, insists. Those that stay are in `left`.
 stop() {
 	local pid n
 	for pid in "$@"; do kill -TERM "$pid" 2>/dev/null; done
@@ -42,12 +42,20 @@ stop() {
 			ended "$pid" && break
 			sleep 0.1
 		done
-		ended "$pid" || kill -KILL "$pid" 2>/dev/null
+		ended "$pid" && continue
+		kill -KILL "$pid" 2>/dev/null
+		for ((n = 0; n < 20; n++)); do
+			ended "$pid" && continue 2
+			sleep 0.1
+		done
+		left+=("process $pid")
 	done
 }
 
+# Fails, and says what is left, when not all of it is gone.
 cleanup() {
-	local n left=()
+	local n lock=/run/ebb-agent-sys-fs-bpf-$mine.lock
+	left=()
 	trap '' INT TERM HUP
 	trap - EXIT
 	[ -n "$top" ] && stop "$top"
@@ -64,14 +72,17 @@ cleanup() {
 		[ -d "${dirs[n]}" ] && left+=("${dirs[n]}")
 	done
 	for n in ${enabled[@]+"${enabled[@]}"}; do
-		echo "-$n" 2>/dev/null >"$cgroup_root/cgroup.subtree_control"
+		{ echo "-$n" >"$cgroup_root/cgroup.subtree_control"; } 2>/dev/null ||
+			left+=("controller $n from $cgroup_root/cgroup.subtree_control")
 	done
 	# The agent removes its pins when it stops; after a crash they are still there.
-	[ -d "$pins" ] && rm -rf "$pins"
-	rm -f "/run/ebb-agent-sys-fs-bpf-$mine.lock"
-	[ -d "$pins" ] && left+=("$pins")
-	[ -n "$work" ] && rm -rf "$work"
-	[ ${#left[@]} -gt 0 ] && printf 'demo: could not remove %s\n' "${left[@]}" >&2
+	for n in "$pins" "$lock" ${work:+"$work"}; do
+		rm -rf "$n" 2>/dev/null
+		[ -e "$n" ] && left+=("$n")
+	done
+	[ ${#left[@]} -eq 0 ] && return
+	printf 'demo: could not remove %s\n' "${left[@]}" >&2
+	return 1
 }
 trap cleanup EXIT
 trap 'exit 130' INT
@@ -313,5 +324,5 @@ if [ -s "$work/why" ]; then
 	say "  The last decision about demo-cpu, as \`ebb why\` tells it:"
 	sed 's/^/    /' "$work/why"
 fi
-cleanup
+cleanup || exit 1
 say "All of it is gone again: cgroups, BPF pins, processes and files."
