@@ -66,11 +66,14 @@ int host_facts(const struct hierarchies *hierarchies, struct ebb_host *ret_host,
 
 /*
  * bpf_pins.c. Makes the directory (and mounts a bpffs below it when there is none), locks it and
- * empties it of what a crash left. A descriptor that holds the lock; -EBUSY: another agent has it.
+ * empties it of what a crash left. A descriptor that holds the lock, and the path without slashes
+ * at its end; -EBUSY: another agent has it; -ENOTEMPTY: it holds what is not ours; -EINVAL: the
+ * root of a file system, or not on a bpffs.
  */
-int bpf_pins_open(const char *pin_dir);
+int bpf_pins_open(const char *path, char **ret_pin_dir);
+/* -EINVAL: a map whose name bpf_pins.c does not list. */
 int bpf_pins_add(const char *pin_dir, const struct bpf_map *map);
-/* Files only: a directory in there is none of ours. */
+/* Only the names that bpf_pins.c lists. */
 void bpf_pins_remove(int dir_fd);
 
 #endif

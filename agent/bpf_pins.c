@@ -15,6 +15,18 @@
 
 #define BPFFS "/sys/fs/bpf"
 
+/* All that is ever pinned, and so all that is ever unlinked. */
+static const char *const pin_names[] = {"samples", "cgroups", "io_counts", "events"};
+
+static bool is_pin_name(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(pin_names); i++) {
+		if (strcmp(name, pin_names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool is_bpffs(const char *path)
 {
 	struct statfs fs;
@@ -46,22 +58,34 @@ static int ensure_bpffs(const char *pin_dir)
 
 void bpf_pins_remove(int dir_fd)
 {
+	for (size_t i = 0; i < ARRAY_SIZE(pin_names); i++)
+		unlinkat(dir_fd, pin_names[i], 0);
+}
+
+/* What is in there beside our pins is another program's, so the whole directory is. */
+static int check_only_ours(const char *pin_dir, int dir_fd)
+{
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_dir_ DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *entry;
 
 	if (!dir) {
+		int r = log_error_errno(errno, "cannot list the pin directory %s", pin_dir);
+
 		if (fd >= 0)
 			close(fd);
-		return;
+		return r;
 	}
 	while ((entry = readdir(dir))) {
-		struct stat st;
-
-		if (fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISREG(st.st_mode))
-			unlinkat(dir_fd, entry->d_name, 0);
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+		    is_pin_name(entry->d_name))
+			continue;
+		return log_error_errno(ENOTEMPTY,
+				       "the pin directory %s holds %s, which is not ours: give "
+				       "--pin-dir a directory of its own, such as " BPFFS "/ebb",
+				       pin_dir, entry->d_name);
 	}
+	return 0;
 }
 
 /* Opens, checks and locks; a descriptor, -EAGAIN when the directory was removed meanwhile. */
@@ -89,10 +113,36 @@ static int lock_pin_dir(const char *pin_dir)
 	return TAKE_FD(fd);
 }
 
-int bpf_pins_open(const char *pin_dir)
+/* The root of a bpffs is where everybody pins. */
+static bool is_mount_root(const char *path)
 {
-	int r = ensure_bpffs(pin_dir);
+	_cleanup_free_ char *parent = NULL;
+	struct stat st, above;
 
+	if (asprintf(&parent, "%s/..", path) < 0) {
+		parent = NULL;
+		return false;
+	}
+	return stat(path, &st) == 0 && stat(parent, &above) == 0 && st.st_dev != above.st_dev;
+}
+
+int bpf_pins_open(const char *path, char **ret_pin_dir)
+{
+	_cleanup_free_ char *pin_dir = strdup(path);
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (!pin_dir)
+		return -ENOMEM;
+	/* With a slash at its end a symbolic link would be followed. */
+	for (size_t n = strlen(pin_dir); n > 1 && pin_dir[n - 1] == '/'; n--)
+		pin_dir[n - 1] = '\0';
+	if (strcmp(pin_dir, BPFFS) == 0 || is_mount_root(pin_dir))
+		return log_error_errno(EINVAL,
+				       "%s is a whole file system, not ours alone: give --pin-dir "
+				       "a directory of its own, such as " BPFFS "/ebb",
+				       pin_dir);
+	r = ensure_bpffs(pin_dir);
 	if (r < 0)
 		return r;
 	for (int i = 0; i < 5; i++) {
@@ -100,9 +150,15 @@ int bpf_pins_open(const char *pin_dir)
 		if (r != -EAGAIN)
 			break;
 	}
-	if (r >= 0)
-		bpf_pins_remove(r);
-	return r;
+	if (r < 0)
+		return r;
+	fd = r;
+	r = check_only_ours(pin_dir, fd);
+	if (r < 0)
+		return r;
+	bpf_pins_remove(fd);
+	*ret_pin_dir = TAKE_PTR(pin_dir);
+	return TAKE_FD(fd);
 }
 
 int bpf_pins_add(const char *pin_dir, const struct bpf_map *map)
@@ -110,6 +166,9 @@ int bpf_pins_add(const char *pin_dir, const struct bpf_map *map)
 	char path[512];
 	int r;
 
+	if (!is_pin_name(bpf_map__name(map)))
+		return log_error_errno(EINVAL, "the map %s has no name for a pin",
+				       bpf_map__name(map));
 	snprintf(path, sizeof(path), "%s/%s", pin_dir, bpf_map__name(map));
 	r = bpf_obj_pin(bpf_map__fd(map), path);
 	return r < 0 ? log_error_errno(r, "cannot pin %s", path) : 0;

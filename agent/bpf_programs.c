@@ -349,10 +349,7 @@ static int load_all(struct bpf_programs *programs, const struct bpf_programs_opt
 	r = host_facts(options->hierarchies, &programs->host, cpus);
 	if (r < 0)
 		return r;
-	programs->pin_dir = strdup(options->pin_dir);
-	if (!programs->pin_dir)
-		return -ENOMEM;
-	r = bpf_pins_open(options->pin_dir);
+	r = bpf_pins_open(options->pin_dir, &programs->pin_dir);
 	if (r < 0)
 		return r;
 	programs->pin_fd = r;

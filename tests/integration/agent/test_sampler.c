@@ -705,6 +705,112 @@ TEST(a_pin_directory_that_is_not_ours_is_refused)
 	CHECK(access(pin_dir, F_OK) < 0);
 }
 
+TEST(pins_of_another_program_survive)
+{
+	static char pin_dir[96], pin[128], subdir[128], slashes[128];
+	struct bpf_programs_options options = {.max_containers = 4, .kind = SAMPLER_FILES};
+	struct bpf_programs *bpf = NULL;
+	struct stat st;
+	int map;
+
+	rig_begin(&rig, "others", SAMPLER_FILES, 4);
+	options.hierarchies = &rig.hierarchies;
+	log_set_level(LOG_LEVEL_ERROR);
+	snprintf(pin_dir, sizeof(pin_dir), "%s-b", rig.pin_dir);
+	snprintf(slashes, sizeof(slashes), "%s//", pin_dir);
+	snprintf(pin, sizeof(pin), "%s/theirs", pin_dir);
+	snprintf(subdir, sizeof(subdir), "%s/globals", pin_dir);
+	test_at_end(remove_path, pin_dir);
+	test_at_end(remove_path, subdir);
+	test_at_end(remove_path, pin);
+
+	CHECK_INT(mkdir(pin_dir, 0700), 0);
+	map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "theirs", 4, 8, 1, NULL);
+	CHECK(map >= 0);
+	CHECK_INT(bpf_obj_pin(map, pin), 0);
+	close(map);
+	options.pin_dir = pin_dir;
+	CHECK_INT(bpf_programs_load(&options, &bpf), -ENOTEMPTY);
+	options.pin_dir = slashes;
+	CHECK_INT(bpf_programs_load(&options, &bpf), -ENOTEMPTY);
+	CHECK_INT(stat(pin, &st), 0);
+
+	CHECK_INT(unlink(pin), 0);
+	CHECK_INT(mkdir(subdir, 0700), 0);
+	CHECK_INT(bpf_programs_load(&options, &bpf), -ENOTEMPTY);
+	CHECK_INT(rmdir(subdir), 0);
+
+	/* One that comes while we run stays too, and so does its directory. */
+	CHECK_INT(bpf_programs_load(&options, &bpf), 0);
+	map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "theirs", 4, 8, 1, NULL);
+	CHECK(map >= 0);
+	CHECK_INT(bpf_obj_pin(map, pin), 0);
+	close(map);
+	bpf_programs_free(bpf);
+	CHECK_INT(stat(pin, &st), 0);
+	CHECK_INT(unlink(pin), 0);
+	CHECK_INT(rmdir(pin_dir), 0);
+}
+
+TEST(slashes_at_the_end_of_a_pin_directory_do_not_matter)
+{
+	static char slashes[128], link[96];
+	struct bpf_programs_options options = {
+		.pin_dir = slashes, .max_containers = 4, .kind = SAMPLER_FILES};
+	struct bpf_programs *bpf = NULL;
+	struct stat st;
+
+	rig_begin(&rig, "slash", SAMPLER_FILES, 4);
+	options.hierarchies = &rig.hierarchies;
+	log_set_level(LOG_LEVEL_ERROR);
+
+	snprintf(link, sizeof(link), "%s-l", rig.pin_dir);
+	test_at_end(remove_path, link);
+	CHECK_INT(symlink(rig.pin_dir, link), 0);
+	sampler_free(rig.sampler);
+	bpf_programs_free(rig.bpf);
+	rig.sampler = NULL;
+	rig.bpf = NULL;
+	CHECK_INT(mkdir(rig.pin_dir, 0700), 0);
+	snprintf(slashes, sizeof(slashes), "%s/", link);
+	CHECK(bpf_programs_load(&options, &bpf) < 0);
+
+	snprintf(slashes, sizeof(slashes), "%s//", rig.pin_dir);
+	CHECK_INT(bpf_programs_load(&options, &rig.bpf), 0);
+	CHECK(pinned_map_id("samples") > 0);
+	bpf_programs_free(rig.bpf);
+	rig.bpf = NULL;
+	CHECK(stat(rig.pin_dir, &st) < 0 && errno == ENOENT);
+}
+
+/* Everybody's pins are there. */
+TEST(the_root_of_the_bpf_file_system_is_no_pin_directory)
+{
+	static const char *const roots[] = {"/sys/fs/bpf", "/sys/fs/bpf/", "/sys/fs/bpf//",
+					    "/sys/fs/bpf/."};
+	static char pin[96];
+	struct bpf_programs_options options = {.max_containers = 4, .kind = SAMPLER_FILES};
+	struct bpf_programs *bpf = NULL;
+	struct stat st;
+	int map;
+
+	rig_begin(&rig, "root", SAMPLER_FILES, 4);
+	options.hierarchies = &rig.hierarchies;
+	log_set_level(LOG_LEVEL_ERROR);
+	snprintf(pin, sizeof(pin), "/sys/fs/bpf/ebb-test-%d-theirs", (int)getpid());
+	test_at_end(remove_path, pin);
+	map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "theirs", 4, 8, 1, NULL);
+	CHECK(map >= 0);
+	CHECK_INT(bpf_obj_pin(map, pin), 0);
+	close(map);
+	for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
+		options.pin_dir = roots[i];
+		CHECK_INT(bpf_programs_load(&options, &bpf), -EINVAL);
+		CHECK_INT(stat(pin, &st), 0);
+	}
+	CHECK_INT(unlink(pin), 0);
+}
+
 TEST(two_agents_with_pins_of_their_own_sample_the_same_container)
 {
 	static struct bpf_programs *bpf;
