@@ -30,6 +30,21 @@ check demo_counts_memory grep -q '^  Memory: .* MiB used of' "$TMP/demo.out"
 same demo_leaves_nothing "$(leftovers $pid)" ""
 [ $failed -ne 0 ] && cat "$TMP/demo.out" "$TMP/demo.err" >&2
 
+# --- with a cgroup in its own that it did not make
+EBB_DEMO_SECONDS=6 "$demo" >"$TMP/kept.out" 2>"$TMP/kept.err" &
+pid=$!
+demo_cgroup() { ls -d /sys/fs/cgroup/ebb-demo-$pid /sys/fs/cgroup/memory/ebb-demo-$pid 2>/dev/null | head -n 1; }
+has_cgroup() { [ -n "$(demo_cgroup)" ]; }
+wait_for has_cgroup
+kept=$(demo_cgroup)
+mkdir "${kept:?the demo made no cgroup}/kept"
+wait $pid
+same demo_fails_when_something_stays $? 1
+same demo_names_what_stays "$(cat "$TMP/kept.err")" "demo: could not remove $kept"
+check demo_does_not_say_that_all_is_gone test "$(grep -c 'All of it is gone' "$TMP/kept.out")" = 0
+rmdir "$kept/kept" "$kept"
+same demo_leaves_only_that "$(leftovers $pid)" ""
+
 # --- ended by Ctrl-C, and by a terminal that goes away
 screen_is_up() { grep -q "$(printf '\033\\[?1049h')" "$TMP/demo.tty" 2>/dev/null; }
 nothing_left() { [ -z "$(leftovers "$1")" ]; }
