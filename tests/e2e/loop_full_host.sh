@@ -17,9 +17,8 @@ check both_idle_right wait_long is_idle right
 
 overbooked=0
 watch_quotas() {
-	local i left right
+	local i
 	for i in $(seq 40); do
-		# Between two reads one may have fallen and the other risen: the first is read again.
 		! more_than "$total" left right || overbooked=$((overbooked + 1))
 		sleep 0.05
 	done
