@@ -57,7 +57,7 @@ struct feed_container {
 	uint64_t sent_at_ns; /* `at_ns` of the last sample that was sent; unguarded only */
 	/* Limits: in the last sample, and in the last report (cpuset and disk as a hash). */
 	uint64_t seen_quota_ns, seen_period_ns, seen_mem;
-	uint64_t reported_quota_ns, reported_mem, reported_rest;
+	uint64_t reported_quota_ns, reported_period_ns, reported_mem, reported_rest;
 	/* Guarded only. */
 	struct ebb_sample last;
 	struct sample_ring ring;
@@ -234,7 +234,8 @@ static void check_limits(struct feed *feed, struct container *container,
 	fc->seen_period_ns = period;
 	fc->seen_mem = mem;
 	if (fc->changed || fc->changing || fc->announced == ANNOUNCED_NO ||
-	    (quota == fc->reported_quota_ns && mem == fc->reported_mem))
+	    (quota == fc->reported_quota_ns && mem == fc->reported_mem &&
+	     (quota == EBB_UNLIMITED || period == fc->reported_period_ns)))
 		return;
 	foreign_change(feed, container);
 }
@@ -310,6 +311,9 @@ static bool read_limits(struct feed *feed, struct container *container, struct l
 	fc->reported_quota_ns = !ret_limits->has_cpu || ret_limits->cpu.quota_us == LIMIT_NONE
 					? EBB_UNLIMITED
 					: ret_limits->cpu.quota_us * 1000;
+	/* Without a quota the period limits nothing. */
+	fc->reported_period_ns =
+		fc->reported_quota_ns == EBB_UNLIMITED ? 0 : ret_limits->cpu.period_us * 1000;
 	fc->reported_mem = ret_limits->has_mem ? ret_limits->mem_bytes : EBB_UNLIMITED;
 	fc->reported_rest = hash_string(limits_cpus(ret_limits));
 	if (ret_limits->has_disk)
@@ -335,6 +339,7 @@ static void recheck_limits(struct feed *feed)
 		before = *fc;
 		if (read_limits(feed, container, &limits) &&
 		    (before.reported_quota_ns != fc->reported_quota_ns ||
+		     before.reported_period_ns != fc->reported_period_ns ||
 		     before.reported_mem != fc->reported_mem ||
 		     before.reported_rest != fc->reported_rest))
 			foreign_change(feed, container);

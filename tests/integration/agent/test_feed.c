@@ -469,6 +469,16 @@ TEST(feed_tells_limits_that_changed)
 	UNTIL(received() >= from + 2);
 	CHECK(!json_object_get(message_at(received() - 1), "limits"));
 
+	/* The same quota per half the time is twice as much. */
+	limits = NULL;
+	from = received();
+	if (cgroup_tree_write(&t.tree, "cpu", "a", "cpu.cfs_period_us", "50000") < 0)
+		CHECK_INT(cgroup_tree_write(&t.tree, "cpu", "a", "cpu.max", "80000 50000"), 0);
+	UNTIL(limits || (received() > from &&
+			 (limits = entry_of(message_at(received() - 1), "limits", NULL, a))));
+	CHECK_INT(json_integer_value(json_object_get(limits, "cpu")), 160);
+	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 2, 0);
+
 	/* No sample carries the cpuset: it is read again now and then. */
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2 ||
 	    cgroup_tree_write(&t.tree, "cpuset", "a", "cpuset.cpus", "0") < 0)
@@ -478,7 +488,7 @@ TEST(feed_tells_limits_that_changed)
 	UNTIL(limits || (received() > from &&
 			 (limits = entry_of(message_at(received() - 1), "limits", NULL, a))));
 	CHECK_STR(json_string_value(json_object_get(limits, "cpus")), "0");
-	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 2, 0);
+	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 3, 0);
 }
 
 TEST(feed_tells_who_comes_and_goes)
