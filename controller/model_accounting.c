@@ -406,7 +406,7 @@ static void adopt(struct model *model, struct structure *structure, enum ebb_res
 	int64_t limit = state->max > 0 ? MIN(found, state->max) : found;
 	const char *name = ebb_resource_name(resource), *unit = ebb_resource_unit(resource);
 
-	if (!structure->guard) {
+	if (!structure->guard || !state->guard) {
 		adopt_unguarded(model, structure, resource, found);
 		return;
 	}

@@ -903,6 +903,9 @@ void scaler_limits_reported(struct scaler *scaler, struct structure *structure,
 		if (!structure->resources[r].present || structure->resources[r].allocated <= 0 ||
 		    busy & 1u << r)
 			continue;
+		/* Not ours any more: the model adopts what it finds. */
+		if (!structure->guard || !structure->resources[r].guard)
+			continue;
 		if (limit_differs(structure, r, limits, &found) ||
 		    (r == EBB_CPU && cores_differ(scaler, structure, limits)))
 			put_back(scaler, structure, r, found);

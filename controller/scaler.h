@@ -47,7 +47,8 @@ void scaler_forget(struct scaler *scaler, struct structure *structure);
  * Model lock held. What the agent says is in force since something changed (an entry of the feed's
  * `limits`), at `at` (s) on the host's clock. Where somebody else wrote a limit (systemd after a
  * daemon-reload, an operator) the one on record is ordered again, at once the first time and ever
- * later when it goes on; with CHECK_CORE_MAP off the model takes the new one over.
+ * later when it goes on; with CHECK_CORE_MAP off, or when it is not guarded any more, the model
+ * takes the new one over.
  */
 void scaler_limits_reported(struct scaler *scaler, struct structure *structure,
 			    const json_t *limits, double at);

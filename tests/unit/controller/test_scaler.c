@@ -785,6 +785,33 @@ TEST(without_the_check_a_foreign_limit_is_taken_over)
 	check_adds_up();
 }
 
+TEST(what_is_not_guarded_any_more_is_not_put_back)
+{
+	struct structure *c0, *c1;
+	size_t before;
+
+	start();
+	c0 = container("c0", 120, 1024);
+	c1 = container("c1", 120, 1024);
+	model_lock(model);
+	CHECK_INT(model_guard(model, c0, false, NULL), 0);
+	CHECK_INT(model_guard_resources(model, c1, 1u << EBB_CPU, false, NULL), 0);
+	model_unlock(model);
+	before = stand_in_n_asked(&agent);
+	report(c0, 150, "0-3");
+	CHECK_INT(c0->resources[EBB_CPU].current, 150);
+	CHECK_INT(c0->resources[EBB_CPU].allocated, 150);
+	report(c1, 200, "0-3");
+	CHECK_INT(c1->resources[EBB_CPU].current, 200);
+	CHECK_INT(host->free[EBB_CPU], 50);
+	/* One that does not fit leaves the accounting. */
+	report(c0, 350, "0-3");
+	CHECK_INT(c0->resources[EBB_CPU].current, 350);
+	CHECK_INT(c0->resources[EBB_CPU].allocated, 0);
+	CHECK_INT(stand_in_n_asked(&agent), before);
+	check_adds_up();
+}
+
 /* Random requests against an agent that fails at random: nothing is ever lost or promised twice. */
 TEST(random_orders_always_add_up)
 {
