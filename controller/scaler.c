@@ -458,8 +458,8 @@ static void plan_applies(struct scaler *scaler, uint64_t now, struct scaler_orde
 		if (!held)
 			continue;
 		if (n == room) {
-			void *more = reallocarray(later, room = MAX(2 * room, (size_t)16),
-						  sizeof(*later));
+			size_t larger = MAX(2 * room, (size_t)16);
+			void *more = reallocarray(later, larger, sizeof(*later));
 
 			if (!more) {
 				model_log(scaler->model, LOG_LEVEL_ERROR,
@@ -467,6 +467,7 @@ static void plan_applies(struct scaler *scaler, uint64_t now, struct scaler_orde
 				continue;
 			}
 			later = more;
+			room = larger;
 		}
 		later[n].s = s;
 		later[n++].mask = held;
