@@ -275,7 +275,7 @@ static void apply_limits(struct feed *feed, struct session *session,
 		struct structure *s = member ? member_structure(feed, session, member) : NULL;
 
 		/* Written down before an order was applied, read after its answer. */
-		if (s && (uint64_t)message->now > scaler_applied_ns(feed->scaler, s))
+		if (s && !scaler_is_outdated(feed->scaler, s, (uint64_t)message->now))
 			scaler_limits_reported(feed->scaler, s, limits, (double)message->now / 1e9);
 	}
 }

@@ -24,6 +24,8 @@
 #define FOREIGN_CAP_MS   60000
 #define FOREIGN_QUIET_NS (60 * EBB_NS_PER_SEC)
 #define SWEEP_NS         (10 * EBB_NS_PER_SEC)
+/* A host's clock starts anew when it boots. Answers and messages overtake each other by seconds. */
+#define OTHER_BOOT_NS (60 * EBB_NS_PER_SEC)
 
 /* One resource of an order under way. */
 struct part {
@@ -109,6 +111,12 @@ static void slot_free(struct slot *slot)
 		free(slot->waiting[r]);
 	free(slot->name);
 	free(slot);
+}
+
+/* Whether the host has booted between the slot's last order and `host_ns`; 0: not known. */
+static bool other_boot(const struct slot *slot, uint64_t host_ns)
+{
+	return host_ns && slot->applied_ns > host_ns && slot->applied_ns - host_ns > OTHER_BOOT_NS;
 }
 
 static bool slot_waits(const struct slot *slot)
@@ -742,6 +750,8 @@ static void part_applied(struct scaler *scaler, struct slot *slot, struct struct
 	model_touch(model, s, MODEL_DIRTY_STRUCTURE);
 	model_guard_changed(model, s);
 
+	if (other_boot(slot, result->applied_ns))
+		slot->applied_ns = 0;
 	slot->applied_ns = MAX(slot->applied_ns, result->applied_ns);
 	slot->not_before_ns[part->resource] = 0;
 	/* A range that cannot be reached, memory in use above a new max, is not tried without end.
@@ -828,11 +838,12 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 
 /* --- what others do --- */
 
-uint64_t scaler_applied_ns(const struct scaler *scaler, const struct structure *structure)
+bool scaler_is_outdated(const struct scaler *scaler, const struct structure *structure,
+			uint64_t host_ns)
 {
 	const struct slot *slot = name_index_get(scaler->index, structure->name);
 
-	return slot ? slot->applied_ns : 0;
+	return slot && host_ns <= slot->applied_ns && !other_boot(slot, host_ns);
 }
 
 /* The cores a container runs on against those that the core map gives it. */

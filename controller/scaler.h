@@ -52,8 +52,13 @@ void scaler_forget(struct scaler *scaler, struct structure *structure);
  */
 void scaler_limits_reported(struct scaler *scaler, struct structure *structure,
 			    const json_t *limits, double at);
-/* Model lock held: when the structure's last order was applied, on its host's clock; 0: none. */
-uint64_t scaler_applied_ns(const struct scaler *scaler, const struct structure *structure);
+/*
+ * Model lock held: whether what a host said at `host_ns` on its clock is from before the
+ * structure's last order. What is more than a minute older is from after a reboot: the clock began
+ * anew.
+ */
+bool scaler_is_outdated(const struct scaler *scaler, const struct structure *structure,
+			uint64_t host_ns);
 /* order_done_fn: takes the model's lock itself. */
 void scaler_order_done(void *scaler, void *order_userdata, const struct order_result *result);
 

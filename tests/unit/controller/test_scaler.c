@@ -812,6 +812,30 @@ TEST(what_is_not_guarded_any_more_is_not_put_back)
 	check_adds_up();
 }
 
+TEST(a_clock_that_began_anew_outdates_nothing)
+{
+	const uint64_t day = 86400 * EBB_NS_PER_SEC;
+	struct structure *c0;
+
+	start();
+	agent.applied = "86400000000000";
+	c0 = container("c0", 120, 1024);
+	ask_and_run(c0, EBB_CPU, 20);
+	CHECK(scaler_is_outdated(scaler, c0, day - EBB_NS_PER_SEC));
+	CHECK(scaler_is_outdated(scaler, c0, day));
+	CHECK(!scaler_is_outdated(scaler, c0, day + 1));
+	/* The host was booted, and is up for 5 s. */
+	CHECK(!scaler_is_outdated(scaler, c0, 5 * EBB_NS_PER_SEC));
+	agent.applied = "6000000000";
+	ask_and_run(c0, EBB_CPU, 20);
+	CHECK(scaler_is_outdated(scaler, c0, 5 * EBB_NS_PER_SEC));
+	CHECK(!scaler_is_outdated(scaler, c0, 7 * EBB_NS_PER_SEC));
+	/* An answer that was overtaken. */
+	agent.applied = "5500000000";
+	ask_and_run(c0, EBB_CPU, 20);
+	CHECK(scaler_is_outdated(scaler, c0, 6 * EBB_NS_PER_SEC));
+}
+
 /* Random requests against an agent that fails at random: nothing is ever lost or promised twice. */
 TEST(random_orders_always_add_up)
 {
