@@ -647,7 +647,7 @@ static void answered(void *userdata, const struct http_response *response)
 		answer = json_loadb(response->body, response->body_len, 0, &error);
 	if (response->status == 200 && json_is_object(answer)) {
 		succeeded(feed, answer);
-	} else if (response->status == 409) {
+	} else if (response->status == 409 && json_is_true(json_object_get(answer, "register"))) {
 		unknown_session(feed);
 	} else if (response->status == 401 || response->status == 403) {
 		failed(feed, "it does not accept the token (--token-file)");

@@ -12,6 +12,8 @@
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
 
+#define TELL_RIVAL_NS (60000 * EBB_NS_PER_MS)
+
 /* A container as a session numbers it. */
 struct member {
 	int64_t c;
@@ -34,6 +36,8 @@ struct session {
 	struct member **members; /* ascending by c */
 	size_t n, room;
 	unsigned long messages;
+	uint64_t told_rival_ns; /* when it was last logged that another agent uses its name; 0:
+				   never */
 };
 
 struct feed {
@@ -383,6 +387,42 @@ static bool refuse(struct verdict *verdict, unsigned status, bool reregister, co
 	return false;
 }
 
+static size_t len_without_port(const char *address)
+{
+	const char *scheme = strstr(address, "://");
+	const char *colon = strrchr(scheme ? scheme + 3 : address, ':');
+
+	return colon ? (size_t)(colon - address) : strlen(address);
+}
+
+/*
+ * Two agents under one name would take the session from each other without end, and each time all
+ * shares of the other's containers. The port says nothing: an agent that was started again may have
+ * another, and is not to wait for the 5 s after which the old one counts as gone.
+ */
+static bool another_feeds(struct feed *feed, const struct feed_message *message)
+{
+	const struct host *host = model_host(feed->model, message->host);
+	const char *address = json_string_value(json_object_get(message->registration, "address"));
+	struct session *session = host && host->connected ? host->session : NULL;
+	uint64_t now = now_ns();
+	size_t len;
+
+	if (!session || !host->address || !address || strcmp(session->id, message->session) == 0)
+		return false;
+	len = len_without_port(address);
+	if (len == len_without_port(host->address) && memcmp(address, host->address, len) == 0)
+		return false;
+	if (!session->told_rival_ns || now - session->told_rival_ns > TELL_RIVAL_NS) {
+		session->told_rival_ns = now;
+		model_log(feed->model, LOG_LEVEL_WARNING,
+			  "The agent at %s is refused: another feeds as %s from %s; give one of "
+			  "them another --name",
+			  address, message->host, host->address);
+	}
+	return true;
+}
+
 /* A new session for the host, in the place of the one it had. */
 static bool begin(struct feed *feed, const struct feed_message *message,
 		  struct session **ret_session, struct verdict *verdict)
@@ -391,6 +431,15 @@ static bool begin(struct feed *feed, const struct feed_message *message,
 	struct host *host;
 	int r;
 
+	if (another_feeds(feed, message)) {
+		verdict->status = 409;
+		verdict->reregister = false;
+		snprintf(verdict->message, sizeof(verdict->message),
+			 "Another agent feeds as %.80s from %.80s: give one of them another "
+			 "--name.",
+			 message->host, model_host(feed->model, message->host)->address);
+		return false;
+	}
 	r = model_register_host(feed->model, message->json, &host);
 	if (r == -EEXIST)
 		return refuse(verdict, 400, false,

@@ -314,6 +314,41 @@ TEST(a_new_session_replaces_the_old)
 	CHECK_INT(status, 200);
 }
 
+/* Registers h0 from `address`, with `web` only. */
+static void registers_from(const char *session, const char *address)
+{
+	tell(session, 1,
+	     ",\"register\":{\"address\":\"%s\",\"cpus\":[0,1,2,3],\"mem\":4294967296,"
+	     "\"topology\":{\"0\":{\"0\":[0],\"1\":[1],\"2\":[2],\"3\":[3]}}},"
+	     "\"added\":[" WEB "]",
+	     address);
+}
+
+TEST(two_agents_do_not_share_a_name)
+{
+	start();
+	registers("s1", WEB "," DB);
+	registers_from("s2", "http://192.0.2.7:8000");
+	CHECK_INT(status, 409);
+	CHECK(!json_object_get(answer, "register"));
+	CHECK(strstr(json_string_value(json_object_get(answer, "message")), "--name"));
+	CHECK(strstr(json_string_value(json_object_get(answer, "message")), agent_url));
+	CHECK(known("db"));
+	/* The first goes on, also when it is started again at another port. */
+	sample("s1", 1, 1000 * MS, 500 * MS, 0, 0);
+	CHECK_INT(status, 200);
+	registers_from("s3", "http://127.0.0.1:1");
+	CHECK_INT(status, 200);
+	registers_from("s4", "http://192.0.2.7:8000");
+	CHECK_INT(status, 409);
+	/* Silent, it gives way. */
+	model_lock(model);
+	model_check_hosts(model, model_host(model, "h0")->last_heard + 6);
+	model_unlock(model);
+	registers_from("s4", "http://192.0.2.7:8000");
+	CHECK_INT(status, 200);
+}
+
 TEST(a_name_that_is_taken_is_not_a_host)
 {
 	start();
