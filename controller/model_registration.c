@@ -311,6 +311,8 @@ static int claim_container(struct model *model, struct host *host, struct struct
  */
 static void settle_container(struct model *model, struct structure *structure, bool keep_current)
 {
+	if (structure->held)
+		model_touch(model, structure, MODEL_DIRTY_STRUCTURE);
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
 		struct resource_state *state = &structure->resources[i];
 		bool wanted = structure->held & 1u << i || (structure->guard && state->guard);

@@ -29,8 +29,8 @@ static const char *const boundary_type_names[BOUNDARY_TYPE_MAX] = {
 
 /* Fields that the structs hold; everything else stays in `doc` and `limits_doc`. */
 static const char *const document_fields[] = {"name", "subtype", "guard", "automatic"};
-static const char *const resource_fields[] = {"max",    "min",   "current",  "guard",
-					      "weight", "usage", "allocated"};
+static const char *const resource_fields[] = {"max",    "min",   "current",   "guard",
+					      "weight", "usage", "allocated", "held"};
 static const char *const limits_fields[] = {"boundary", "boundary_type", "upper", "lower"};
 
 const char *structure_subtype_name(enum structure_subtype subtype)
@@ -146,6 +146,28 @@ static int get_bool(const json_t *object, const char *where, const char *key, bo
 	else
 		return invalid(ret_error, "%s%s%s: must be true or false", where, *where ? "." : "",
 			       key);
+	return 0;
+}
+
+/* What gave its shares back comes back to its own limits, also after the controller was started
+ * again. */
+static int held_from_json(const json_t *doc, struct structure *structure, char **ret_error)
+{
+	const json_t *resources = json_object_get(doc, "resources");
+
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
+		const char *name = ebb_resource_name(i);
+		bool held = false;
+		int r;
+
+		r = get_bool(json_object_get(resources, name), name, "held", &held, ret_error);
+		if (r < 0)
+			return r;
+		/* What is accounted was not given back. */
+		if (held && structure->resources[i].allocated <= 0)
+			structure->held |= 1u << i;
+	}
+	structure->gone = structure->held != 0;
 	return 0;
 }
 
@@ -379,6 +401,8 @@ int structure_from_json(const json_t *doc, const json_t *limits, struct structur
 	if (r >= 0)
 		r = resources_from_json(doc, "resources", resource_from_json, structure->resources,
 					ret_error);
+	if (r >= 0 && structure->subtype == STRUCTURE_CONTAINER)
+		r = held_from_json(doc, structure, ret_error);
 	if (r >= 0)
 		r = keep_extra(doc, "structure", document_fields, ARRAY_SIZE(document_fields),
 			       resource_fields, ARRAY_SIZE(resource_fields), &structure->doc);
@@ -425,9 +449,9 @@ static int add_extra(json_t *out, const json_t *extra, json_t *out_resources)
 	return r;
 }
 
-static json_t *resource_to_json(const struct structure *structure,
-				const struct resource_state *resource)
+static json_t *resource_to_json(const struct structure *structure, enum ebb_resource which)
 {
+	const struct resource_state *resource = &structure->resources[which];
 	bool host = structure->subtype == STRUCTURE_HOST;
 	json_t *out = json_object();
 	int r;
@@ -447,6 +471,8 @@ static json_t *resource_to_json(const struct structure *structure,
 		r |= json_object_set_new(out, "usage", json_real(resource->usage));
 	if (resource->allocated > 0)
 		r |= json_object_set_new(out, "allocated", json_integer(resource->allocated));
+	if (structure->held & 1u << which)
+		r |= json_object_set_new(out, "held", json_true());
 	if (r != 0) {
 		json_decref(out);
 		return NULL;
@@ -473,9 +499,8 @@ json_t *structure_to_json(const struct structure *structure)
 	r |= json_object_set_new(out, "resources", resources);
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
 		if (structure->resources[i].present)
-			r |= json_object_set_new(
-				resources, ebb_resource_name(i),
-				resource_to_json(structure, &structure->resources[i]));
+			r |= json_object_set_new(resources, ebb_resource_name(i),
+						 resource_to_json(structure, i));
 	}
 	r |= add_extra(out, structure->doc, resources);
 	return r == 0 ? TAKE_PTR(out) : NULL;

@@ -84,7 +84,8 @@ struct structure {
 	struct structure *host_next, **host_prev; /* model.c: the host's containers */
 	size_t slot;                              /* model.c: index in model->structures */
 	bool gone;     /* it went and was kept: what comes back under its name is another cgroup */
-	unsigned held; /* 1 << enum ebb_resource: shares it gave back when it went */
+	unsigned held; /* 1 << enum ebb_resource: shares it gave back when it went.
+			  Kept in the document */
 };
 
 /*

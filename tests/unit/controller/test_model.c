@@ -809,6 +809,48 @@ TEST(model_recreated_container_gets_its_limits_again)
 	sound(model);
 }
 
+/* As the store keeps it, for another model. */
+static json_t *kept(struct model *model, const char *name)
+{
+	_cleanup_json_ json_t *doc = structure_to_json(model_structure(model, name));
+	_cleanup_free_ char *text = json_dumps(doc, 0);
+
+	return json_loads(text, 0, NULL);
+}
+
+TEST(model_recreated_container_gets_its_limits_again_after_a_restart)
+{
+	struct model *model = new_model(), *restarted = NULL;
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "web", 100, 512);
+	_cleanup_json_ json_t *of_host = NULL, *of_web = NULL, *back = NULL;
+	_cleanup_free_ char *error = NULL;
+
+	guard(model, s);
+	apply_all(model);
+	model_container_gone(model, s);
+	of_host = kept(model, "h0");
+	of_web = kept(model, "web");
+
+	CHECK_INT(model_new(NULL, &restarted), 0);
+	model_lock(restarted);
+	test_at_end(free_model, restarted);
+	CHECK_INT(structure_from_json(of_host, NULL, &s, &error), 0);
+	CHECK_INT(model_add(restarted, s), 0);
+	CHECK_INT(structure_from_json(of_web, NULL, &s, &error), 0);
+	CHECK_INT(model_add(restarted, s), 0);
+	CHECK(s->gone);
+	host = register_host(restarted, "h0");
+	CHECK(add(restarted, host, "web", -1, -1) == s);
+	CHECK_INT(s->resources[EBB_CPU].current, 100);
+	CHECK_INT(s->resources[EBB_MEM].current, 512);
+	CHECK_INT(s->apply, 1u << EBB_CPU | 1u << EBB_MEM);
+	CHECK_INT(host->free[EBB_CPU], 300);
+	sound(restarted);
+	back = kept(restarted, "web");
+	CHECK(!json_object_get(json_object_get(json_object_get(back, "resources"), "cpu"), "held"));
+}
+
 TEST(model_return_without_room)
 {
 	struct model *model = new_model();
