@@ -26,8 +26,11 @@
 #include "ebb/units.h"
 #include "ebb/util.h"
 
-/* With events only what they missed is left to find; without them this is all there is. */
-#define RESCAN_S       10
+/*
+ * With events only what they missed is left to find, and a look through 1,000 containers on v1
+ * costs as much as 20 sweeps; without them this is all there is.
+ */
+#define RESCAN_S       30
 #define RESCAN_BLIND_S 1
 /* Directories on v1, and the kept-open files of the `files` sampler. */
 #define FDS_PER_CONTAINER 12
@@ -54,20 +57,57 @@ struct manager {
 
 /* --- Containers come and go ------------------------------------------------------------------- */
 
-static void sample_container(struct manager *manager, struct container *container)
+static void not_sampled(struct manager *manager, struct container *container, int r)
 {
-	int r = sampler_add(manager->sampler, container);
-
-	if (r >= 0 || r == -ENOENT)
+	if (r == -ENOENT)
 		return;
 	if (r != -ENOSPC) {
-		log_warning_errno(r, "%s is not sampled", container->name);
+		/* Once: every rescan tries again. */
+		if (!container->told_unsampled)
+			log_warning_errno(r, "%s is not sampled; trying again", container->name);
+		container->told_unsampled = true;
 	} else if (!manager->full) {
 		/* Once: on a full host every further container would say it. */
 		manager->full = true;
 		log_warning("%s is not sampled: all %u slots are taken; raise --max-containers",
 			    container->name, manager->options->max_containers);
 	}
+}
+
+static int sample_container(struct manager *manager, struct container *container)
+{
+	int r = sampler_add(manager->sampler, container);
+
+	if (r < 0) {
+		not_sampled(manager, container, r);
+		return r;
+	}
+	if (container->told_unsampled)
+		log_info("%s is sampled now", container->name);
+	container->told_unsampled = false;
+	return 0;
+}
+
+/* Those that found no slot, or no descriptor or memory, when they came. */
+static void sample_the_rest(struct manager *manager)
+{
+	struct container *container;
+
+	container_table_foreach(discovery_table(manager->discovery), container) {
+		if (container->slot < 0 && sample_container(manager, container) == -ENOSPC)
+			return;
+	}
+}
+
+static void resample_container(struct manager *manager, struct container *container)
+{
+	int r = sampler_update(manager->sampler, container);
+
+	if (r >= 0)
+		return;
+	/* Out, so that the next rescan takes it in again as a whole. */
+	sampler_remove(manager->sampler, container);
+	not_sampled(manager, container, r);
 }
 
 static void on_added(void *userdata, struct container *container)
@@ -97,7 +137,7 @@ static void on_joined(void *userdata, struct container *container)
 	struct manager *manager = userdata;
 
 	if (container->slot >= 0)
-		sampler_update(manager->sampler, container);
+		resample_container(manager, container);
 	else
 		sample_container(manager, container);
 	if (manager->feed)
@@ -118,6 +158,7 @@ static void on_rescan(void *userdata)
 	struct manager *manager = userdata;
 
 	discovery_scan(manager->discovery);
+	sample_the_rest(manager);
 }
 
 /* --- Sampling and orders ---------------------------------------------------------------------- */

@@ -165,7 +165,8 @@ static int set_keys(struct sampler *sampler, const struct container *container, 
 		r = bpf_map_update_elem(bpf_map__fd(sampler->bpf->maps->maps.cgroups), key, &place,
 					BPF_ANY);
 		if (r < 0)
-			return log_error_errno(r, "cannot note the cgroups of %s", container->name);
+			return log_full(LOG_LEVEL_DEBUG, r, "cannot note the cgroups of %s",
+					container->name);
 	}
 	return 0;
 }

@@ -38,7 +38,8 @@ const char *sampler_reason(const struct sampler *sampler);
 
 /*
  * Starts sampling a container; returns its slot (also set in container->slot), -ENOSPC when all are
- * taken, -ENOENT when its cgroup has gone. Descriptors stay the container's.
+ * taken, -ENOENT when its cgroup has gone. Descriptors stay the container's. The caller logs: it
+ * knows whether it tries again.
  */
 int sampler_add(struct sampler *sampler, struct container *container);
 /*

@@ -144,8 +144,8 @@ static int files_take(struct sampler *sampler, const struct container *container
 			int r = -errno;
 
 			files_drop(sampler, slot);
-			return log_error_errno(r, "cannot open %s of %s", kept_files[i].name,
-					       container->name);
+			return log_full(LOG_LEVEL_DEBUG, r, "cannot open %s of %s",
+					kept_files[i].name, container->name);
 		}
 		files->slots[slot].fds[i] = fd;
 		any |= fd >= 0;

@@ -61,9 +61,10 @@ static int held_take(struct sampler *sampler, const struct container *container,
 			continue;
 		if (r < 0) {
 			held_drop(sampler, slot);
-			return r == -ENOENT ? r
-					    : log_error_errno(r, "cannot hold the cgroup of %s",
-							      container->name);
+			return r == -ENOENT
+				       ? r
+				       : log_full(LOG_LEVEL_DEBUG, r,
+						  "cannot hold the cgroup of %s", container->name);
 		}
 	}
 	held->bss->used_slots = sampler->high;
