@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading and writing a container's limits through one interface; cgroup_v1.c and cgroup_v2.c
- * behind it. Equal writes are skipped, every write is read back. Growth is applied before shrinking
- * order matters: a cpuset is widened before the quota and narrowed after it.
+ * behind it. Equal writes are skipped, every write is read back. In which order to write several:
+ * limit_order.h.
  */
 #ifndef EBB_LIMITS_H
 #define EBB_LIMITS_H
@@ -55,12 +55,15 @@ static inline bool limits_has_gone(int r)
 
 /*
  * Each skips an equal write, writes, reads back and returns 0, or a negative errno with the old
- * value in place and, where the number alone does not tell, a log line that explains it: -EPERM the
- * directory is a hierarchy's root or holds this agent: never written -EOPNOTSUPP this container has
- * no such controller -ENOENT, -ENODEV the cgroup has gone (or the disk) -EINVAL     the kernel or
- * Ebb refuses the value; -EACCES: v1, CPUs that the parent lacks -EBUSY      v1: that much memory
- * cannot be reclaimed; CPUs that a nested cgroup uses -EREMOTEIO  another value was read back:
- * someone else writes it too
+ * value in place and, where the number alone does not tell, a log line that explains it:
+ *
+ * - -EPERM: the directory is a hierarchy's root or holds this agent; never written.
+ * - -EOPNOTSUPP: this container has no such controller.
+ * - -ENOENT, -ENODEV: the cgroup has gone, or the disk.
+ * - -EINVAL: the kernel or Ebb refuses the value.
+ * - -EACCES: v1, CPUs that the parent lacks.
+ * - -EBUSY: v1, that much memory cannot be reclaimed, or a nested cgroup uses the CPUs.
+ * - -EREMOTEIO: another value was read back; someone else writes it too.
  */
 /* `quota_us` per EBB_CFS_PERIOD_US, at least LIMIT_QUOTA_MIN_US, or LIMIT_NONE. */
 int limits_write_quota(const struct hierarchies *hierarchies, const struct container *container,

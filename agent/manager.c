@@ -144,12 +144,24 @@ static void on_joined(void *userdata, struct container *container)
 		feed_container_joined(manager->feed, container);
 }
 
+static void tell_oom_kill(struct manager *manager, const struct lifecycle_event *event)
+{
+	const struct container *container =
+		container_table_by_id(discovery_table(manager->discovery), event->cgroup_id);
+
+	if (container)
+		log_warning("%s: the kernel killed process %d for want of memory", container->name,
+			    event->pid);
+}
+
 static void on_lifecycle(void *userdata, const struct lifecycle_event *event)
 {
 	struct manager *manager = userdata;
 
 	if (event->kind == LIFECYCLE_LOST)
 		log_warning("cgroup events were lost; looking through all cgroups");
+	if (event->kind == LIFECYCLE_OOM_KILL)
+		tell_oom_kill(manager, event);
 	discovery_event(manager->discovery, event);
 }
 
