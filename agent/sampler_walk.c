@@ -47,9 +47,32 @@ static void walk_stop(struct sampler *sampler)
 	free(walk);
 }
 
-/* The record and the keys are all that the program asks for. */
+/*
+ * The record and the keys are all that the program asks for. It writes what the cgroups that it
+ * meets have: the fields of one that has gone are for us to clear.
+ */
 static int walk_take(struct sampler *sampler, const struct container *container, unsigned slot)
 {
+	static const uint32_t groups[EBB_HELD_MAX] = {
+		[EBB_HELD_CPU] = EBB_VALID_BANDWIDTH,
+		[EBB_HELD_CPUACCT] = EBB_VALID_CPU,
+		[EBB_HELD_MEMORY] = EBB_VALID_MEM | EBB_VALID_WORKING_SET | EBB_VALID_OOM,
+		[EBB_HELD_IO] = EBB_VALID_IO,
+	};
+	const struct ebb_host *host = &sampler->bpf->host;
+	struct ebb_sample *sample = &sampler->samples[slot];
+	uint32_t gone = 0;
+
+	/* Without cpuacct the CPU time is the cpu controller's. */
+	for (unsigned what = 0; what < EBB_HELD_MAX; what++) {
+		if (!(host->missing & (1U << what)) && !sampler->keys[slot][host->at[what]].id)
+			gone |= groups[what];
+	}
+	if (!(sample->valid & gone))
+		return 0;
+	sample_step(sample);
+	sample->valid &= ~gone;
+	sample_step(sample);
 	return 0;
 }
 

@@ -327,6 +327,19 @@ static void join(enum sampler_kind kind, const char *name)
 	CHECK(sample.valid & EBB_VALID_MEM);
 	/* Files have v1 I/O only where the kernel counts it. */
 	CHECK(kind == SAMPLER_FILES || (sample.valid & EBB_VALID_IO));
+
+	/* One directory goes before the others. */
+	for (int i = 0; i < 2; i++) {
+		container->dir_fds[late[i]] = -1;
+		container->ids[late[i]] = 0;
+	}
+	CHECK_INT(sampler_update(rig.sampler, container), 0);
+	sample = sample_now(container);
+	for (int i = 0; i < 2; i++)
+		container->dir_fds[late[i]] = fds[i]; /* to be closed */
+	CHECK(sample.valid & EBB_VALID_CPU);
+	CHECK(!(sample.valid & (EBB_VALID_MEM | EBB_VALID_WORKING_SET | EBB_VALID_OOM)));
+	CHECK(!(sample.valid & EBB_VALID_IO));
 }
 
 TEST(a_controller_that_joins_late_is_sampled_from_then_on)
