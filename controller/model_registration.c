@@ -14,6 +14,9 @@
 #define NAME_LEN_MAX 255
 #define CPU_ID_MAX   65535
 
+/* Doubles hold integers exactly up to here: 8 PiB. */
+#define EXACT_MAX 9007199254740992.0
+
 #define FIRST_BOUNDARY 10
 
 static int64_t first_min(enum ebb_resource resource)
@@ -27,22 +30,12 @@ static int64_t first_min(enum ebb_resource resource)
 
 /* --- hosts --- */
 
-static bool listed(const json_t *cpus, unsigned cpu)
-{
-	size_t i;
-	json_t *item;
-
-	json_array_foreach((json_t *)cpus, i, item)
-		if (json_is_integer(item) && json_integer_value(item) == cpu)
-			return true;
-	return false;
-}
-
 /* The CPUs that are there, in the order their shares are handed out; those that the topology does
  * not know come last. */
 static int core_order(const json_t *cpus, const json_t *topology, struct cpu_list *ret_order)
 {
 	struct cpu_list order = {};
+	_cleanup_free_ bool *left = NULL; /* by id: there, and not in `all` yet */
 	unsigned *all;
 	size_t i, n = 0;
 	json_t *item;
@@ -53,22 +46,31 @@ static int core_order(const json_t *cpus, const json_t *topology, struct cpu_lis
 		if (!json_is_integer(item) || json_integer_value(item) < 0 ||
 		    json_integer_value(item) > CPU_ID_MAX)
 			return -EINVAL;
-	if (cpumap_order_group_pp_ll(topology, &order) < 0)
-		order = (struct cpu_list){};
-	all = calloc(order.n + json_array_size(cpus), sizeof(*all));
-	if (!all) {
-		cpu_list_clear(&order);
+	left = calloc(CPU_ID_MAX + 1, sizeof(*left));
+	all = calloc(json_array_size(cpus), sizeof(*all));
+	if (!left || !all) {
+		free(all);
 		return -ENOMEM;
 	}
-	for (i = 0; i < order.n; i++)
-		if (listed(cpus, order.cpus[i]))
-			all[n++] = order.cpus[i];
+	if (cpumap_order_group_pp_ll(topology, &order) < 0)
+		order = (struct cpu_list){};
+	json_array_foreach((json_t *)cpus, i, item)
+		left[json_integer_value(item)] = true;
+	for (i = 0; i < order.n; i++) {
+		unsigned cpu = order.cpus[i];
+
+		if (cpu <= CPU_ID_MAX && left[cpu]) {
+			left[cpu] = false;
+			all[n++] = cpu;
+		}
+	}
 	json_array_foreach((json_t *)cpus, i, item) {
 		unsigned cpu = (unsigned)json_integer_value(item);
 
-		if (!cpu_list_contains(&order, cpu) &&
-		    !cpu_list_contains(&(struct cpu_list){.cpus = all, .n = n}, cpu))
+		if (left[cpu]) {
+			left[cpu] = false;
 			all[n++] = cpu;
+		}
 	}
 	cpu_list_clear(&order);
 	*ret_order = (struct cpu_list){.cpus = all, .n = n};
@@ -171,7 +173,8 @@ int model_register_host(struct model *model, const json_t *message, struct host 
 	int r;
 
 	if (!name || !name_is_sane(name, NAME_LEN_MAX) || !address || !*address ||
-	    json_to_double(json_object_get(registration, "mem"), &mem) < 0 || mem < EBB_MIB)
+	    json_to_double(json_object_get(registration, "mem"), &mem) < 0 || mem < EBB_MIB ||
+	    mem > EXACT_MAX)
 		return -EINVAL;
 	r = core_order(json_object_get(registration, "cpus"), topology, &order);
 	if (r < 0)

@@ -851,6 +851,43 @@ TEST(model_recreated_container_gets_its_limits_again_after_a_restart)
 	CHECK(!json_object_get(json_object_get(json_object_get(back, "resources"), "cpu"), "held"));
 }
 
+TEST(model_hosts_of_impossible_size_are_refused)
+{
+	struct model *model = new_model();
+	struct host *host;
+	static const char *const sizes[] = {"1e300", "9007199254740994", "0", "-1"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		_cleanup_json_ json_t *message =
+			parse("{'host':'h0','session':'s','register':{'address':'http://a:1',"
+			      "'cpus':[0],'mem':%s,'topology':{}}}",
+			      sizes[i]);
+
+		CHECK_INT(model_register_host(model, message, &host), -EINVAL);
+	}
+}
+
+TEST(model_cpus_are_taken_once_and_the_known_ones_first)
+{
+	struct model *model = new_model();
+	_cleanup_json_ json_t *message = parse(
+		"{'host':'h0','session':'s','register':{'address':'http://a:1',"
+		"'cpus':[65535,3,1,3,0],'mem':8589934592,'topology':{'0':{'0':[0,2],'1':[1]}}}}");
+	struct host *host;
+
+	CHECK_INT(model_register_host(model, message, &host), 0);
+	CHECK_INT(host->max[EBB_CPU], 400);
+	_cleanup_json_ json_t *map = cpumap_to_json(host->cpumap);
+	static const char *const order[] = {"0", "1", "65535", "3"};
+	const char *key;
+	json_t *core;
+	size_t i = 0;
+
+	CHECK_INT(json_object_size(map), 4);
+	json_object_foreach(map, key, core)
+		CHECK_STR(key, order[i++]);
+}
+
 TEST(model_return_without_room)
 {
 	struct model *model = new_model();
