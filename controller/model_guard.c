@@ -166,6 +166,25 @@ static int set_host_max(struct model *model, struct structure *structure,
 	return 0;
 }
 
+/* What agents refuse to set (agent/limit_order.h): less memory starts no program. */
+static int64_t least_limit(enum ebb_resource resource)
+{
+	return resource == EBB_MEM ? 64 : resource == EBB_CPU ? 1 : 0;
+}
+
+static int refuse_below_least(const struct structure *structure, enum ebb_resource resource,
+			      const char *param, int64_t value, char **ret_error)
+{
+	int64_t least = least_limit(resource);
+
+	if (structure->subtype != STRUCTURE_CONTAINER || value >= least)
+		return 0;
+	return model_fail(-EINVAL, ret_error,
+			  "%s %lld of %s %s is below %lld %s, the least that an agent sets", param,
+			  (long long)value, structure->name, ebb_resource_name(resource),
+			  (long long)least, ebb_resource_unit(resource));
+}
+
 static int set_max(struct model *model, struct structure *structure, enum ebb_resource resource,
 		   int64_t max, char **ret_error)
 {
@@ -181,6 +200,8 @@ static int set_max(struct model *model, struct structure *structure, enum ebb_re
 		return model_fail(-EINVAL, ret_error,
 				  "A max of 0 takes %s from %s: unguard it instead", name,
 				  structure->name);
+	if (refuse_below_least(structure, resource, "max", max, ret_error) < 0)
+		return -EINVAL;
 	if (structure->subtype == STRUCTURE_CONTAINER && host && host->max[resource] > 0 &&
 	    max > host->max[resource])
 		return model_fail(-EINVAL, ret_error,
@@ -206,6 +227,8 @@ static int set_min(struct structure *structure, enum ebb_resource resource, int6
 				  "min %lld is above max %lld of %s %s: raise max first",
 				  (long long)min, (long long)state->max, structure->name,
 				  ebb_resource_name(resource));
+	if (refuse_below_least(structure, resource, "min", min, ret_error) < 0)
+		return -EINVAL;
 	state->min = min;
 	return 0;
 }

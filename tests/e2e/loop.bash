@@ -62,7 +62,7 @@ resource() { ask GET "/structure/$1" | jq -r ".resources.$2.$3"; }
 guard() {
 	wait_for has_structure "$1" &&
 		ask PUT "/structure/$1/resources/cpu/min" '{"value":1}' >/dev/null &&
-		ask PUT "/structure/$1/resources/mem/min" '{"value":1}' >/dev/null &&
+		ask PUT "/structure/$1/resources/mem/min" '{"value":64}' >/dev/null &&
 		ask PUT "/structure/$1/resources/cpu/max" "{\"value\":$3}" >/dev/null &&
 		ask PUT "/structure/$1/resources/cpu/min" "{\"value\":$2}" >/dev/null &&
 		ask PUT "/structure/$1/resources/mem/max" "{\"value\":$5}" >/dev/null &&

@@ -888,6 +888,21 @@ TEST(model_cpus_are_taken_once_and_the_known_ones_first)
 		CHECK_STR(key, order[i++]);
 }
 
+TEST(model_ranges_below_what_agents_set_are_refused)
+{
+	struct model *model = new_model();
+	struct structure *s = add(model, register_host(model, "h0"), "web", 100, 512);
+
+	CHECK_INT(set(model, s, EBB_MEM, "min", 63), -EINVAL);
+	CHECK_INT(set(model, s, EBB_MEM, "max", 63), -EINVAL);
+	CHECK_INT(set(model, s, EBB_CPU, "min", 0), -EINVAL);
+	CHECK_INT(set(model, s, EBB_CPU, "max", 0), -EINVAL);
+	CHECK_INT(s->resources[EBB_MEM].min, 64);
+	CHECK_INT(set(model, s, EBB_MEM, "max", 64), 0);
+	CHECK_INT(set(model, s, EBB_CPU, "min", 1), 0);
+	CHECK_INT(set(model, s, EBB_CPU, "max", 1), 0);
+}
+
 TEST(model_return_without_room)
 {
 	struct model *model = new_model();
