@@ -80,19 +80,8 @@ static int get_resources(const json_t *config, unsigned *value, char **ret_error
 static int get_active(const json_t *config, bool *value, char **ret_error)
 {
 	const json_t *json = json_object_get(config, "ACTIVE");
-	const char *text = json_string_value(json);
 
-	if (!json)
-		return 0;
-	if (json_is_boolean(json))
-		*value = json_is_true(json);
-	else if (text && (!strcasecmp(text, "true") || !strcmp(text, "1")))
-		*value = true;
-	else if (text && (!strcasecmp(text, "false") || !strcmp(text, "0")))
-		*value = false;
-	else if (json_is_integer(json) && (json_integer_value(json) & ~1LL) == 0)
-		*value = json_integer_value(json) != 0;
-	else
+	if (json && json_to_bool(json, value) < 0)
 		return invalid(ret_error, "ACTIVE must be true or false.");
 	return 0;
 }

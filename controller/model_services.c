@@ -106,11 +106,9 @@ int scaler_config_from_json(const json_t *config, struct scaler_config *ret_conf
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
 		const json_t *value = json_object_get(config, flags[i].key);
 
-		if (value && !json_is_boolean(value))
+		if (value && json_to_bool(value, flags[i].value) < 0)
 			return model_fail(-EINVAL, ret_error, "%s must be true or false",
 					  flags[i].key);
-		if (value)
-			*flags[i].value = json_is_true(value);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
 		const json_t *value = json_object_get(config, times[i].key);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "ebb/cleanup.h"
 #include "ebb/util.h"
@@ -79,6 +80,25 @@ int json_to_double(const json_t *value, double *ret_value)
 	}
 	if (!isfinite(v))
 		return -ERANGE;
+	*ret_value = v;
+	return 0;
+}
+
+int json_to_bool(const json_t *value, bool *ret_value)
+{
+	const char *text = json_string_value(value);
+	bool v;
+
+	if (json_is_boolean(value))
+		v = json_is_true(value);
+	else if (json_is_integer(value) && (json_integer_value(value) & ~1LL) == 0)
+		v = json_integer_value(value) != 0;
+	else if (text && (strcasecmp(text, "true") == 0 || strcmp(text, "1") == 0))
+		v = true;
+	else if (text && (strcasecmp(text, "false") == 0 || strcmp(text, "0") == 0))
+		v = false;
+	else
+		return -EINVAL;
 	*ret_value = v;
 	return 0;
 }

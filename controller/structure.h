@@ -114,6 +114,8 @@ void structure_free(struct structure *structure);
  */
 int json_to_double(const json_t *value, double *ret_value);
 int json_to_int64(const json_t *value, int64_t *ret_value);
+/* Of a service's config: true or false, also as 1 and 0 and as strings of these. -EINVAL */
+int json_to_bool(const json_t *value, bool *ret_value);
 
 const char *structure_subtype_name(enum structure_subtype subtype);
 const char *boundary_type_name(enum boundary_type type);

@@ -903,6 +903,30 @@ TEST(model_ranges_below_what_agents_set_are_refused)
 	CHECK_INT(set(model, s, EBB_CPU, "max", 1), 0);
 }
 
+TEST(model_services_read_active_alike)
+{
+	static const struct {
+		const char *json;
+		int active; /* -1: refused */
+	} cases[] = {
+		{"true", 1}, {"false", 0},  {"1", 1},       {"0", 0},   {"'1'", 1},
+		{"'0'", 0},  {"'True'", 1}, {"'false'", 0}, {"2", -1},  {"-1", -1},
+		{"1.0", -1}, {"'yes'", -1}, {"null", -1},   {"[]", -1},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_json_ json_t *config = parse("{'ACTIVE':%s}", cases[i].json);
+		struct guardian_config guardian = {};
+		struct scaler_config scaler = {};
+		bool refused = cases[i].active < 0;
+
+		CHECK((guardian_config_from_json(config, &guardian, NULL) < 0) == refused);
+		CHECK((scaler_config_from_json(config, &scaler, NULL) < 0) == refused);
+		CHECK_INT(guardian.active, refused ? 0 : cases[i].active);
+		CHECK_INT(scaler.active, refused ? 0 : cases[i].active);
+	}
+}
+
 TEST(model_return_without_room)
 {
 	struct model *model = new_model();
@@ -989,7 +1013,7 @@ TEST(model_set_service_is_all_or_nothing)
 	refused(r, -EINVAL, error, "REQUEST_TIMEOUT");
 	CHECK_NEAR(model->scaler.request_timeout, 2.5, 1e-9);
 	json_object_set_new(config, "REQUEST_TIMEOUT", json_integer(3));
-	json_object_set_new(config, "ACTIVE", json_integer(1));
+	json_object_set_new(config, "ACTIVE", json_integer(2));
 	error = NULL;
 	r = model_set_service(model, doc, &error);
 	refused(r, -EINVAL, error, "ACTIVE");
