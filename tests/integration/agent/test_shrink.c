@@ -254,12 +254,14 @@ TEST(growing_cancels_a_shrink)
 	set_up(256 * MIB);
 	start_load(0, 160);
 	submit(&results[0], 80 * MIB);
-	bool running = shrinker_cancel(shrinker, container->id);
+	shrinker_cancel(shrinker, container->id);
 	submit(&results[1], 300 * MIB);
 	wait_for(&results[0]);
 	wait_for(&results[1]);
-	/* Whatever the shrink had got to, the growth holds. */
-	CHECK(results[0].got.error == -ECANCELED || (running && results[0].got.error == 0));
+	/* Whatever the shrink had got to (it may have ended before it was cancelled), the growth
+	 * holds. */
+	if (results[0].got.error != -ECANCELED && results[0].got.error != 0)
+		TEST_FAIL("the shrink ended with %d", results[0].got.error);
 	CHECK_INT(results[1].got.error, 0);
 	CHECK_INT(limit_now(), 300 * MIB);
 	CHECK(!shrinker_cancel(shrinker, container->id));
