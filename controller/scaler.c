@@ -586,6 +586,16 @@ static bool worth_a_line(unsigned failures)
 	return !(failures & (failures - 1));
 }
 
+/* For the record and the next try. Is it worth a line in the log? */
+static bool part_failed(struct scaler *scaler, struct slot *slot, struct part *part,
+			const char *why, uint64_t now)
+{
+	retry_later(slot, part->resource, now);
+	scaler->stats.failed++;
+	record(scaler, &part->decision, "failed", why);
+	return worth_a_line(slot->failures[part->resource]);
+}
+
 /* The order will not be, or was refused: everything is as it was before it was planned. */
 static void undo_part(struct scaler *scaler, struct slot *slot, struct structure *s,
 		      struct part *part, const char *why, uint64_t now)
@@ -593,10 +603,7 @@ static void undo_part(struct scaler *scaler, struct slot *slot, struct structure
 	return_shares(scaler->model, s, part);
 	if (part->apply)
 		model_apply(scaler->model, s, part->resource);
-	retry_later(slot, part->resource, now);
-	scaler->stats.failed++;
-	record(scaler, &part->decision, "failed", why);
-	if (worth_a_line(slot->failures[part->resource]))
+	if (part_failed(scaler, slot, part, why, now))
 		model_log(scaler->model, LOG_LEVEL_WARNING,
 			  "The %s limit of %s stays at %lld, not %lld: %s",
 			  ebb_resource_name(part->resource), s->name, (long long)part->from,
@@ -779,10 +786,7 @@ static void part_unknown(struct scaler *scaler, struct slot *slot, struct struct
 			 struct part *part, const char *why, uint64_t now)
 {
 	model_apply(scaler->model, s, part->resource);
-	retry_later(slot, part->resource, now);
-	scaler->stats.failed++;
-	record(scaler, &part->decision, "failed", why);
-	if (worth_a_line(slot->failures[part->resource]))
+	if (part_failed(scaler, slot, part, why, now))
 		model_log(scaler->model, LOG_LEVEL_WARNING,
 			  "Whether the %s limit of %s became %lld is not known: %s",
 			  ebb_resource_name(part->resource), s->name, (long long)part->to, why);
