@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/epoll.h>
 
 #include "ebb/cleanup.h"
@@ -29,7 +30,9 @@ struct transfer {
 	char *address;
 	char *body;
 	size_t body_len, body_room, response_max;
-	bool too_large;
+	bool too_large, borrowed; /* `easy` belongs to a session */
+	int (*on_data)(void *userdata, const char *data, size_t len);
+	void *data_userdata;
 	char why[CURL_ERROR_SIZE];
 	uint64_t started_ns;
 	http_done_fn done;
@@ -61,7 +64,13 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata)
 {
 	struct transfer *transfer = userdata;
 	size_t len = size * n, need = transfer->body_len + len + 1;
+	long status = 0;
 
+	if (transfer->on_data) {
+		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+		if (status / 100 == 2)
+			return transfer->on_data(transfer->data_userdata, data, len) < 0 ? 0 : len;
+	}
 	if (transfer->body_len + len > transfer->response_max) {
 		transfer->too_large = true;
 		return 0;
@@ -84,7 +93,9 @@ static void transfer_free(struct transfer *transfer)
 {
 	if (!transfer)
 		return;
-	if (transfer->easy)
+	if (transfer->borrowed)
+		curl_easy_reset(transfer->easy); /* it points into what is freed here */
+	else if (transfer->easy)
 		curl_easy_cleanup(transfer->easy);
 	curl_slist_free_all(transfer->headers);
 	free(transfer->address);
@@ -153,29 +164,19 @@ static int set_address(CURL *easy, const struct http_request_options *options)
 	return c == CURLE_OK ? 0 : -ENOMEM;
 }
 
-static int transfer_new(const struct http_request_options *options, struct transfer **ret_transfer)
+/* The headers that every request has, and its own. */
+static int add_headers(struct transfer *transfer, const struct http_request_options *options)
 {
-	long timeout_ms = options->timeout_ms ? (long)options->timeout_ms : TIMEOUT_MS_DEFAULT;
-	struct transfer *transfer;
+	bool typed = false;
 	int r;
 
-	if (!options->method)
-		return -EINVAL;
-	ensure_curl();
-	transfer = calloc(1, sizeof(*transfer));
-	if (!transfer)
-		return -ENOMEM;
-	transfer->response_max =
-		options->response_max ? options->response_max : RESPONSE_MAX_DEFAULT;
-	transfer->easy = curl_easy_init();
-	transfer->address = options->address ? strdup(options->address) : NULL;
-	r = transfer->easy ? set_address(transfer->easy, options) : -ENOMEM;
-	if (r == 0)
-		r = set_method_and_body(transfer->easy, options);
 	/* Never ask for a "100 Continue": it costs a round trip, or a second with old servers. */
-	if (r == 0)
-		r = add_header(transfer, "Expect:");
-	if (r == 0)
+	r = add_header(transfer, "Expect:");
+	for (const char *const *line = options->headers; r == 0 && line && *line; line++) {
+		typed = typed || !strncasecmp(*line, "Content-Type:", strlen("Content-Type:"));
+		r = add_header(transfer, *line);
+	}
+	if (r == 0 && !typed)
 		r = add_header(transfer, "Content-Type: application/json");
 	if (r == 0 && options->token) {
 		_cleanup_free_ char *line = NULL;
@@ -187,28 +188,84 @@ static int transfer_new(const struct http_request_options *options, struct trans
 			explicit_bzero(line, strlen(line));
 		}
 	}
+	return r;
+}
+
+/* Those that are copied and so may fail; without them the request must not go out. */
+static int set_strings(CURL *easy, const struct http_request_options *options)
+{
+	CURLcode c = curl_easy_setopt(easy, CURLOPT_PROXY, "");
+
+	if (c == CURLE_OK)
+		c = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	if (c == CURLE_OK && options->user) {
+		curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+		c = curl_easy_setopt(easy, CURLOPT_USERNAME, options->user);
+		if (c == CURLE_OK)
+			c = curl_easy_setopt(easy, CURLOPT_PASSWORD,
+					     options->password ? options->password : "");
+	}
+	if (c == CURLE_OK && options->ca_file)
+		c = curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file);
+	return c == CURLE_OK ? 0 : -ENOMEM;
+}
+
+static void set_times(CURL *easy, const struct http_request_options *options)
+{
+	long timeout_ms = options->timeout_ms ? (long)options->timeout_ms : TIMEOUT_MS_DEFAULT;
+	long connect_ms = options->connect_timeout_ms ? (long)options->connect_timeout_ms
+						      : TIMEOUT_MS_DEFAULT;
+
+	if (options->timeout_ms == HTTP_NO_TIMEOUT)
+		timeout_ms = 0;
+	else if (!options->connect_timeout_ms)
+		connect_ms = timeout_ms;
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
+	if (options->silence_s) {
+		curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+		curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)options->silence_s);
+	}
+}
+
+/* `easy`: a session's, or NULL for one of its own. */
+static int transfer_new(const struct http_request_options *options, CURL *easy,
+			struct transfer **ret_transfer)
+{
+	struct transfer *transfer;
+	int r;
+
+	if (!options->method)
+		return -EINVAL;
+	ensure_curl();
+	transfer = calloc(1, sizeof(*transfer));
+	if (!transfer)
+		return -ENOMEM;
+	transfer->response_max =
+		options->response_max ? options->response_max : RESPONSE_MAX_DEFAULT;
+	transfer->on_data = options->on_data;
+	transfer->data_userdata = options->data_userdata;
+	transfer->borrowed = easy != NULL;
+	transfer->easy = easy ? easy : curl_easy_init();
+	easy = transfer->easy;
+	transfer->address = options->address ? strdup(options->address) : NULL;
+	r = transfer->easy ? set_address(transfer->easy, options) : -ENOMEM;
+	if (r == 0)
+		r = set_method_and_body(transfer->easy, options);
+	if (r == 0)
+		r = add_headers(transfer, options);
+	if (r == 0)
+		r = set_strings(transfer->easy, options);
 	if (r < 0 || !transfer->address) {
 		transfer_free(transfer);
 		return r < 0 ? r : -ENOMEM;
-	}
-
-	CURL *easy = transfer->easy;
-	/* These store a number or a pointer and cannot fail, but for the strings; and without those
-	 * two the request must not go out. */
-	CURLcode c = curl_easy_setopt(easy, CURLOPT_PROXY, "");
-	if (c == CURLE_OK)
-		c = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-	if (c != CURLE_OK) {
-		transfer_free(transfer);
-		return -ENOMEM;
 	}
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms);
+	set_times(easy, options);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->why);
@@ -423,7 +480,7 @@ int http_client_send(struct http_client *client, const struct http_request_optio
 
 	if (client->freed)
 		return -ESHUTDOWN;
-	r = transfer_new(options, &transfer);
+	r = transfer_new(options, NULL, &transfer);
 	if (r < 0)
 		return r;
 	transfer->client = client;
@@ -442,11 +499,12 @@ int http_client_send(struct http_client *client, const struct http_request_optio
 
 /* --- Blocking --------------------------------------------------------------------------------- */
 
-int http_call_blocking(const struct http_request_options *options, struct http_result *ret_result)
+static int perform(const struct http_request_options *options, CURL *easy,
+		   struct http_result *ret_result)
 {
 	struct http_result result = {0};
 	struct transfer *transfer;
-	int r = transfer_new(options, &transfer);
+	int r = transfer_new(options, easy, &transfer);
 
 	if (r < 0)
 		return r;
@@ -462,6 +520,54 @@ int http_call_blocking(const struct http_request_options *options, struct http_r
 		return -ENOMEM;
 	*ret_result = result;
 	return 0;
+}
+
+int http_call_blocking(const struct http_request_options *options, struct http_result *ret_result)
+{
+	return perform(options, NULL, ret_result);
+}
+
+struct http_session {
+	CURL *easy;
+};
+
+int http_session_new(struct http_session **ret_session)
+{
+	struct http_session *session = calloc(1, sizeof(*session));
+
+	if (!session)
+		return -ENOMEM;
+	ensure_curl();
+	session->easy = curl_easy_init();
+	if (!session->easy) {
+		free(session);
+		return -ENOMEM;
+	}
+	*ret_session = session;
+	return 0;
+}
+
+void http_session_free(struct http_session *session)
+{
+	if (!session)
+		return;
+	curl_easy_cleanup(session->easy);
+	free(session);
+}
+
+int http_session_call(struct http_session *session, const struct http_request_options *options,
+		      struct http_result *ret_result)
+{
+	return perform(options, session->easy, ret_result);
+}
+
+const char *http_session_header(const struct http_session *session, const char *name)
+{
+	struct curl_header *header;
+
+	if (curl_easy_header(session->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+		return NULL;
+	return header->value;
 }
 
 void http_result_clear(struct http_result *result)

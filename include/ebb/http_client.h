@@ -34,9 +34,24 @@ struct http_request_options {
 	const char *body;    /* copied; NULL: none. Sent as application/json */
 	size_t body_len;
 	const char *token;   /* NULL: none */
-	unsigned timeout_ms; /* 0: 5,000 */
+	unsigned timeout_ms; /* 0: 5,000; HTTP_NO_TIMEOUT */
 	size_t response_max; /* bytes kept; 0: 64 MiB. More is an error */
+
+	/* Further header lines, "Name: value", NULL-terminated; copied. NULL: none. */
+	const char *const *headers;
+	const char *user, *password; /* basic authentication; NULL: none */
+	const char *ca_file;         /* who vouches for an https server; NULL: the system's */
+	unsigned connect_timeout_ms; /* 0: as timeout_ms */
+	unsigned silence_s;          /* no byte for so long is a failure; 0: not watched */
+	/*
+	 * Called with each piece of a 2xx answer's body as it arrives, instead of keeping it: for
+	 * answers without an end. A negative result ends the request with status 0. Gets
+	 * `data_userdata`; runs in the thread that makes the request.
+	 */
+	int (*on_data)(void *userdata, const char *data, size_t len);
+	void *data_userdata;
 };
+#define HTTP_NO_TIMEOUT (~0u)
 
 int http_client_new(struct loop *loop, struct http_client **ret_client);
 /* Requests under way are dropped without their callback. Also from a callback; before loop_free().
@@ -56,6 +71,18 @@ struct http_result {
 };
 int http_call_blocking(const struct http_request_options *options, struct http_result *ret_result);
 void http_result_clear(struct http_result *result);
+
+/*
+ * Blocking as well, on connections that are kept between the calls: for a thread that talks to one
+ * server again and again. Not for two threads at once.
+ */
+struct http_session;
+int http_session_new(struct http_session **ret_session);
+void http_session_free(struct http_session *session);
+int http_session_call(struct http_session *session, const struct http_request_options *options,
+		      struct http_result *ret_result);
+/* Of the last answer, case ignored; NULL when absent. Lives until the next call. */
+const char *http_session_header(const struct http_session *session, const char *name);
 
 /* Percent-encodes one path segment. Caller frees; NULL on no memory. */
 char *http_escape(const char *segment);

@@ -264,16 +264,16 @@ struct rogue {
 	const char *answer;
 	pthread_t thread;
 	char url[64];
+	char request[4096]; /* what it was asked, once joined */
 };
 
 static void *run_rogue(void *arg)
 {
 	struct rogue *rogue = arg;
-	char buffer[4096];
 	int fd = accept(rogue->listen_fd, NULL, NULL);
 
 	if (fd >= 0) {
-		ssize_t n = recv(fd, buffer, sizeof(buffer), 0);
+		ssize_t n = recv(fd, rogue->request, sizeof(rogue->request) - 1, 0);
 		if (n > 0)
 			n = send(fd, rogue->answer, strlen(rogue->answer), MSG_NOSIGNAL);
 		close(fd);
@@ -281,28 +281,47 @@ static void *run_rogue(void *arg)
 	return NULL;
 }
 
-static struct http_result ask_rogue(const char *answer, size_t response_max)
+/* A listening socket on a free port, and its URL. */
+static int listen_free(char *url, size_t size)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,
 				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(address);
-	struct rogue rogue = {.answer = answer};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CHECK_INT(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	CHECK_INT(listen(fd, 1), 0);
+	CHECK_INT(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+	snprintf(url, size, "http://127.0.0.1:%u", ntohs(address.sin_port));
+	return fd;
+}
+
+static void start_rogue(struct rogue *rogue, const char *answer)
+{
+	*rogue = (struct rogue){.answer = answer};
+	rogue->listen_fd = listen_free(rogue->url, sizeof(rogue->url));
+	CHECK_INT(pthread_create(&rogue->thread, NULL, run_rogue, rogue), 0);
+}
+
+static void end_rogue(struct rogue *rogue)
+{
+	pthread_join(rogue->thread, NULL);
+	close(rogue->listen_fd);
+}
+
+static struct http_result ask_rogue(const char *answer, size_t response_max)
+{
+	struct rogue rogue;
 	struct http_result result = {0};
 
-	rogue.listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	CHECK_INT(bind(rogue.listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	CHECK_INT(listen(rogue.listen_fd, 1), 0);
-	CHECK_INT(getsockname(rogue.listen_fd, (struct sockaddr *)&address, &len), 0);
-	snprintf(rogue.url, sizeof(rogue.url), "http://127.0.0.1:%u", ntohs(address.sin_port));
-	CHECK_INT(pthread_create(&rogue.thread, NULL, run_rogue, &rogue), 0);
+	start_rogue(&rogue, answer);
 	struct http_request_options options = {.method = "GET",
 					       .address = rogue.url,
 					       .path = "/",
 					       .timeout_ms = 20000,
 					       .response_max = response_max};
 	int r = http_call_blocking(&options, &result);
-	pthread_join(rogue.thread, NULL);
-	close(rogue.listen_fd);
+	end_rogue(&rogue);
 	CHECK_INT(r, 0);
 	return result;
 }
@@ -393,6 +412,130 @@ TEST(environment_and_options_are_not_trusted)
 	CHECK_INT(http_call_blocking(&options, &result), 0);
 	CHECK_INT(result.status, 0);
 	http_result_clear(&result);
+}
+
+/* Its own connection counter tells whether the server saw one connection or several. */
+TEST(session_keeps_its_connection)
+{
+	struct fixture *f = start_server(THREAD_MODE, NULL);
+	struct http_request_options options = {
+		.method = "GET", .address = f->url, .path = "/container/x"};
+	struct http_server_stats stats;
+	struct http_session *session;
+	struct http_result result;
+
+	CHECK_INT(http_session_new(&session), 0);
+	CHECK(http_session_header(session, "x-test") == NULL);
+	for (int i = 0; i < 3; i++) {
+		CHECK_INT(http_session_call(session, &options, &result), 0);
+		CHECK_INT(result.status, 200);
+		CHECK_STR(http_session_header(session, "X-TEST"), "yes");
+		CHECK(http_session_header(session, "x-other") == NULL);
+		http_result_clear(&result);
+	}
+	http_server_get_stats(f->server, &stats);
+	CHECK_INT(stats.connections, 1);
+	options.address = "http://127.0.0.1:1";
+	CHECK_INT(http_session_call(session, &options, &result), 0);
+	CHECK_INT(result.status, 0);
+	http_result_clear(&result);
+	http_session_free(session);
+	http_session_free(NULL);
+}
+
+static int collect(void *userdata, const char *data, size_t len)
+{
+	char *text = userdata;
+
+	strncat(text, data, len);
+	return strchr(text, '!') ? -ECANCELED : 0;
+}
+
+TEST(pieces_as_they_arrive)
+{
+	static const struct {
+		const char *answer, *pieces, *kept;
+		long status;
+	} cases[] = {
+		{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "hello", "", 200},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+		 "abc", "", 200},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nenough!..", "enough!..", "", 0},
+		/* What a refusal says is kept: it is for people. */
+		{"HTTP/1.1 404 No\r\nContent-Length: 7\r\n\r\nmissing", "", "missing", 404},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char text[64] = "";
+		struct rogue rogue;
+		struct http_request_options options = {.method = "GET",
+						       .address = rogue.url,
+						       .path = "/",
+						       .timeout_ms = 20000,
+						       .on_data = collect,
+						       .data_userdata = text};
+		struct http_result result;
+
+		start_rogue(&rogue, cases[i].answer);
+		CHECK_INT(http_call_blocking(&options, &result), 0);
+		end_rogue(&rogue);
+		CHECK_INT(result.status, cases[i].status);
+		CHECK_STR(text, cases[i].pieces);
+		if (cases[i].status)
+			CHECK_STR(result.body, cases[i].kept);
+		http_result_clear(&result);
+	}
+}
+
+/* A server that sends a header and then nothing. */
+TEST(silence_is_a_failure)
+{
+	struct http_request_options options = {.method = "GET",
+					       .path = "/",
+					       .timeout_ms = HTTP_NO_TIMEOUT,
+					       .connect_timeout_ms = 20000,
+					       .silence_s = 1};
+	struct http_result result;
+	char url[64];
+	int fd = listen_free(url, sizeof(url));
+
+	options.address = url;
+	CHECK_INT(http_call_blocking(&options, &result), 0);
+	close(fd);
+	CHECK_INT(result.status, 0);
+	CHECK(*result.error);
+	http_result_clear(&result);
+}
+
+TEST(headers_and_basic_authentication)
+{
+	static const char *const lines[] = {"Content-Encoding: gzip", "content-type: text/x", NULL};
+	struct rogue rogue;
+	struct http_request_options options = {
+		.method = "POST",
+		.address = rogue.url,
+		.path = "/",
+		.body = "a\0b",
+		.body_len = 3,
+		.timeout_ms = 20000,
+		.headers = lines,
+		.user = "ebb",
+		.password = "secret",
+	};
+	struct http_result result;
+
+	start_rogue(&rogue, "HTTP/1.1 204 No Content\r\n\r\n");
+	CHECK_INT(http_call_blocking(&options, &result), 0);
+	end_rogue(&rogue);
+	CHECK_INT(result.status, 204);
+	http_result_clear(&result);
+	CHECK(strstr(rogue.request, "\r\nContent-Encoding: gzip\r\n"));
+	CHECK(strstr(rogue.request, "\r\ncontent-type: text/x\r\n"));
+	CHECK(!strstr(rogue.request, "Content-Type: application/json"));
+	CHECK(!strcasestr(rogue.request, "expect"));
+	CHECK(strstr(rogue.request, "\r\nContent-Length: 3\r\n"));
+	/* base64 of "ebb:secret" */
+	CHECK(strstr(rogue.request, "\r\nAuthorization: Basic ZWJiOnNlY3JldA==\r\n"));
 }
 
 TEST(free_is_null_safe)
