@@ -105,7 +105,7 @@ $(call objs,$(agent_SRC) agent/main.c $(wildcard tests/*/agent/*.c)): | $(SKEL)
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(call msg,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -MMD -MP -iquote $(firstword $(subst /, ,$<)) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
+	$(Q)$(CC) -MMD -MP -iquote $(firstword $(subst /, ,$<)) -iquote . $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
 
 # Changes when the compiler, the flags or the version do, and rebuilds everything then.
 FLAGS = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LIBS)
@@ -126,13 +126,14 @@ endef
 $(foreach a,lib agent controller cli,$(eval $(call archive,$(a))))
 
 define program
-$(BUILD)/$(1): $(BUILD)/$(2)/main.o $(BUILD)/$(2).a $(BUILD)/lib.a
+$(BUILD)/$(1): $(BUILD)/$(2)/main.o $(BUILD)/$(2).a $(3) $(BUILD)/lib.a
 	$$(call msg,LINK,$$@)
 	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)
 endef
 $(eval $(call program,ebb-agent,agent))
 $(eval $(call program,ebb-controller,controller))
-$(eval $(call program,ebb,cli))
+# Verbs that work on the state itself use the controller's own code.
+$(eval $(call program,ebb,cli,$(BUILD)/controller.a))
 
 # The demo's load is a program of its own: it needs nothing of ours.
 $(BUILD)/demo_load: $(BUILD)/packaging/demo_load.o
@@ -149,7 +150,8 @@ SCRIPTS     := $(sort $(wildcard tests/integration/*.sh))
 E2E         := $(sort $(wildcard tests/e2e/*.sh))
 
 define test_program
-$(BUILD)/tests/$(1)/$(2)/%: $(BUILD)/tests/$(1)/$(2)/%.o $(if $(filter-out lib,$(2)),$(BUILD)/$(2).a) $(BUILD)/lib.a
+$(BUILD)/tests/$(1)/$(2)/%: $(BUILD)/tests/$(1)/$(2)/%.o $(if $(filter-out lib,$(2)),$(BUILD)/$(2).a) \
+    $(if $(filter cli,$(2)),$(BUILD)/controller.a) $(BUILD)/lib.a
 	$$(call msg,LINK,$$@)
 	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)
 endef

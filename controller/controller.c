@@ -116,7 +116,7 @@ static int start_state(struct controller *controller, const char *state)
 
 	if (!audit_path)
 		return -ENOMEM;
-	r = store_open(state, &controller->store);
+	r = store_open(state, NULL, &controller->store);
 	if (r < 0)
 		return r;
 	r = model_new(controller->store, &controller->model);

@@ -430,6 +430,7 @@ int model_new(struct store *store, struct model **ret_model)
 		return r;
 	pthread_mutex_init(&model->lock, NULL);
 	model->store = store;
+	model->leading = true;
 	model->rules = json_object();
 	model->services = json_object();
 	model->index = name_index_new();

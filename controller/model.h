@@ -50,6 +50,9 @@ int scaler_config_from_json(const json_t *config, struct scaler_config *ret_conf
 struct model {
 	pthread_mutex_t lock;
 	struct store *store; /* borrowed; NULL in tests: nothing is kept */
+	/* False on a standby: it follows what the leader writes, writes nothing, takes no feed and
+	 * gives no order. */
+	bool leading;
 
 	/* Owned by model.c; read them, change them through the functions below. */
 	struct structure **structures;
@@ -175,6 +178,20 @@ int model_set_service(struct model *model, json_t *doc, char **ret_error);
  */
 int64_t model_allocate(struct model *model, struct structure *structure, enum ebb_resource resource,
 		       int64_t amount);
+/*
+ * model_edit.c. A document that somebody else changed in the database (store_changed_fn); `doc`
+ * NULL: deleted. When leading, configuration is taken over as if it came through the API, what is
+ * ours is put back when it differs, and an edit that cannot be is refused with a line in the log
+ * and our version written again. On a standby the document is taken as it stands, ours included.
+ */
+void model_document_changed(struct model *model, enum store_db db, const char *id, json_t *doc);
+/*
+ * Begins to lead: adds the default documents that are missing, works the accounting of every host
+ * out anew and waits for the agents to register. Stops leading: forgets sessions' liveness; nothing
+ * is written any more.
+ */
+int model_set_leading(struct model *model, bool leading);
+
 /* NULL: free = max - allocated holds on every host and the core maps agree; else what is wrong
  * (caller frees). */
 char *model_check(struct model *model);

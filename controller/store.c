@@ -133,7 +133,7 @@ int store_new(const struct store_backend_ops *ops, void *backend, struct store *
 	return 0;
 }
 
-int store_open(const char *uri, struct store **ret_store)
+int store_open(const char *uri, const struct store_options *options, struct store **ret_store)
 {
 	const struct store_backend_ops *ops;
 	void *backend;
@@ -193,7 +193,7 @@ static void put_back(struct store *store, struct queued *first)
 /* With the lock held, releasing it while the backend works. */
 static int write_batch(struct store *store)
 {
-	_cleanup_free_ const struct store_write **writes = NULL;
+	_cleanup_free_ struct store_write **writes = NULL;
 	struct queued *first = store->queue.first;
 	uint64_t upto = store->n_queued;
 	size_t n = store->queue.n, i = 0;
@@ -297,6 +297,11 @@ static void *writer_main(void *userdata)
 	}
 	pthread_mutex_unlock(&store->lock);
 	return NULL;
+}
+
+int store_follow(struct store *store, store_changed_fn fn, void *userdata)
+{
+	return store->ops->follow ? store->ops->follow(store->backend, fn, userdata) : 0;
 }
 
 int store_start(struct store *store)

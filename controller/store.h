@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The state store: the seven databases of spec section 2 as documents by id. Memory is the working
+ * The state store: the seven databases of spec section 2 as documents by key. Memory is the working
  * copy; the store is loaded once and written behind by a thread of its own, at most 100 ms late,
- * coalesced per document.
+ * coalesced per document. A backend that others write to as well (CouchDB) tells of their changes.
+ *
+ * The key of a document is its `name`, of an event or a request its id. Ids, revisions and
+ * whatever else begins with '_' are the backend's own business and are never seen here.
  */
 #ifndef EBB_STORE_H
 #define EBB_STORE_H
@@ -31,14 +34,29 @@ struct store_write {
 	enum store_db db;
 	char *id;
 	char *body; /* compact JSON; NULL: delete */
+	/*
+	 * Set by write(): 0, it is in the database, or what somebody else wrote meanwhile has been
+	 * merged with it and is; -EAGAIN, try again; -EINVAL, the database refuses this document
+	 * for good (said in the log by the backend): it is dropped and counted.
+	 */
+	int result;
 };
+
+/*
+ * Somebody else changed a document, or a merge took something from somebody else's change; `doc`
+ * NULL: deleted. In a thread of the backend's, which holds no lock of its own then. Borrows `doc`.
+ */
+typedef void (*store_changed_fn)(void *userdata, enum store_db db, const char *id, json_t *doc);
 struct store_backend_ops {
 	/* Calls `fn` for every document of `db`. */
 	int (*load)(void *backend, enum store_db db,
 		    int (*fn)(void *userdata, const char *id, json_t *doc), void *userdata);
-	/* All or nothing; negative errno: nothing was written, try again later. */
-	int (*write)(void *backend, const struct store_write *const *writes, size_t n);
-	/* The last failure, for people. */
+	/* 0: look at each `result`; negative errno: all have to be tried again later. */
+	int (*write)(void *backend, struct store_write *const *writes, size_t n);
+	/* Optional. From now on `fn` is told, also of what changed since load(). Returns at once.
+	 */
+	int (*follow)(void *backend, store_changed_fn fn, void *userdata);
+	/* The last failure, for people, with what to do about it. Never a secret. */
 	const char *(*error)(void *backend);
 	void (*close)(void *backend);
 };
@@ -49,9 +67,29 @@ struct store_backend_ops {
 int store_sqlite_open(const char *path, const struct store_backend_ops **ret_ops,
 		      void **ret_backend);
 
+/* How to reach a CouchDB, besides its URL. */
+struct store_options {
+	const char *credentials_file; /* one line, "USER:PASSWORD"; NULL: those of the URL */
+	const char *ca_file;          /* NULL: the system's */
+	bool cookie;                  /* authenticate by /_session */
+	bool optional;                /* go on without it when it does not answer at the start */
+	/* Asked about twice a second while waiting for a database at the start; true: give up with
+	 * -ECANCELED. NULL: never. */
+	bool (*give_up)(void *userdata);
+	void *userdata;
+};
+
 struct store;
-/* `uri`: "sqlite:PATH"; -EINVAL for a scheme nobody knows. Errors are logged with what to do. */
-int store_open(const char *uri, struct store **ret_store);
+/*
+ * `uri`: "sqlite:PATH" or "http(s)://[USER:PASSWORD@]HOST[:PORT]/[PREFIX]"; -EINVAL for a scheme
+ * nobody knows. Waits for a CouchDB that does not answer, unless it is `optional`, and says so.
+ * Errors are logged with what to do. `options` NULL: none.
+ */
+int store_open(const char *uri, const struct store_options *options, struct store **ret_store);
+/* NULL, or what is wrong with `uri` and what would be right (caller frees). Pure. */
+char *store_uri_check(const char *uri);
+/* `uri` without its password, for logs and displays. Caller frees; NULL on no memory. */
+char *store_uri_public(const char *uri);
 /* The same over a backend of one's own, which the store then owns. */
 int store_new(const struct store_backend_ops *ops, void *backend, struct store **ret_store);
 /* Before store_start(). `fn` keeps `doc` only by a reference of its own; a negative result ends the
@@ -59,6 +97,8 @@ int store_new(const struct store_backend_ops *ops, void *backend, struct store *
 int store_load(struct store *store, enum store_db db,
 	       int (*fn)(void *userdata, const char *id, json_t *doc), void *userdata);
 int store_start(struct store *store);
+/* After store_start(); nothing happens with a backend that nobody else writes to. */
+int store_follow(struct store *store, store_changed_fn fn, void *userdata);
 /* Writes what is queued, then closes. */
 void store_close(struct store *store);
 
@@ -76,6 +116,11 @@ int store_flush(struct store *store);
 
 struct store_stats {
 	unsigned long writes, batches, failures;
+	unsigned long unchanged; /* not sent: the database has it so already */
+	unsigned long conflicts; /* somebody else had written; merged */
+	unsigned long refused;   /* dropped for good */
+	unsigned long changes;   /* of others, taken in */
+	bool reachable;          /* the last thing tried worked, or nothing was tried yet */
 	size_t queued;
 	double last_write_age_s;
 	char last_error[160];

@@ -346,7 +346,7 @@ static int write_one(struct sqlite_store *store, const struct store_write *write
 	return r;
 }
 
-static int sqlite_store_write(void *backend, const struct store_write *const *writes, size_t n)
+static int sqlite_store_write(void *backend, struct store_write *const *writes, size_t n)
 {
 	struct sqlite_store *store = backend;
 	int r;

@@ -299,7 +299,7 @@ TEST(controller_under_feed_and_change)
 	stop();
 	struct store *store = NULL;
 	struct model *model = NULL;
-	CHECK_INT(store_open(state, &store), 0);
+	CHECK_INT(store_open(state, NULL, &store), 0);
 	int r = model_new(store, &model);
 	char *wrong = r < 0 ? NULL : model_check(model);
 	model_free(model);

@@ -54,7 +54,7 @@ static void sound(void)
 
 static void start(void)
 {
-	CHECK_INT(store_open(uri, &store), 0);
+	CHECK_INT(store_open(uri, NULL, &store), 0);
 	CHECK_INT(model_new(store, &model), 0);
 	CHECK_INT(store_start(store), 0);
 	sound();
@@ -372,7 +372,8 @@ static void change_until_killed(int fd, unsigned seed)
 {
 	struct host *host;
 
-	if (store_open(uri, &store) < 0 || model_new(store, &model) < 0 || store_start(store) < 0)
+	if (store_open(uri, NULL, &store) < 0 || model_new(store, &model) < 0 ||
+	    store_start(store) < 0)
 		_exit(1);
 	model_lock(model);
 	host = register_host();

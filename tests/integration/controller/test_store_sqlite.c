@@ -39,7 +39,7 @@ static void set_up(void)
 
 static void open_store(void)
 {
-	CHECK_INT(store_open(uri, &opened), 0);
+	CHECK_INT(store_open(uri, NULL, &opened), 0);
 }
 
 static void put(struct store *store, const char *id, int64_t value)
@@ -111,7 +111,7 @@ static void refused(int error)
 {
 	uint64_t before = fingerprint();
 
-	CHECK_INT(store_open(uri, &opened), error);
+	CHECK_INT(store_open(uri, NULL, &opened), error);
 	CHECK(opened == NULL);
 	CHECK(fingerprint() == before);
 }
@@ -184,7 +184,7 @@ TEST(sqlite_second_controller_is_refused)
 
 	set_up();
 	open_store();
-	CHECK_INT(store_open(uri, &second), -EBUSY);
+	CHECK_INT(store_open(uri, NULL, &second), -EBUSY);
 	CHECK(second == NULL);
 	store_close(TAKE_PTR(opened));
 	open_store();
@@ -265,7 +265,7 @@ TEST(sqlite_wal_without_its_file_is_left_alone)
 	CHECK_INT(unlink(path), 0);
 	snprintf(wal, sizeof(wal), "%s-wal", path);
 	write_file(wal, "precious", 8);
-	CHECK_INT(store_open(uri, &opened), -EEXIST);
+	CHECK_INT(store_open(uri, NULL, &opened), -EEXIST);
 	CHECK_INT(stat(wal, &st), 0);
 	CHECK_INT(st.st_size, 8);
 	CHECK(stat(path, &st) < 0);
@@ -278,9 +278,9 @@ TEST(sqlite_place_that_cannot_be_written)
 	set_up();
 	snprintf(file, sizeof(file), "%s/a", dir);
 	write_file(file, "", 0);
-	CHECK_INT(store_open(uri, &opened), -ENOTDIR);
+	CHECK_INT(store_open(uri, NULL, &opened), -ENOTDIR);
 	/* procfs takes no file, of root neither. */
-	CHECK(store_open("sqlite:/proc/state.db", &opened) < 0);
+	CHECK(store_open("sqlite:/proc/state.db", NULL, &opened) < 0);
 	CHECK(opened == NULL);
 }
 
@@ -334,7 +334,7 @@ static void write_until_killed(int fd, int64_t value)
 	struct store *store;
 	char id[32];
 
-	if (store_open(uri, &store) < 0 || store_start(store) < 0)
+	if (store_open(uri, NULL, &store) < 0 || store_start(store) < 0)
 		_exit(1);
 	for (;;) {
 		value++;

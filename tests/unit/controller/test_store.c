@@ -25,7 +25,7 @@ static int journal_load(void *backend, enum store_db db,
 	return fn(userdata, store_db_name(db), doc);
 }
 
-static int journal_write(void *backend, const struct store_write *const *writes, size_t n)
+static int journal_write(void *backend, struct store_write *const *writes, size_t n)
 {
 	struct journal *j = backend;
 	int r = 0;
@@ -252,9 +252,9 @@ TEST(store_uri_must_be_known)
 {
 	struct store *store = (void *)1;
 
-	CHECK_INT(store_open("mysql://x", &store), -EINVAL);
-	CHECK_INT(store_open("sqlite:", &store), -EINVAL);
-	CHECK_INT(store_open("/var/lib/x.db", &store), -EINVAL);
+	CHECK_INT(store_open("mysql://x", NULL, &store), -EINVAL);
+	CHECK_INT(store_open("sqlite:", NULL, &store), -EINVAL);
+	CHECK_INT(store_open("/var/lib/x.db", NULL, &store), -EINVAL);
 	CHECK(store == (void *)1);
 }
 

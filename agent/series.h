@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the agent writes to OpenTSDB, replacing an atop pipeline in every container: every `period`
+ * seconds, on whole multiples of it, one point per metric and container (or process, or device) for
+ * the interval that ended then. The loop only copies what it has; rates, encoding and everything
+ * that may block are done on a thread of its own.
+ */
+#ifndef EBB_SERIES_H
+#define EBB_SERIES_H
+
+#include "container.h"
+#include "sampler.h"
+#include "ebb/loop.h"
+#include "ebb/tsdb.h"
+#include "ebb/tsdb_metrics.h"
+
+struct bpf_programs;
+
+struct series_options {
+	struct loop *loop;
+	struct tsdb *tsdb;     /* borrowed; outlives the series */
+	unsigned sets;         /* TSDB_SET_CONTAINER | _PROCESS | _HOST */
+	unsigned period_s;     /* 5 */
+	const char *host_name; /* tag `host` of sys.* and of processes in no container */
+	struct container_table *table;
+	struct sampler *sampler;
+	struct bpf_programs *bpf; /* NULL: no `process` set; said in the log */
+};
+
+struct series;
+int series_new(const struct series_options *options, struct series **ret_series);
+void series_free(struct series *series);
+void series_container_removed(struct series *series, struct container *container);
+
+struct series_stats {
+	unsigned long intervals, points;
+	unsigned long late;             /* intervals that the thread could not keep up with */
+	unsigned long lost_exits;       /* ended processes that found the buffer full */
+	uint64_t collect_ns, encode_ns; /* CPU time of the thread */
+	unsigned processes;             /* in the last interval */
+};
+void series_get_stats(struct series *series, struct series_stats *ret_stats);
+
+#endif

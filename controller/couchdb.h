@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * CouchDB's HTTP API as far as Ebb needs it: one connection that is kept, authentication by basic
+ * or cookie, replies parsed, failures as one line that says what to do. Blocking; one thread each.
+ * CouchDB 2.3 and 3.x, and what speaks their API.
+ */
+#ifndef EBB_COUCHDB_H
+#define EBB_COUCHDB_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "store.h"
+
+/* "http(s)://[USER:PASSWORD@]HOST[:PORT]/[PREFIX]", percent-decoded where it must be. */
+struct couchdb_url {
+	char *server; /* "http://HOST:PORT" */
+	char *prefix; /* put before each database's name; "" for none */
+	char *user, *password;
+};
+/* Pure. -EINVAL with `ret_error` (caller frees), which never has the password in it. */
+int couchdb_url_parse(const char *uri, struct couchdb_url *ret_url, char **ret_error);
+/* Wipes the password. */
+void couchdb_url_clear(struct couchdb_url *url);
+
+struct couchdb;
+/* Opens nothing yet. Reads the credentials file; logs what is wrong with it. */
+int couchdb_new(const char *uri, const struct store_options *options, struct couchdb **ret_couch);
+void couchdb_free(struct couchdb *couch);
+
+struct couchdb_reply {
+	long status;          /* 0: no answer */
+	json_t *json;         /* NULL when it was none */
+	double retry_after_s; /* a Retry-After header; 0: none */
+};
+void couchdb_reply_clear(struct couchdb_reply *reply);
+
+/*
+ * One request. `path` begins with '/', is encoded, and is the server's ("/_session") or one from
+ * couchdb_db_path(). 0 for any answer that CouchDB means, a 404 or 409 too; negative errno when
+ * there was none, or one that says come back later or not like this: -EAGAIN (no answer, 408, 429,
+ * 5xx), -ENOSPC (507, or a 500 that speaks of a full disk), -EACCES (401, 403 after the cookie was
+ * renewed). couchdb_error() then says it in one line.
+ */
+int couchdb_call(struct couchdb *couch, const char *method, const char *path, const char *body,
+		 unsigned timeout_ms, struct couchdb_reply *ret_reply);
+const char *couchdb_error(const struct couchdb *couch);
+/* "/PREFIXstructures" + `rest`. Caller frees; NULL on no memory. */
+char *couchdb_db_path(const struct couchdb *couch, enum store_db db, const char *rest);
+
+#endif

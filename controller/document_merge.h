@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What becomes of a document that we and somebody else changed at the same time: a merge of three,
+ * field by field, from the version both began with. Pure.
+ *
+ * Ours are the fields that the controller makes: `current`, `usage`, `allocated`, `held`, `upper`,
+ * `lower`, `heartbeat`, `heartbeat_human`, `core_usage_mapping`; a host's `free` is additive: what
+ * we took or gave back is taken from, or added to, what stands there. Everything else is
+ * configuration: a change that only one side made stays; where both changed the same field, theirs
+ * does.
+ */
+#ifndef EBB_DOCUMENT_MERGE_H
+#define EBB_DOCUMENT_MERGE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "store.h"
+
+/*
+ * `base` NULL: not known; then what is configuration counts as changed by them. New reference; NULL
+ * on no memory. *ret_theirs: something of theirs is in it that `ours` has not. *ret_lost (may be
+ * NULL): path of the first field that both changed and that we gave up ("resources.cpu.max"), or
+ * NULL; caller frees.
+ */
+json_t *document_merge(enum store_db db, const json_t *base, const json_t *ours,
+		       const json_t *theirs, bool *ret_theirs, char **ret_lost);
+
+#endif
