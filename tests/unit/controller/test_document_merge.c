@@ -344,18 +344,22 @@ static json_t *resource_of(const json_t *document, const char *name)
 /* `to` as somebody leaves it who does not touch what is ours: the owned fields of `from`. */
 static void keep_owned(const json_t *from, json_t *to)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(resources); i++) {
-		json_t *a = resource_of(from, resources[i]), *b = resource_of(to, resources[i]);
+	const char *name;
+	json_t *value;
+
+	/* Of any member: the random ones may have our names in them too. */
+	json_object_foreach(json_object_get(to, "resources"), name, value) {
+		json_t *a = resource_of(from, name), *b = resource_of(to, name);
 
 		for (unsigned j = 0; a && b && j < ARRAY_SIZE(owned); j++) {
 			json_object_del(b, owned[j]);
 			if (json_object_get(a, owned[j]))
 				json_object_set(b, owned[j], json_object_get(a, owned[j]));
 		}
-		/* A number or nothing, on both sides alike: what else is there is not added up. */
-		if (a && b && !json_is_number(json_object_get(b, "free")))
-			json_object_del(b, "free");
-		if (a && b && !!json_object_get(a, "free") != !!json_object_get(b, "free")) {
+		/* What they added or took away of `free`, or made no number, is not added up. */
+		if (a && b &&
+		    (!json_is_number(json_object_get(a, "free")) ||
+		     !json_is_number(json_object_get(b, "free")))) {
 			json_object_del(b, "free");
 			if (json_object_get(a, "free"))
 				json_object_set(b, "free", json_object_get(a, "free"));
