@@ -33,6 +33,8 @@ struct transfer {
 	bool too_large, borrowed; /* `easy` belongs to a session */
 	int (*on_data)(void *userdata, const char *data, size_t len);
 	void *data_userdata;
+	bool (*stopped)(void *userdata);
+	void *stopped_userdata;
 	char why[CURL_ERROR_SIZE];
 	uint64_t started_ns;
 	http_done_fn done;
@@ -87,6 +89,14 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata)
 	transfer->body_len += len;
 	transfer->body[transfer->body_len] = '\0';
 	return len;
+}
+
+static int on_progress(void *userdata, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+		       curl_off_t up)
+{
+	struct transfer *transfer = userdata;
+
+	return transfer->stopped(transfer->stopped_userdata);
 }
 
 static void transfer_free(struct transfer *transfer)
@@ -245,6 +255,8 @@ static int transfer_new(const struct http_request_options *options, CURL *easy,
 		options->response_max ? options->response_max : RESPONSE_MAX_DEFAULT;
 	transfer->on_data = options->on_data;
 	transfer->data_userdata = options->data_userdata;
+	transfer->stopped = options->stopped;
+	transfer->stopped_userdata = options->stopped_userdata;
 	transfer->borrowed = easy != NULL;
 	transfer->easy = easy ? easy : curl_easy_init();
 	easy = transfer->easy;
@@ -268,6 +280,11 @@ static int transfer_new(const struct http_request_options *options, CURL *easy,
 	set_times(easy, options);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+	if (transfer->stopped) {
+		curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+		curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+		curl_easy_setopt(easy, CURLOPT_XFERINFODATA, transfer);
+	}
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->why);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	transfer->started_ns = now_ns();
@@ -511,6 +528,8 @@ static int perform(const struct http_request_options *options, CURL *easy,
 
 	CURLcode code = curl_easy_perform(transfer->easy);
 	result.status = status_of(transfer, code);
+	result.cut = code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR ||
+		     code == CURLE_SEND_ERROR || code == CURLE_PARTIAL_FILE;
 	result.seconds = seconds_of(transfer);
 	explain(transfer, code, result.error, sizeof(result.error));
 	result.body = transfer->body ? TAKE_PTR(transfer->body) : strdup("");

@@ -6,6 +6,7 @@
 #ifndef EBB_HTTP_CLIENT_H
 #define EBB_HTTP_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "ebb/loop.h"
@@ -50,6 +51,10 @@ struct http_request_options {
 	 */
 	int (*on_data)(void *userdata, const char *data, size_t len);
 	void *data_userdata;
+	/* Asked at least once a second; true ends the request with status 0. Gets
+	 * `stopped_userdata`. */
+	bool (*stopped)(void *userdata);
+	void *stopped_userdata;
 };
 #define HTTP_NO_TIMEOUT (~0u)
 
@@ -64,6 +69,7 @@ int http_client_send(struct http_client *client, const struct http_request_optio
 /* Blocking. Free with http_result_clear(). Negative errno only when nothing could be tried. */
 struct http_result {
 	long status;
+	bool cut;   /* connected, then closed or reset before the answer was whole */
 	char *body; /* NUL-terminated, owned */
 	size_t body_len;
 	char error[256];

@@ -507,6 +507,64 @@ TEST(silence_is_a_failure)
 	http_result_clear(&result);
 }
 
+static bool is_set(void *userdata)
+{
+	return *(bool *)userdata;
+}
+
+TEST(blocking_call_can_be_stopped)
+{
+	bool stop = true;
+	struct http_request_options options = {.method = "GET",
+					       .path = "/",
+					       .timeout_ms = HTTP_NO_TIMEOUT,
+					       .connect_timeout_ms = 20000,
+					       .stopped = is_set,
+					       .stopped_userdata = &stop};
+	struct http_result result;
+	char url[64];
+	int fd = listen_free(url, sizeof(url));
+
+	options.address = url;
+	CHECK_INT(http_call_blocking(&options, &result), 0);
+	close(fd);
+	CHECK_INT(result.status, 0);
+	CHECK(!result.cut);
+	http_result_clear(&result);
+}
+
+TEST(cut_tells_a_closed_connection_from_none)
+{
+	static const struct {
+		const char *answer;
+		bool cut;
+		long status;
+	} cases[] = {
+		{"", true, 0},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab", true, 0},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", false, 200},
+		{"220 mail.example ESMTP\r\n", false, 0},
+	};
+	struct http_request_options options = {.method = "GET", .path = "/", .timeout_ms = 20000};
+	struct http_result result;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct rogue rogue;
+
+		start_rogue(&rogue, cases[i].answer);
+		options.address = rogue.url;
+		CHECK_INT(http_call_blocking(&options, &result), 0);
+		end_rogue(&rogue);
+		CHECK_INT(result.cut, cases[i].cut);
+		CHECK_INT(result.status, cases[i].status);
+		http_result_clear(&result);
+	}
+	options.address = "http://127.0.0.1:1";
+	CHECK_INT(http_call_blocking(&options, &result), 0);
+	CHECK(!result.cut && !result.status);
+	http_result_clear(&result);
+}
+
 TEST(headers_and_basic_authentication)
 {
 	static const char *const lines[] = {"Content-Encoding: gzip", "content-type: text/x", NULL};
