@@ -26,6 +26,8 @@ enum store_db {
 };
 const char *store_db_name(enum store_db db);
 
+struct store_stats;
+
 /*
  * A backend; called by the writer thread only, but for `load` which runs before it and `close`
  * after it. Blocking is fine.
@@ -58,6 +60,9 @@ struct store_backend_ops {
 	int (*follow)(void *backend, store_changed_fn fn, void *userdata);
 	/* The last failure, for people, with what to do about it. Never a secret. */
 	const char *(*error)(void *backend);
+	/* Optional, from any thread: adds what only the backend knows, `unchanged` and `conflicts`.
+	 */
+	void (*add_stats)(void *backend, struct store_stats *stats);
 	void (*close)(void *backend);
 };
 /*
@@ -78,6 +83,12 @@ struct store_options {
 	bool (*give_up)(void *userdata);
 	void *userdata;
 };
+
+/*
+ * store_couchdb.c. Waits for one that does not answer as store_open() says. Errors are logged.
+ */
+int store_couchdb_open(const char *uri, const struct store_options *options,
+		       const struct store_backend_ops **ret_ops, void **ret_backend);
 
 struct store;
 /*
@@ -122,6 +133,7 @@ struct store_stats {
 	unsigned long changes;   /* of others, taken in */
 	bool reachable;          /* the last thing tried worked, or nothing was tried yet */
 	size_t queued;
+	double oldest_queued_s; /* how long the write that waits longest has waited; 0: none does */
 	double last_write_age_s;
 	char last_error[160];
 };
