@@ -11,6 +11,11 @@
 #include <stdbool.h>
 
 #include "store.h"
+#include "ebb/http_client.h"
+
+/* The leader's lease, a document of `services` that only the leader reads and writes: the store
+ * neither shows nor restores it. */
+#define COUCHDB_LEASE "ebb_leader"
 
 /* "http(s)://[USER:PASSWORD@]HOST[:PORT]/[PREFIX]", percent-decoded where it must be. */
 struct couchdb_url {
@@ -40,12 +45,26 @@ void couchdb_reply_clear(struct couchdb_reply *reply);
  * couchdb_db_path(). 0 for any answer that CouchDB means, a 404 or 409 too; negative errno when
  * there was none, or one that says come back later or not like this: -EAGAIN (no answer, 408, 429,
  * 5xx), -ENOSPC (507, or a 500 that speaks of a full disk), -EACCES (401, 403 after the cookie was
- * renewed). couchdb_error() then says it in one line.
+ * renewed), -EPROTO (whatever answers is not CouchDB). couchdb_error() then says it in one line,
+ * never with a secret. `timeout_ms` 0: 10,000. Fills `ret_reply` on failure too, with what there
+ * is; clear it in any case.
  */
 int couchdb_call(struct couchdb *couch, const char *method, const char *path, const char *body,
 		 unsigned timeout_ms, struct couchdb_reply *ret_reply);
 const char *couchdb_error(const struct couchdb *couch);
-/* "/PREFIXstructures" + `rest`. Caller frees; NULL on no memory. */
+/* "http://HOST:PORT". */
+const char *couchdb_server(const struct couchdb *couch);
+/*
+ * For a request of one's own, in a loop: address, who we are and the CA file, all borrowed until
+ * the next call with `couch`. Logs in first if need be, so it may block and fail like
+ * couchdb_call().
+ */
+int couchdb_access(struct couchdb *couch, struct http_request_options *options);
+/* After a 401 to such a request: the next one logs in anew. */
+void couchdb_forget_cookie(struct couchdb *couch);
+/* "PREFIXstructures", as people know it. Caller frees; NULL on no memory. */
+char *couchdb_db_name(const struct couchdb *couch, enum store_db db);
+/* "/PREFIXstructures" + `rest`, encoded. Caller frees; NULL on no memory. */
 char *couchdb_db_path(const struct couchdb *couch, enum store_db db, const char *rest);
 
 #endif
