@@ -16,6 +16,7 @@
 #include "guardian.h"
 #include "name_index.h"
 #include "rule.h"
+#include "series_config.h"
 #include "store.h"
 #include "structure.h"
 #include "ebb/log.h"
@@ -64,6 +65,7 @@ struct model {
 	struct ruleset *ruleset;
 	struct guardian_config guardian;
 	struct scaler_config scaler;
+	struct series_config series;
 	struct name_index *index; /* name -> structure */
 	struct structure *dirty;
 	struct structure *apply;  /* see `apply` in struct structure */
@@ -135,8 +137,10 @@ void model_host_registered(struct model *model, struct host *host);
  */
 unsigned model_limits_reported(struct model *model, struct structure *structure,
 			       const json_t *limits);
-/* heartbeat and heartbeat_human of the services that run here. `now`: wall clock. */
+/* heartbeat and heartbeat_human of the guardian and the scaler; of one service. `now`: wall clock.
+ */
 void model_heartbeat(struct model *model, double now);
+void model_heartbeat_service(struct model *model, const char *name, double now);
 /* Hosts not heard for 5 s are disconnected: no orders for them. `now`: wall clock. */
 void model_check_hosts(struct model *model, double now);
 

@@ -128,13 +128,14 @@ int scaler_config_from_json(const json_t *config, struct scaler_config *ret_conf
 
 /* Of the modules that read one: what the documents say is in force. */
 static int compile_service(const char *name, const json_t *config, struct guardian_config *guardian,
-			   struct scaler_config *scaler, char **ret_error)
+			   struct scaler_config *scaler, struct series_config *series,
+			   char **ret_error)
 {
 	if (strcmp(name, "guardian") == 0)
 		return guardian_config_from_json(config, guardian, ret_error);
 	if (strcmp(name, "scaler") == 0)
 		return scaler_config_from_json(config, scaler, ret_error);
-	return 0;
+	return series_config_set(series, name, config, ret_error);
 }
 
 static json_t *resource_names(unsigned mask)
@@ -162,12 +163,14 @@ static json_t *seconds(double value)
 static const char default_services[] = DOCUMENT({
 	"guardian": {"ACTIVE": true, "DEBUG": false, "STRUCTURE_GUARDED": "container"},
 	"scaler": {"ACTIVE": true, "DEBUG": false},
-	"structures_snapshoter": {"ACTIVE": false, "DEBUG": false, "POLLING_FREQUENCY": 5,
+	"structures_snapshoter": {"ACTIVE": true, "DEBUG": false, "POLLING_FREQUENCY": 5,
 		"STRUCTURES_PERSISTED": ["application"], "RESOURCES_PERSISTED": ["cpu", "mem"]},
-	"database_snapshoter": {"ACTIVE": false, "DEBUG": false, "POLLING_FREQUENCY": 5,
+	"database_snapshoter": {"ACTIVE": true, "DEBUG": false, "POLLING_FREQUENCY": 5,
 		"DOCUMENTS_PERSISTED": ["limits", "structures", "users", "configs"],
-		"SERVICES_PERSISTED": ["guardian", "scaler"]},
-	"refeeder": {"ACTIVE": false, "DEBUG": false, "WINDOW_TIMELAPSE": 10, "WINDOW_DELAY": 20,
+		"SERVICES_PERSISTED": ["guardian", "scaler"],
+		"FIELDS_PERSISTED": ["max", "min", "upper", "lower", "current", "usage", "fixed",
+			"shares"]},
+	"refeeder": {"ACTIVE": true, "DEBUG": false, "WINDOW_TIMELAPSE": 10, "WINDOW_DELAY": 20,
 		"STRUCTURES_REFEEDED": ["application"], "GENERATED_METRICS": ["cpu", "mem"]},
 	"sanity_checker": {"ACTIVE": false, "DEBUG": false, "DELAY": 120, "POLLING_FREQUENCY": 0},
 	"rebalancer": {"ACTIVE": false, "DEBUG": false, "WINDOW_TIMELAPSE": 30, "WINDOW_DELAY": 10,
@@ -213,6 +216,7 @@ int model_load_services(struct model *model)
 		r = scaler_config_from_json(NULL, &model->scaler, NULL);
 	if (r < 0)
 		return r;
+	series_config_defaults(&model->series);
 	configs = default_configs(&model->guardian, &model->scaler);
 	if (!configs)
 		return -ENOMEM;
@@ -230,7 +234,7 @@ int model_load_services(struct model *model)
 
 		/* An edit that cannot be does not keep the controller from starting. */
 		if (compile_service(name, json_object_get(doc, "config"), &model->guardian,
-				    &model->scaler, &error) < 0)
+				    &model->scaler, &model->series, &error) < 0)
 			log_warning("State: service %s runs with its defaults: %s", name,
 				    error ? error : "no memory");
 	}
@@ -243,13 +247,14 @@ int model_set_service(struct model *model, json_t *doc, char **ret_error)
 	const json_t *config = json_object_get(doc, "config");
 	struct guardian_config guardian = model->guardian;
 	struct scaler_config scaler = model->scaler;
+	struct series_config series = model->series;
 	json_t *mine;
 	int r;
 
 	if (!name || !json_is_object(config))
 		return model_fail(-EINVAL, ret_error,
 				  "A service needs a name, and a config that is an object");
-	r = compile_service(name, config, &guardian, &scaler, ret_error);
+	r = compile_service(name, config, &guardian, &scaler, &series, ret_error);
 	if (r < 0)
 		return r;
 	mine = json_deep_copy(doc);
@@ -257,26 +262,29 @@ int model_set_service(struct model *model, json_t *doc, char **ret_error)
 		return -ENOMEM;
 	model->guardian = guardian;
 	model->scaler = scaler;
+	model->series = series;
 	keep(model, DB_SERVICES, name, mine);
 	return 0;
 }
 
-void model_heartbeat(struct model *model, double now)
+void model_heartbeat_service(struct model *model, const char *name, double now)
 {
-	static const char *const running[] = {"guardian", "scaler"};
+	json_t *doc = json_object_get(model->services, name);
 	time_t at = (time_t)now;
 	char human[32] = "";
 	struct tm tm;
 
+	if (!doc)
+		return;
 	if (localtime_r(&at, &tm))
 		strftime(human, sizeof(human), "%D %H:%M:%S", &tm);
-	for (size_t i = 0; i < ARRAY_SIZE(running); i++) {
-		json_t *doc = json_object_get(model->services, running[i]);
+	json_object_set_new(doc, "heartbeat", json_real(now));
+	json_object_set_new(doc, "heartbeat_human", json_string(human));
+	keep(model, DB_SERVICES, name, doc);
+}
 
-		if (!doc)
-			continue;
-		json_object_set_new(doc, "heartbeat", json_real(now));
-		json_object_set_new(doc, "heartbeat_human", json_string(human));
-		keep(model, DB_SERVICES, running[i], doc);
-	}
+void model_heartbeat(struct model *model, double now)
+{
+	model_heartbeat_service(model, "guardian", now);
+	model_heartbeat_service(model, "scaler", now);
 }

@@ -976,6 +976,7 @@ TEST(model_has_default_rules_and_services)
 					       "refeeder",
 					       "sanity_checker",
 					       "rebalancer"};
+	size_t n_active = 5;
 
 	for (size_t i = 0; i < ARRAY_SIZE(services); i++) {
 		json_t *doc = json_object_get(model->services, services[i]);
@@ -983,7 +984,7 @@ TEST(model_has_default_rules_and_services)
 			json_is_true(json_object_get(json_object_get(doc, "config"), "ACTIVE"));
 
 		CHECK_STR(json_string_value(json_object_get(doc, "name")), services[i]);
-		CHECK_INT(active, i < 2);
+		CHECK_INT(active, i < n_active);
 	}
 	CHECK(model->guardian.active && model->scaler.active);
 	CHECK(model->ruleset && model->ruleset->n >= 4);
