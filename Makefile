@@ -179,7 +179,7 @@ tests: $(UNIT_TESTS) $(INTEG_TESTS) $(BENCHES) $(FUZZERS)
 JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .PHONY: check
-check: deps-missing
+check: deps-missing peers
 	$(Q)$(MAKE) --no-print-directory $(JOBS) check-built
 
 # A second make, so that packages which `deps` just installed are seen. gcc has built it; clang has
@@ -228,10 +228,10 @@ fuzz:
 .PHONY: bench demo demo-programs
 demo-programs: all $(BUILD)/demo_load
 	@:
-bench: deps-missing
+bench: deps-missing peers
 	$(Q)$(MAKE) --no-print-directory $(JOBS) all $(BENCHES)
 	$(Q)BUILD=$(BUILD) tests/bench/run
-demo: deps-missing
+demo: deps-missing-demo
 	$(Q)$(MAKE) --no-print-directory $(JOBS) demo-programs
 	$(Q)BUILD=$(BUILD) packaging/demo.sh
 
@@ -241,6 +241,14 @@ deps:
 	$(Q)packaging/deps.sh
 deps-missing:
 	$(Q)packaging/deps.sh --if-missing
+# It needs nothing that only the tests do.
+.PHONY: deps-missing-demo
+deps-missing-demo:
+	$(Q)packaging/deps.sh --if-missing --no-tests
+# The servers that the tests talk to, in build-peers; what cannot be had is skipped.
+.PHONY: peers
+peers: deps-missing
+	$(Q)tests/peers/install.sh
 
 # --- Style, install, the rest ---------------------------------------------------------------------
 # Other versions break lines elsewhere.
@@ -268,6 +276,7 @@ help:
 	  'make demo         the loop, live, on this machine (root)' \
 	  'make bench        the numbers of docs/measurements.md (root)' \
 	  'make deps         install what building and testing needs (root)' \
+	  'make peers        get the servers that the tests talk to, in build-peers' \
 	  'make install      DESTDIR=, prefix=$(prefix)' \
 	  'make fuzz         libFuzzer on every harness, FUZZ_SECONDS=$(FUZZ_SECONDS) each (clang)' \
 	  'make compilers    everything with gcc and clang, in build-COMPILER' \

@@ -1,9 +1,20 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what building, testing and the demo need, through apt or dnf.
-#   packaging/deps.sh [--if-missing]
+#   packaging/deps.sh [--if-missing] [--no-tests]     --no-tests: not what only the tests need
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
+if_missing='' tests=1
+for arg; do
+	case $arg in
+	--if-missing) if_missing=1 ;;
+	--no-tests) tests= ;;
+	*)
+		echo "$0: unknown option $arg" >&2
+		exit 2
+		;;
+	esac
+done
 
 # As the Makefile chooses: from 16 on clang emits the type tag of a held cgroup reference.
 newest_clang() {
@@ -19,6 +30,15 @@ working_bpftool() {
 	bpftool version >/dev/null 2>&1 || ls /usr/lib/linux-tools/*/bpftool >/dev/null 2>&1
 }
 
+# The servers that the tests talk to run on node. Without it those tests are skipped.
+missing_for_tests() {
+	local what=()
+	for tool in node npm openssl; do
+		[ -z "$tests" ] || command -v "$tool" >/dev/null || what+=("$tool")
+	done
+	echo "${what[@]+"${what[@]}"}"
+}
+
 missing() {
 	local what=()
 	for tool in gcc make pkg-config cmp curl jq; do
@@ -32,15 +52,28 @@ missing() {
 	echo "${what[@]+"${what[@]}"}"
 }
 
-if [ "${1-}" = --if-missing ]; then
-	what=$(missing)
-	[ -z "$what" ] && exit 0
+if [ -n "$if_missing" ]; then
+	what="$(missing) $(missing_for_tests)"
+	[ "$what" = " " ] && exit 0
 	echo "missing: $what"
 fi
 if [ "$(id -u)" -ne 0 ]; then
+	if [ -n "$if_missing" ] && [ -z "$(missing)" ]; then
+		echo "going on without: some tests will be skipped" >&2
+		exit 0
+	fi
 	echo "installing packages needs root: run 'sudo make deps' first" >&2
 	exit 1
 fi
+
+# install_for_tests COMMAND...: only what is missing, because a node from elsewhere brings its npm
+# along and the distribution's would replace it.
+install_for_tests() {
+	local packages
+	packages=$(missing_for_tests | sed 's/\<node\>/nodejs/')
+	# shellcheck disable=SC2086 # two words are two packages
+	[ -z "$packages" ] || "$@" $packages || echo "going on without: some tests will be skipped" >&2
+}
 
 if command -v apt-get >/dev/null; then
 	export DEBIAN_FRONTEND=noninteractive
@@ -60,10 +93,12 @@ if command -v apt-get >/dev/null; then
 	apt-get install -q -y --no-install-recommends gcc make pkg-config libc6-dev linux-libc-dev \
 		"$clang" $bpftool libbpf-dev libelf-dev zlib1g-dev libcurl4-openssl-dev libjansson-dev \
 		libmicrohttpd-dev libsqlite3-dev libinih-dev diffutils curl jq procps
+	install_for_tests apt-get install -q -y --no-install-recommends
 elif command -v dnf >/dev/null; then
 	dnf install -y gcc make pkgconf-pkg-config clang bpftool libbpf-devel elfutils-libelf-devel \
 		zlib-devel libcurl-devel jansson-devel libmicrohttpd-devel sqlite-devel inih-devel libasan \
 		libubsan diffutils curl jq procps-ng
+	install_for_tests dnf install -y
 else
 	echo "neither apt-get nor dnf here; install by hand: $(missing)" >&2
 	exit 1
