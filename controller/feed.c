@@ -9,6 +9,7 @@
 
 #include "feed_message.h"
 #include "feed_rates.h"
+#include "guarding.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
 
@@ -286,59 +287,6 @@ static void apply_limits(struct feed *feed, struct session *session,
 
 /* --- samples --- */
 
-static void pass_on(struct feed *feed, struct structure *s, const struct guard_outcome *outcome,
-		    const struct feed_sample *sample, uint64_t sampled_ns, uint64_t received_ns)
-{
-	for (unsigned i = 0; i < outcome->n_requests; i++) {
-		const struct guard_request *asked = &outcome->requests[i];
-		const struct resource_state *state = &s->resources[asked->resource];
-		struct request request = {
-			.structure = s,
-			.resource = asked->resource,
-			.amount = asked->amount,
-			.timestamp = wall_seconds(),
-			.origin = "guardian",
-			.sampled_ns = sampled_ns,
-			.received_ns = received_ns,
-			.sampled_host_ns = (uint64_t)sample->t,
-		};
-		struct decision *decision = &request.decision;
-
-		decision_init(decision);
-		snprintf(decision->rule, sizeof(decision->rule), "%s",
-			 asked->rule ? asked->rule->name : "");
-		decision->usage = asked->usage;
-		decision->peak = asked->peak;
-		decision->throttled = asked->throttled;
-		decision->current = asked->current;
-		decision->upper = asked->upper;
-		decision->lower = asked->lower;
-		decision->min = state->min;
-		decision->max = state->max;
-		decision->events_up = asked->events_up;
-		decision->events_down = asked->events_down;
-		(void)scaler_request(feed->scaler, &request);
-	}
-	if (outcome->boundaries_changed) {
-		model_touch(feed->model, s, MODEL_DIRTY_LIMITS);
-		model_guard_changed(feed->model, s);
-	}
-}
-
-/* For displays: what guardian_evaluate() does not set, and throttling over about a second, because
- * that of one sample is all or nothing. */
-static void show_usage(struct structure *s, const struct guard_sample *sample, bool guarded)
-{
-	if (isfinite(sample->throttled)) {
-		double before = isfinite(s->throttled) ? s->throttled : sample->throttled;
-
-		s->throttled = before + (sample->throttled - before) * fmin(sample->seconds, 1);
-	}
-	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
-		if (sample->valid & 1u << r && !(guarded && s->resources[r].guard))
-			s->resources[r].usage = sample->usage[r];
-}
-
 static void apply_sample(struct feed *feed, struct session *session,
 			 const struct feed_message *message, const struct feed_sample *sample,
 			 uint64_t received_ns)
@@ -346,24 +294,22 @@ static void apply_sample(struct feed *feed, struct session *session,
 	struct member *member = member_find(session, sample->c);
 	struct structure *s = member ? member_structure(feed, session, member) : NULL;
 	uint64_t age = (uint64_t)MAX(message->now - sample->t, 0);
+	const struct sample_times times = {
+		.sampled_ns = received_ns > age ? received_ns - age : 0,
+		.received_ns = received_ns,
+		.host_ns = (uint64_t)sample->t,
+	};
 	struct guard_sample rates;
-	struct guard_outcome outcome;
-	bool guarded, known;
+	bool known;
 
 	if (!s || (member->sampled && sample->t <= member->last.t))
 		return;
 	known = member->sampled && feed_rates(&member->last, sample, &rates);
 	member->last = *sample;
 	member->sampled = true;
-	if (!known)
-		return;
-	guarded = s->guard && s->guard_state && feed->model->guardian.active;
-	show_usage(s, &rates, guarded);
-	if (!guarded)
-		return;
-	guardian_evaluate(&feed->model->guardian, feed->model->ruleset, s, &rates, &outcome);
-	feed->stats.evaluations++;
-	pass_on(feed, s, &outcome, sample, received_ns > age ? received_ns - age : 0, received_ns);
+	if (known && guarding_take_sample(feed->model, feed->scaler, s, &feed->model->guardian,
+					  &rates, &times))
+		feed->stats.evaluations++;
 }
 
 static void apply_samples(struct feed *feed, struct session *session,

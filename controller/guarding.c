@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guarding.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "ebb/loop.h"
+#include "ebb/util.h"
+
+static void pass_on(struct model *model, struct scaler *scaler, struct structure *s,
+		    const struct guard_outcome *outcome, const struct sample_times *times)
+{
+	for (unsigned i = 0; i < outcome->n_requests; i++) {
+		const struct guard_request *asked = &outcome->requests[i];
+		const struct resource_state *state = &s->resources[asked->resource];
+		struct request request = {
+			.structure = s,
+			.resource = asked->resource,
+			.amount = asked->amount,
+			.timestamp = wall_seconds(),
+			.origin = "guardian",
+			.sampled_ns = times->sampled_ns,
+			.received_ns = times->received_ns,
+			.sampled_host_ns = times->host_ns,
+		};
+		struct decision *decision = &request.decision;
+
+		decision_init(decision);
+		snprintf(decision->rule, sizeof(decision->rule), "%s",
+			 asked->rule ? asked->rule->name : "");
+		decision->usage = asked->usage;
+		decision->peak = asked->peak;
+		decision->throttled = asked->throttled;
+		decision->current = asked->current;
+		decision->upper = asked->upper;
+		decision->lower = asked->lower;
+		decision->min = state->min;
+		decision->max = state->max;
+		decision->events_up = asked->events_up;
+		decision->events_down = asked->events_down;
+		(void)scaler_request(scaler, &request);
+	}
+	if (outcome->boundaries_changed) {
+		model_touch(model, s, MODEL_DIRTY_LIMITS);
+		model_guard_changed(model, s);
+	}
+}
+
+/* For displays: what guardian_evaluate() does not set, and throttling over about a second, because
+ * that of one sample is all or nothing. */
+static void show_usage(struct structure *s, const struct guard_sample *sample, bool guarded)
+{
+	if (isfinite(sample->throttled)) {
+		double before = isfinite(s->throttled) ? s->throttled : sample->throttled;
+
+		s->throttled = before + (sample->throttled - before) * fmin(sample->seconds, 1);
+	}
+	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
+		if (sample->valid & 1u << r && !(guarded && s->resources[r].guard))
+			s->resources[r].usage = sample->usage[r];
+}
+
+bool guarding_take_sample(struct model *model, struct scaler *scaler, struct structure *structure,
+			  const struct guardian_config *config, const struct guard_sample *sample,
+			  const struct sample_times *times)
+{
+	bool guarded = structure->guard && structure->guard_state && config->active;
+	struct guard_outcome outcome;
+
+	show_usage(structure, sample, guarded);
+	if (!guarded)
+		return false;
+	guardian_evaluate(config, model->ruleset, structure, sample, &outcome);
+	pass_on(model, scaler, structure, &outcome, times);
+	return true;
+}
