@@ -9,7 +9,7 @@
 /* When it was measured and when it came, for the record. */
 struct sample_times {
 	uint64_t sampled_ns, received_ns; /* CLOCK_MONOTONIC of this machine */
-	uint64_t host_ns;                 /* the host's clock, as its orders tell it; 0: not known */
+	uint64_t host_ns; /* the host's clock, as its orders tell it; 0: not known */
 };
 
 /*
