@@ -15,6 +15,7 @@
 #include "held.skel.h"
 #include "lifecycle.skel.h"
 #include "maps.skel.h"
+#include "tasks.skel.h"
 #include "walk.skel.h"
 
 struct bpf_programs {
@@ -25,6 +26,7 @@ struct bpf_programs {
 	struct flush_bpf *flush;
 	struct block_io_bpf *block_io;
 	struct lifecycle_bpf *lifecycle;
+	struct tasks_bpf *tasks;
 
 	enum sampler_kind kind; /* the sampler that is loaded; FILES: none needed */
 	char reason[200];       /* why this kind, for people */

@@ -410,10 +410,66 @@ int bpf_programs_load(const struct bpf_programs_options *options,
 	return 0;
 }
 
+/* BTF is asked again: this is not part of every start. */
+static int configure_tasks(struct tasks_bpf *tasks, const struct bpf_programs *programs,
+			   const struct hierarchies *hierarchies, bool outside)
+{
+	enum cgroup_controller primary = hierarchies->primary;
+	_cleanup_free_ struct ebb_cpu *cpus = calloc(EBB_MAX_CPUS, sizeof(*cpus));
+	struct ebb_host unused;
+	struct btf *btf;
+	int r = cpus ? host_facts(hierarchies, &unused, cpus) : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	btf = btf__load_vmlinux_btf();
+	r = libbpf_get_error(btf);
+	if (r < 0)
+		return r;
+	tasks->rodata->plain_loads = btf_has(btf, "bpf_rdonly_cast", BTF_KIND_FUNC);
+	r = btf_has(btf, "bpf_iter_task", BTF_KIND_FUNC) &&
+			    btf_has(btf, "btf_trace_sched_process_free", BTF_KIND_TYPEDEF)
+		    ? 0
+		    : -EOPNOTSUPP;
+	btf__free(btf);
+	tasks->rodata->host = programs->host;
+	tasks->rodata->outside = outside;
+	tasks->rodata->primary_v2 = hierarchies->by_controller[primary].version == 2;
+	tasks->rodata->primary_index = primary == CGROUP_MEMORY ? EBB_HELD_MEMORY : EBB_HELD_CPU;
+	memcpy(tasks->bss->cpus, cpus, sizeof(tasks->bss->cpus));
+	return r;
+}
+
+int bpf_programs_load_tasks(struct bpf_programs *programs, const struct hierarchies *hierarchies,
+			    bool outside)
+{
+	struct tasks_bpf *tasks = tasks_bpf__open();
+	int r;
+
+	if (!tasks)
+		return -errno;
+	SHARE_MAPS(programs, tasks);
+	bpf_program__set_autoattach(tasks->progs.read_tasks, false); /* tasks.c does */
+	r = configure_tasks(tasks, programs, hierarchies, outside);
+	if (r == 0)
+		r = tasks_bpf__load(tasks);
+	if (r == 0)
+		r = bpf_run(tasks->progs.setup_percpu);
+	if (r == 0)
+		r = tasks_bpf__attach(tasks);
+	if (r < 0) {
+		tasks_bpf__destroy(tasks);
+		return r;
+	}
+	programs->tasks = tasks;
+	return 0;
+}
+
 void bpf_programs_free(struct bpf_programs *programs)
 {
 	if (!programs)
 		return;
+	tasks_bpf__destroy(programs->tasks);
 	lifecycle_bpf__destroy(programs->lifecycle);
 	block_io_bpf__destroy(programs->block_io);
 	if (programs->flush_cpu_link >= 0)
@@ -442,6 +498,7 @@ size_t bpf_programs_info(struct bpf_programs *programs, struct bpf_program_info 
 		programs->flush ? programs->flush->obj : NULL,
 		programs->block_io ? programs->block_io->obj : NULL,
 		programs->lifecycle ? programs->lifecycle->obj : NULL,
+		programs->tasks ? programs->tasks->obj : NULL,
 	};
 	size_t n = 0;
 

@@ -20,6 +20,7 @@ struct bpf_support {
 	bool held;
 	bool walk;
 	bool block_io;          /* tp_btf/block_bio_queue: I/O where cgroup v1 does not count it */
+	bool tasks;             /* iter/task, tp_btf/sched_process_free: processes for the series */
 	char why_not_held[160]; /* "" when held; else the missing thing, for people */
 	char why_not_walk[160];
 };
@@ -40,6 +41,12 @@ struct bpf_programs;
 /* -EOPNOTSUPP: this kernel cannot; -EPERM: privileges; each with one log line. */
 int bpf_programs_load(const struct bpf_programs_options *options,
 		      struct bpf_programs **ret_programs);
+/*
+ * Further programs, for tasks.h: what each process uses. `outside`: also those in no container.
+ * -EOPNOTSUPP: this kernel cannot. The caller logs.
+ */
+int bpf_programs_load_tasks(struct bpf_programs *programs, const struct hierarchies *hierarchies,
+			    bool outside);
 /* Detaches, unpins, closes. */
 void bpf_programs_free(struct bpf_programs *programs);
 

@@ -51,6 +51,9 @@ static void probe_btf(const struct btf *btf, struct bpf_support *support)
 		support->lifecycle &= btf_has(btf, *name, BTF_KIND_TYPEDEF);
 	support->block_io = btf_has(btf, "btf_trace_block_bio_queue", BTF_KIND_TYPEDEF);
 
+	support->tasks = btf_has(btf, "bpf_iter_task", BTF_KIND_FUNC) &&
+			 btf_has(btf, "btf_trace_sched_process_free", BTF_KIND_TYPEDEF);
+
 	missing = first_missing(btf, for_walk);
 	support->walk = !missing;
 	if (missing)

@@ -29,24 +29,12 @@ static __always_inline bool is_reported(struct cgroup *cgrp)
 	return false;
 }
 
-/* The container that a cgroup is, or is inside of. 0: none. */
+/* 0: none. */
 static __always_inline u64 find_container(struct cgroup *cgrp)
 {
-	for (u32 i = 0; i < EBB_MAX_DEPTH; i++) {
-		struct ebb_cgroup_place *place;
-		struct cgroup_subsys_state *parent;
+	struct ebb_cgroup_place *place = find_place_above(cgrp);
 
-		if (cgrp->level == 0)
-			return 0;
-		place = find_place(cgrp);
-		if (place)
-			return place->container_id;
-		parent = cgrp->self.parent;
-		if (!parent)
-			return 0;
-		cgrp = parent->cgroup;
-	}
-	return 0;
+	return place ? place->container_id : 0;
 }
 
 static __always_inline void emit(u32 kind, u32 hierarchy_id, u64 cgroup_id, int pid,

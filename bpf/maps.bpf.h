@@ -43,4 +43,24 @@ static __always_inline struct ebb_cgroup_place *find_place(struct cgroup *cgrp)
 	return bpf_map_lookup_elem(&cgroups, &key);
 }
 
+/* Of the container that a cgroup is, or is inside of. NULL: none. */
+static __always_inline struct ebb_cgroup_place *find_place_above(struct cgroup *cgrp)
+{
+	for (u32 i = 0; i < EBB_MAX_DEPTH; i++) {
+		struct ebb_cgroup_place *place;
+		struct cgroup_subsys_state *parent;
+
+		if (cgrp->level == 0)
+			return NULL;
+		place = find_place(cgrp);
+		if (place)
+			return place;
+		parent = cgrp->self.parent;
+		if (!parent)
+			return NULL;
+		cgrp = parent->cgroup;
+	}
+	return NULL;
+}
+
 #endif

@@ -12,6 +12,7 @@
  *     many as are indexed by a constant, and reached by address arithmetic;
  *   - kernfs_node.parent became __parent in 6.15: not read, the parent is found through
  *     cgroup.self.parent;
+ *   - mm_struct.rss_stat is a struct mm_rss_stat up to 6.1 and per-CPU counters after it;
  *   - mark_victim passes a pid up to 6.8 and a task after it: two programs, one is loaded.
  */
 #ifndef EBB_VMLINUX_H
@@ -36,6 +37,10 @@ typedef __s64 s64;
 #define NULL  ((void *)0)
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	s64 counter;
+} atomic_long_t;
 
 /* include/linux/cgroup-defs.h, include/linux/kernfs.h */
 
@@ -80,21 +85,24 @@ struct cgroup {
 
 struct css_set {
 	struct cgroup_subsys_state *subsys[16];
+	struct cgroup *dfl_cgrp; /* on v2 */
 };
 
-struct task_struct {
-	int pid;
-	int tgid;
-	struct css_set *cgroups;
-};
+struct seq_file;
 
 struct bpf_iter_meta {
+	struct seq_file *seq;
 	u64 seq_num;
 };
 
 struct bpf_iter__cgroup {
 	struct bpf_iter_meta *meta;
 	struct cgroup *cgroup;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 
 /* kernel/sched/sched.h, kernel/sched/cpuacct.c */
@@ -109,6 +117,70 @@ struct cfs_bandwidth {
 
 struct sched_entity {
 	u64 sum_exec_runtime;
+};
+
+/* include/linux/sched.h, sched/signal.h, task_io_accounting.h */
+
+struct list_head {
+	struct list_head *next;
+};
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct refcount_struct {
+	atomic_t refs;
+};
+
+struct task_io_accounting {
+	u64 read_bytes;
+	u64 write_bytes;
+};
+
+struct signal_struct {
+	int nr_threads;
+	struct list_head thread_head;
+	u64 utime; /* these: of threads that have ended */
+	u64 stime;
+	struct task_io_accounting ioac;
+	unsigned long long sum_sched_runtime;
+};
+
+struct task_struct {
+	unsigned int flags;
+	int pid;
+	int tgid;
+	struct sched_entity se;
+	struct mm_struct *mm; /* NULL: a kernel thread, or exiting */
+	struct list_head thread_node;
+	u64 utime;
+	u64 stime;
+	u64 start_time; /* CLOCK_MONOTONIC */
+	char comm[16];
+	struct signal_struct *signal;
+	struct task_io_accounting ioac;
+	struct css_set *cgroups;
+};
+
+/* include/linux/mm_types.h, percpu_counter.h */
+
+struct percpu_counter {
+	s64 count;
+	s32 *counters; /* __percpu */
+};
+
+struct mm_struct {
+	unsigned long total_vm;
+	struct percpu_counter rss_stat[4];
+};
+
+struct mm_rss_stat { /* up to 6.1 */
+	atomic_long_t count[4];
+};
+
+struct mm_struct___before_6_2 {
+	struct mm_rss_stat rss_stat;
 };
 
 struct task_group {
@@ -129,10 +201,6 @@ struct cpuacct {
 enum memcg_memory_event {
 	MEMCG_OOM_KILL,
 };
-
-typedef struct {
-	s64 counter;
-} atomic_long_t;
 
 struct page_counter {
 	atomic_long_t usage;
