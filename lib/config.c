@@ -416,9 +416,12 @@ static int split_argument(struct loader *loader, int left, char **argv, struct a
 	char given[64];
 	size_t n;
 
-	if (strncmp(argv[0], "--", 2) || !*name || equals == name)
+	if (strncmp(argv[0], "--", 2) || !*name || equals == name) {
+		_cleanup_free_ char *word = url_public(argv[0]);
+
 		return complain(loader, "unexpected argument \"%s\" (--help lists the options)",
-				argv[0]);
+				word ? word : "");
+	}
 	n = equals ? (size_t)(equals - name) : strlen(name);
 	snprintf(given, sizeof(given), "%.*s", (int)MIN(n, sizeof(given)), name);
 	if (strcmp(given, "config")) {
@@ -470,6 +473,8 @@ static int load_arguments(struct loader *loader, int argc, char **argv)
 				r = load_file(loader, argument.value);
 			else if (r == 0 && argument.spec && pass == 1)
 				r = set(loader, argument.spec, argument.value, SOURCE_ARGUMENT);
+			if (argument.spec && argument.spec->secret && pass == 1)
+				url_blank((char *)argument.value);
 		}
 	return r;
 }

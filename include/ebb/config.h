@@ -33,6 +33,8 @@ struct option_spec {
 	const char *by_default;     /* parsed like a given value; NULL: zero */
 	unsigned min, max;          /* OPTION_UINT; max 0: no limit */
 	const char *const *choices; /* OPTION_CHOICE, NULL-terminated */
+	bool secret; /* may be a URL with a password: that is taken out of argv once it is read, so
+			that nobody sees it in `ps`, and is in no message */
 };
 
 struct config_program {

@@ -46,6 +46,14 @@ int token_read_file(const char *path, char **ret_token);
 /* Time depends on the length of `given` only. NULL `given` is never equal. */
 bool token_equal(const char *expected, const char *given);
 
+/*
+ * A URL with "***" for the password of USER:PASSWORD@; text without one comes back as it is. Caller
+ * frees; NULL on no memory. url_blank() does it in place, and pads with blanks: for an argument
+ * that `ps` would show.
+ */
+char *url_public(const char *url);
+void url_blank(char *text);
+
 /* 2^64 random bits from getrandom(2). */
 uint64_t random_u64(void);
 /* `base` doubled `attempt` times, at most `cap`; then +-25% jitter. Milliseconds. */

@@ -15,6 +15,7 @@ struct options {
 	unsigned period, port;
 	bool pin, dry;
 	int level;
+	char *state;
 };
 
 #define FIELD(field) offsetof(struct options, field)
@@ -55,6 +56,12 @@ static const struct option_spec table[] = {
 	 .offset = FIELD(pin),
 	 .help = "pin it",
 	 .by_default = "yes"},
+	{.name = "state",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(state),
+	 .value = "URL",
+	 .help = "where it is kept",
+	 .secret = true},
 	{.name = "dry-run", .kind = OPTION_BOOL, .offset = FIELD(dry), .help = "change nothing"},
 	{.name = "log-level",
 	 .kind = OPTION_CHOICE,
@@ -283,6 +290,36 @@ TEST(help_and_version)
 	CHECK_INT(load(NULL, STDOUT_FILENO, 1, version), CONFIG_EXIT);
 	CHECK(!strncmp(said, "ebb-test ", 9));
 	CHECK_STR(strchr(said, ' ') + 1 + strlen(ebb_version()), "\n");
+}
+
+/* In argv of the process: `ps` shows what stands there. */
+TEST(passwords_leave_the_command_line)
+{
+	char inlined[] = "--state=http://admin:hunter2@h/", separate[] = "http://u:hunter22@h/";
+	char *argv[] = {"ebb-test", inlined, "--state", separate, NULL};
+
+	config_clear(&program, &options);
+	test_at_end(end, NULL);
+	CHECK_INT(config_load(&program, 4, argv, &options), 0);
+	CHECK_STR(options.state, "http://u:hunter22@h/");
+	CHECK_STR(inlined, "--state=http://admin:***@h/    ");
+	CHECK_STR(separate, "http://u:***@h/     ");
+	/* From a file it was never there. */
+	CHECK_INT(LOAD("[test]\nstate = http://admin:hunter2@h/\n", "--config", "FILE"), 0);
+	CHECK_STR(options.state, "http://admin:hunter2@h/");
+}
+
+TEST(passwords_are_in_no_message)
+{
+	SAYS(NULL, "\"http://admin:***@h\"", "http://admin:hunter2@h");
+	CHECK(!strstr(said, "hunter2"));
+	SAYS(NULL, "unknown option --stat,", "--stat=http://admin:hunter2@h");
+	CHECK(!strstr(said, "hunter2"));
+	SAYS("[test]\nstate = http://a:hunter2@h\nstate = http://b:hunter2@h\n", ":3: state is",
+	     "--config", "FILE");
+	CHECK(!strstr(said, "hunter2"));
+	SAYS("[test]\nhttp://a:hunter2@h\n", ":2: unknown key \"http\"", "--config", "FILE");
+	CHECK(!strstr(said, "hunter2"));
 }
 
 TEST_MAIN()

@@ -371,4 +371,42 @@ TEST(local_addresses)
 	CHECK(!address_is_local("nonsense"));
 }
 
+static void check_url(const char *url, const char *want)
+{
+	_cleanup_free_ char *shown = url_public(url), *blanked = strdup(url);
+	size_t len = strlen(want);
+
+	CHECK_STR(shown, want);
+	/* In place: the same, and blanks up to its old end. */
+	url_blank(blanked);
+	CHECK_INT(strlen(blanked), strlen(url));
+	if (strlen(url) < len) {
+		CHECK(strspn(strchr(blanked + 7, ':') + 1, "*@h/") == strlen(url) - 9);
+		return;
+	}
+	CHECK(strncmp(blanked, want, len) == 0);
+	CHECK_INT(strspn(blanked + len, " "), strlen(blanked) - len);
+}
+
+TEST(urls_without_their_password)
+{
+	check_url("http://admin:secret@h:5984/p", "http://admin:***@h:5984/p");
+	check_url("https://admin:s3c@h", "https://admin:***@h");
+	check_url("http://a:b@h/", "http://a:***@h/");
+	/* Not encoded as it should be. */
+	check_url("http://admin:sec@ret/x@h:5984/p", "http://admin:***@h:5984/p");
+	check_url("http://admin:sec:ret@h", "http://admin:***@h");
+	check_url("http:/admin:secret@h", "http:***@h");
+	check_url("admin:secret@h", "admin:***@h");
+	check_url("http://a:first@h,http://b:second@i", "http://a:***@i");
+	/* Nothing to hide. */
+	check_url("http://h:5984/p", "http://h:5984/p");
+	check_url("http://admin@h:5984", "http://admin@h:5984");
+	check_url("http://admin:@h", "http://admin:@h");
+	check_url("sqlite:/var/lib/x", "sqlite:/var/lib/x");
+	check_url("", "");
+	check_url("@", "@");
+	check_url(":@", ":@");
+}
+
 TEST_MAIN()
