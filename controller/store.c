@@ -28,9 +28,18 @@ static const char *const db_names[DB_MAX] = {
 	[DB_USERS] = "users",
 };
 
+/* Failures of one document before a line in the log: the first ones are conflicts, most likely. */
+#define TELL_AFTER 4
+/* Tries to write what is left when the controller ends. */
+#define LAST_TRIES 3
+
 struct queued {
 	struct store_write write; /* first: the backend gets pointers to it */
 	struct queued *next;
+	uint64_t number;    /* of the first write that waits in it, counted from 1 */
+	uint64_t queued_ns; /* when that was queued */
+	uint64_t retry_ns;  /* the backend put it off until then; 0: it did not */
+	unsigned attempt;
 };
 
 struct queue {
@@ -46,16 +55,21 @@ struct store {
 	pthread_mutex_t lock; /* of all below; held for memory operations only */
 	pthread_cond_t work, done;
 	struct queue queue;
-	uint64_t first_queued_ns; /* when the queue last became non-empty */
-	uint64_t n_queued;        /* writes ever queued */
-	uint64_t n_written;    /* of those, how many the disk has (or newer ones in their place) */
-	size_t n_writing;      /* taken from the queue, under way */
-	unsigned long flushes; /* calls of store_flush() ... */
+	uint64_t fresh_ns; /* when the oldest write that was not tried yet was queued; 0: none */
+	uint64_t not_before_ns; /* the backend is not to be tried before that */
+	uint64_t n_queued;      /* writes ever queued */
+	uint64_t n_written;     /* of those, how many the disk has (or newer ones in their place) */
+	size_t n_writing;       /* taken from the queue, under way */
+	uint64_t oldest_writing_ns;      /* of those, when the oldest was queued */
+	unsigned long flushes;           /* calls of store_flush() ... */
 	unsigned long flushes_met;       /* ... that a try to write was begun for */
 	unsigned long tries, failed_try; /* begun, and the number of the last that failed */
 	bool stopping;
 	struct store_stats stats;
 	uint64_t last_write_ns;
+
+	store_changed_fn changed;
+	void *changed_userdata;
 
 	pthread_t writer;
 	bool running;
@@ -123,6 +137,7 @@ int store_new(const struct store_backend_ops *ops, void *backend, struct store *
 	}
 	store->ops = ops;
 	store->backend = backend;
+	store->stats.reachable = true;
 	pthread_mutex_init(&store->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -168,71 +183,161 @@ static void wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t ns)
 	pthread_cond_timedwait(cond, lock, &until);
 }
 
-/* What could not be written goes back, unless something newer waits in its place. */
+/*
+ * What could not be written goes back to its place in front, unless something newer waits in its
+ * stead; that has then waited as long.
+ */
 static void put_back(struct store *store, struct queued *first)
 {
 	struct queue *queue = &store->queue;
-	struct queued *newer = queue->first, **newer_last = queue->last;
-	bool any_newer = newer != NULL;
+	struct queued *behind = queue->first, **behind_last = queue->last;
 
-	/* The older ones keep their place in front. */
 	queue->first = NULL;
 	queue->last = &queue->first;
 	for (struct queued *item = first, *next; item; item = next) {
+		struct queued *newer = name_index_get(queue->by_id[item->write.db], item->write.id);
+
 		next = item->next;
-		/* -ENOMEM loses a write that the next change of the document repeats. */
-		if (queue_add(queue, item) < 0)
+		if (newer) {
+			newer->number = item->number;
+			newer->queued_ns = item->queued_ns;
+			newer->retry_ns = item->retry_ns;
+			newer->attempt = item->attempt;
 			queued_free(item);
-	}
-	if (any_newer) {
-		*queue->last = newer;
-		queue->last = newer_last;
-	}
-}
-
-/* With the lock held, releasing it while the backend works. */
-static int write_batch(struct store *store)
-{
-	_cleanup_free_ struct store_write **writes = NULL;
-	struct queued *first = store->queue.first;
-	uint64_t upto = store->n_queued;
-	size_t n = store->queue.n, i = 0;
-	int r = -ENOMEM;
-
-	writes = calloc(n, sizeof(*writes));
-	if (!writes)
-		return r;
-	for (struct queued *item = first; item; item = item->next) {
-		name_index_remove(store->queue.by_id[item->write.db], item->write.id);
-		writes[i++] = &item->write;
-	}
-	store->queue.first = NULL;
-	store->queue.last = &store->queue.first;
-	store->queue.n = 0;
-	store->n_writing = n;
-	store->flushes_met = store->flushes;
-	store->tries++;
-
-	pthread_mutex_unlock(&store->lock);
-	r = store->ops->write(store->backend, writes, n);
-	if (r >= 0) {
-		for (struct queued *item = first, *next; item; item = next) {
-			next = item->next;
+		} else if (queue_add(queue, item) < 0) {
+			/* -ENOMEM loses a write that the next change of the document repeats. */
 			queued_free(item);
 		}
 	}
+	if (behind) {
+		*queue->last = behind;
+		queue->last = behind_last;
+	}
+}
+
+/* Somebody waits for the next try. */
+static bool hurried(const struct store *store)
+{
+	return store->stopping || store->flushes != store->flushes_met;
+}
+
+/* Takes what is due off the queue, in order; `all`: what was put off too. */
+static struct queued *take_due(struct store *store, bool all, size_t *ret_n)
+{
+	struct queued *taken = NULL, **last = &taken, **link = &store->queue.first;
+	uint64_t now = now_ns();
+	size_t n = 0;
+
+	store->oldest_writing_ns = now;
+	while (*link) {
+		struct queued *item = *link;
+
+		if (!all && item->retry_ns > now) {
+			link = &item->next;
+			continue;
+		}
+		*link = item->next;
+		item->next = NULL;
+		*last = item;
+		last = &item->next;
+		name_index_remove(store->queue.by_id[item->write.db], item->write.id);
+		store->oldest_writing_ns = MIN(store->oldest_writing_ns, item->queued_ns);
+		item->write.result = 0;
+		n++;
+	}
+	store->queue.last = link;
+	store->queue.n -= n;
+	store->n_writing = n;
+	store->fresh_ns = 0;
+	*ret_n = n;
+	return taken;
+}
+
+/* Of each document what the backend says; what is to be tried again stays in the list. */
+static struct queued *sort_results(struct store *store, struct queued *first)
+{
+	struct queued *again = NULL, **last = &again;
+
+	for (struct queued *item = first, *next; item; item = next) {
+		next = item->next;
+		item->next = NULL;
+		if (item->write.result != -EAGAIN) {
+			if (item->write.result < 0)
+				store->stats.refused++;
+			else
+				store->stats.writes++;
+			queued_free(item);
+			continue;
+		}
+		item->retry_ns = now_ns() + backoff_ms(item->attempt++, RETRY_MS, RETRY_MAX_MS) *
+						    EBB_NS_PER_MS;
+		*last = item;
+		last = &item->next;
+	}
+	return again;
+}
+
+/* Without the lock. One line for each document that the others left behind. */
+static void tell_stubborn(struct store *store, const struct queued *first)
+{
+	for (const struct queued *item = first; item; item = item->next)
+		if (item->write.result == -EAGAIN && item->attempt == TELL_AFTER)
+			log_warning("%s %s of the state could not be written %d times: %s; it is "
+				    "tried again until it works, the others are written",
+				    store_db_name(item->write.db), item->write.id, TELL_AFTER + 1,
+				    store->ops->error(store->backend));
+}
+
+/* Everything before the oldest write that still waits is on disk. */
+static void count_written(struct store *store)
+{
+	uint64_t oldest = store->n_queued + 1;
+
+	for (const struct queued *item = store->queue.first; item; item = item->next)
+		oldest = MIN(oldest, item->number);
+	store->n_written = oldest - 1;
+}
+
+/*
+ * With the lock held, releasing it while the backend works. -EAGAIN: some documents are to be tried
+ * again; another negative errno: all are.
+ */
+static int write_batch(struct store *store)
+{
+	_cleanup_free_ struct store_write **writes = calloc(store->queue.n, sizeof(*writes));
+	bool all = hurried(store);
+	struct queued *first, *again;
+	size_t n, i = 0;
+	int r;
+
+	store->flushes_met = store->flushes;
+	store->tries++;
+	if (!writes)
+		return -ENOMEM;
+	first = take_due(store, all, &n);
+	for (struct queued *item = first; item; item = item->next)
+		writes[i++] = &item->write;
+
+	pthread_mutex_unlock(&store->lock);
+	r = store->ops->write(store->backend, writes, n);
+	if (r >= 0)
+		tell_stubborn(store, first);
 	pthread_mutex_lock(&store->lock);
 
 	store->n_writing = 0;
-	if (r < 0) {
-		put_back(store, first);
-		return r;
-	}
-	store->n_written = upto;
-	store->stats.writes += n;
+	store->stats.reachable = r >= 0;
+	again = r < 0 ? first : sort_results(store, first);
+	if (again)
+		put_back(store, again);
+	/* What waits has been tried. */
+	if (r < 0 && !store->fresh_ns)
+		store->fresh_ns = now_ns();
+	count_written(store);
+	if (r < 0)
+		return r == -EAGAIN ? -EIO : r;
 	store->stats.batches++;
 	store->last_write_ns = now_ns();
-	return 0;
+	return again ? -EAGAIN : 0;
 }
 
 /* Releases the lock to log: once when it begins to fail, once when it works again. */
@@ -252,56 +357,90 @@ static void report(struct store *store, int result, unsigned failures)
 	pthread_mutex_lock(&store->lock);
 }
 
-/* Somebody waits for the next try. */
-static bool hurried(const struct store *store)
+/* When there is something to do; UINT64_MAX: never, by itself. */
+static uint64_t next_due(const struct store *store)
 {
-	return store->stopping || store->flushes != store->flushes_met;
+	uint64_t due = store->fresh_ns ? store->fresh_ns + COLLECT_NS : UINT64_MAX;
+
+	for (const struct queued *item = store->queue.first; item; item = item->next)
+		if (item->retry_ns)
+			due = MIN(due, item->retry_ns);
+	return MAX(due, store->not_before_ns);
+}
+
+static void wait_for_work(struct store *store)
+{
+	while (store->queue.n == 0 && !store->stopping)
+		pthread_cond_wait(&store->work, &store->lock);
+	while (!hurried(store)) {
+		uint64_t due = next_due(store);
+
+		if (now_ns() >= due)
+			break;
+		if (due == UINT64_MAX)
+			pthread_cond_wait(&store->work, &store->lock);
+		else
+			wait_until(&store->work, &store->lock, due);
+	}
+}
+
+static void note_failure(struct store *store)
+{
+	store->stats.failures++;
+	store->failed_try = store->tries;
+	snprintf(store->stats.last_error, sizeof(store->stats.last_error), "%s",
+		 store->ops->error(store->backend));
 }
 
 static void *writer_main(void *userdata)
 {
 	struct store *store = userdata;
-	unsigned attempt = 0;
+	unsigned attempt = 0, last_tries = 0;
 
 	pthread_setname_np(pthread_self(), "store");
 	pthread_mutex_lock(&store->lock);
 	for (;;) {
-		uint64_t due;
 		int r;
 
-		while (store->queue.n == 0 && !store->stopping)
-			pthread_cond_wait(&store->work, &store->lock);
+		wait_for_work(store);
 		if (store->queue.n == 0)
 			break;
-		due = store->first_queued_ns + COLLECT_NS;
-		while (now_ns() < due && !hurried(store))
-			wait_until(&store->work, &store->lock, due);
-
 		r = write_batch(store);
-		report(store, r, attempt);
-		if (r >= 0) {
-			attempt = 0;
-			pthread_cond_broadcast(&store->done);
-			continue;
-		}
-		store->stats.failures++;
-		store->failed_try = store->tries;
-		snprintf(store->stats.last_error, sizeof(store->stats.last_error), "%s",
-			 store->ops->error(store->backend));
+		report(store, r == -EAGAIN ? 0 : r, attempt);
+		if (r < 0)
+			note_failure(store);
 		pthread_cond_broadcast(&store->done);
-		if (store->stopping)
+		if (r >= 0 || r == -EAGAIN) {
+			attempt = 0;
+			store->not_before_ns = 0;
+		} else {
+			store->not_before_ns =
+				now_ns() +
+				backoff_ms(attempt++, RETRY_MS, RETRY_MAX_MS) * EBB_NS_PER_MS;
+		}
+		if (r < 0 && store->stopping && (r != -EAGAIN || ++last_tries == LAST_TRIES))
 			break;
-		due = now_ns() + backoff_ms(attempt++, RETRY_MS, RETRY_MAX_MS) * EBB_NS_PER_MS;
-		while (now_ns() < due && !hurried(store))
-			wait_until(&store->work, &store->lock, due);
 	}
 	pthread_mutex_unlock(&store->lock);
 	return NULL;
 }
 
+/* In the backend's thread. */
+static void on_change(void *userdata, enum store_db db, const char *id, json_t *doc)
+{
+	struct store *store = userdata;
+
+	pthread_mutex_lock(&store->lock);
+	store->stats.changes++;
+	pthread_mutex_unlock(&store->lock);
+	store->changed(store->changed_userdata, db, id, doc);
+}
+
 int store_follow(struct store *store, store_changed_fn fn, void *userdata)
 {
-	return store->ops->follow ? store->ops->follow(store->backend, fn, userdata) : 0;
+	store->changed = fn;
+	store->changed_userdata = userdata;
+	return store->ops->follow ? store->ops->follow(store->backend, on_change, store) : 0;
 }
 
 int store_start(struct store *store)
@@ -342,6 +481,30 @@ void store_close(struct store *store)
 	free(store);
 }
 
+static int enqueue_new(struct store *store, enum store_db db, const char *id, char *body)
+{
+	struct queued *item = calloc(1, sizeof(*item));
+	int r = -ENOMEM;
+
+	if (!item)
+		return r;
+	item->write = (struct store_write){.db = db, .id = strdup(id)};
+	if (item->write.id)
+		r = queue_add(&store->queue, item);
+	if (r < 0) {
+		queued_free(item);
+		return r;
+	}
+	item->write.body = body;
+	item->number = store->n_queued + 1;
+	item->queued_ns = now_ns();
+	if (!store->fresh_ns) {
+		store->fresh_ns = item->queued_ns;
+		pthread_cond_signal(&store->work);
+	}
+	return 0;
+}
+
 /* Takes `body` over; NULL: deletion. */
 static int enqueue(struct store *store, enum store_db db, const char *id, char *body)
 {
@@ -354,26 +517,9 @@ static int enqueue(struct store *store, enum store_db db, const char *id, char *
 		free(item->write.body);
 		item->write.body = body;
 	} else {
-		bool was_empty = store->queue.n == 0;
-
-		item = calloc(1, sizeof(*item));
-		if (item)
-			item->write = (struct store_write){.db = db, .id = strdup(id)};
-		if (item && item->write.id)
-			r = queue_add(&store->queue, item);
-		else
-			r = -ENOMEM;
-		if (r < 0) {
-			if (item)
-				queued_free(item);
+		r = enqueue_new(store, db, id, body);
+		if (r < 0)
 			free(body);
-		} else {
-			item->write.body = body;
-			if (was_empty) {
-				store->first_queued_ns = now_ns();
-				pthread_cond_signal(&store->work);
-			}
-		}
 	}
 	if (r >= 0)
 		store->n_queued++;
@@ -419,12 +565,21 @@ int store_flush(struct store *store)
 
 void store_get_stats(struct store *store, struct store_stats *ret_stats)
 {
+	uint64_t now, oldest;
+
 	pthread_mutex_lock(&store->lock);
+	now = oldest = now_ns();
+	if (store->n_writing > 0)
+		oldest = MIN(oldest, store->oldest_writing_ns);
+	for (const struct queued *item = store->queue.first; item; item = item->next)
+		oldest = MIN(oldest, item->queued_ns);
 	*ret_stats = store->stats;
 	ret_stats->queued = store->queue.n + store->n_writing;
+	ret_stats->oldest_queued_s = (double)(now - oldest) / (double)EBB_NS_PER_SEC;
 	ret_stats->last_write_age_s =
-		store->last_write_ns
-			? (double)(now_ns() - store->last_write_ns) / (double)EBB_NS_PER_SEC
-			: 0;
+		store->last_write_ns ? (double)(now - store->last_write_ns) / (double)EBB_NS_PER_SEC
+				     : 0;
 	pthread_mutex_unlock(&store->lock);
+	if (store->ops->add_stats)
+		store->ops->add_stats(store->backend, ret_stats);
 }

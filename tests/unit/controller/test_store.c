@@ -11,9 +11,12 @@
 struct journal {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool fail; /* the next writes */
-	bool hold; /* a write under way does not return */
+	bool fail;                  /* the next writes */
+	bool hold;                  /* a write under way does not return */
+	const char *again, *refuse; /* ids that are put off, and that are never taken */
 	unsigned tries, batches;
+	store_changed_fn told;
+	void *told_userdata;
 	char text[4096]; /* "structures/c0={...} limits/c0- | ..." */
 };
 
@@ -42,6 +45,12 @@ static int journal_write(void *backend, struct store_write *const *writes, size_
 		for (size_t i = 0; i < n; i++) {
 			size_t len = strlen(j->text);
 
+			if (j->again && strcmp(writes[i]->id, j->again) == 0)
+				writes[i]->result = -EAGAIN;
+			else if (j->refuse && strcmp(writes[i]->id, j->refuse) == 0)
+				writes[i]->result = -EINVAL;
+			if (writes[i]->result < 0)
+				continue;
 			snprintf(j->text + len, sizeof(j->text) - len, "%s/%s%s%s ",
 				 store_db_name(writes[i]->db), writes[i]->id,
 				 writes[i]->body ? "=" : "-", writes[i]->body ?: "");
@@ -61,11 +70,28 @@ static void journal_close(void *backend)
 {
 }
 
+static int journal_follow(void *backend, store_changed_fn fn, void *userdata)
+{
+	struct journal *j = backend;
+
+	j->told = fn;
+	j->told_userdata = userdata;
+	return 0;
+}
+
+static void journal_add_stats(void *backend, struct store_stats *stats)
+{
+	stats->unchanged += 5;
+	stats->conflicts += 2;
+}
+
 static const struct store_backend_ops journal_ops = {
 	.load = journal_load,
 	.write = journal_write,
 	.error = journal_error,
 	.close = journal_close,
+	.follow = journal_follow,
+	.add_stats = journal_add_stats,
 };
 
 static struct journal journal;
@@ -74,6 +100,7 @@ static void close_store(void *store)
 {
 	pthread_mutex_lock(&journal.lock);
 	journal.hold = journal.fail = false;
+	journal.again = journal.refuse = NULL;
 	pthread_cond_broadcast(&journal.changed);
 	pthread_mutex_unlock(&journal.lock);
 	store_close(store);
@@ -231,6 +258,152 @@ TEST(store_close_writes_what_waits)
 	put(store, DB_USERS, "u", 1);
 	store_close(store);
 	CHECK_STR(journal.text, "users/u={\"v\":1} | ");
+}
+
+static void set_id(const char **which, const char *id)
+{
+	pthread_mutex_lock(&journal.lock);
+	*which = id;
+	pthread_mutex_unlock(&journal.lock);
+}
+
+TEST(store_a_document_that_waits_does_not_hold_up_the_others)
+{
+	struct store *store = open_store();
+	struct store_stats stats;
+
+	set_id(&journal.again, "c1");
+	put(store, DB_STRUCTURES, "c0", 1);
+	put(store, DB_STRUCTURES, "c1", 1);
+	put(store, DB_STRUCTURES, "c2", 1);
+	CHECK_INT(store_flush(store), -EIO);
+	CHECK_STR(journal.text, "structures/c0={\"v\":1} structures/c2={\"v\":1} | ");
+	/* Nor those that come while it is put off. */
+	put(store, DB_STRUCTURES, "c3", 1);
+	put(store, DB_STRUCTURES, "c1", 2);
+	CHECK_INT(store_flush(store), -EIO);
+	CHECK(strstr(journal.text, "structures/c3={\"v\":1} "));
+	store_get_stats(store, &stats);
+	CHECK_INT(stats.queued, 1);
+	CHECK_INT(stats.writes, 3);
+	CHECK(stats.failures >= 2);
+	CHECK(stats.reachable);
+
+	set_id(&journal.again, NULL);
+	CHECK_INT(store_flush(store), 0);
+	/* The newest, once. */
+	CHECK(strstr(journal.text, "structures/c1={\"v\":2} "));
+	CHECK(!strstr(journal.text, "structures/c1={\"v\":1} "));
+	store_get_stats(store, &stats);
+	CHECK_INT(stats.queued, 0);
+	CHECK_INT(stats.writes, 4);
+	CHECK_INT(stats.refused, 0);
+}
+
+/* Nobody asks for it: it is tried again by itself. */
+TEST(store_tries_a_document_again)
+{
+	struct store *store = open_store();
+	struct store_stats stats;
+	unsigned tries;
+
+	set_id(&journal.again, "c0");
+	put(store, DB_STRUCTURES, "c0", 1);
+	CHECK_INT(store_flush(store), -EIO);
+	pthread_mutex_lock(&journal.lock);
+	tries = journal.tries;
+	journal.again = NULL;
+	pthread_mutex_unlock(&journal.lock);
+	wait_for_tries(tries + 1);
+	do
+		store_get_stats(store, &stats);
+	while (stats.queued > 0);
+	CHECK_STR(strrchr(journal.text, 's'), "s/c0={\"v\":1} | ");
+}
+
+TEST(store_drops_what_is_refused_for_good)
+{
+	struct store *store = open_store();
+	struct store_stats stats;
+
+	set_id(&journal.refuse, "bad");
+	put(store, DB_STRUCTURES, "bad", 1);
+	put(store, DB_STRUCTURES, "good", 1);
+	CHECK_INT(store_flush(store), 0);
+	CHECK_STR(journal.text, "structures/good={\"v\":1} | ");
+	store_get_stats(store, &stats);
+	CHECK_INT(stats.queued, 0);
+	CHECK_INT(stats.refused, 1);
+	CHECK_INT(stats.writes, 1);
+}
+
+TEST(store_newer_write_wins_over_one_that_was_put_off)
+{
+	struct store *store = open_store();
+
+	set_id(&journal.again, "c0");
+	set(&journal.hold, true);
+	put(store, DB_STRUCTURES, "c0", 1);
+	wait_for_tries(1);
+	put(store, DB_STRUCTURES, "c0", 2);
+	set(&journal.hold, false);
+	CHECK_INT(store_flush(store), -EIO);
+	set_id(&journal.again, NULL);
+	CHECK_INT(store_flush(store), 0);
+	CHECK(strstr(journal.text, "structures/c0={\"v\":2} "));
+	CHECK(!strstr(journal.text, "structures/c0={\"v\":1} "));
+}
+
+TEST(store_tells_whether_it_is_reached)
+{
+	struct store *store = open_store();
+	struct store_stats stats;
+
+	store_get_stats(store, &stats);
+	CHECK(stats.reachable);
+	CHECK(stats.oldest_queued_s == 0);
+	set(&journal.fail, true);
+	put(store, DB_STRUCTURES, "c0", 1);
+	CHECK_INT(store_flush(store), -EIO);
+	store_get_stats(store, &stats);
+	CHECK(!stats.reachable);
+	CHECK(stats.oldest_queued_s > 0);
+	/* The age is that of the first write, however often it is replaced. */
+	double before = stats.oldest_queued_s;
+
+	put(store, DB_STRUCTURES, "c0", 2);
+	store_get_stats(store, &stats);
+	CHECK(stats.oldest_queued_s >= before);
+	CHECK_INT(stats.queued, 1);
+	set(&journal.fail, false);
+	CHECK_INT(store_flush(store), 0);
+	store_get_stats(store, &stats);
+	CHECK(stats.reachable);
+	CHECK(stats.oldest_queued_s == 0);
+	/* What only the backend counts. */
+	CHECK_INT(stats.unchanged, 5);
+	CHECK_INT(stats.conflicts, 2);
+}
+
+static void note_change(void *userdata, enum store_db db, const char *id, json_t *doc)
+{
+	snprintf(userdata, 64, "%s/%s%s", store_db_name(db), id, doc ? "" : "-");
+}
+
+TEST(store_passes_changes_on)
+{
+	struct store *store = open_store();
+	_cleanup_json_ json_t *doc = json_object();
+	struct store_stats stats;
+	char seen[64] = "";
+
+	CHECK_INT(store_follow(store, note_change, seen), 0);
+	journal.told(journal.told_userdata, DB_RULES, "r", doc);
+	CHECK_STR(seen, "rules/r");
+	journal.told(journal.told_userdata, DB_USERS, "u", NULL);
+	CHECK_STR(seen, "users/u-");
+	store_get_stats(store, &stats);
+	CHECK_INT(stats.changes, 2);
 }
 
 static int see(void *userdata, const char *id, json_t *doc)
