@@ -433,13 +433,16 @@ int model_new(struct store *store, struct model **ret_model)
 	model->leading = true;
 	model->rules = json_object();
 	model->services = json_object();
+	model->users = json_object();
 	model->index = name_index_new();
-	if (model->rules && model->services && model->index)
+	if (model->rules && model->services && model->users && model->index)
 		r = 0;
 	if (r >= 0 && store) {
 		r = store_load(store, DB_RULES, collect, model->rules);
 		if (r >= 0)
 			r = store_load(store, DB_SERVICES, collect, model->services);
+		if (r >= 0)
+			r = store_load(store, DB_USERS, collect, model->users);
 	}
 	if (r >= 0)
 		r = model_load_rules(model);
@@ -471,6 +474,7 @@ void model_free(struct model *model)
 	free(model->hosts);
 	json_decref(model->rules);
 	json_decref(model->services);
+	json_decref(model->users);
 	ruleset_free(model->ruleset);
 	if (model->index)
 		name_index_free(model->index);

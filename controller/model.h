@@ -62,6 +62,7 @@ struct model {
 	size_t n_hosts;
 	json_t *rules;    /* name -> document */
 	json_t *services; /* name -> document */
+	json_t *users;    /* name -> document; nothing here but `current` and `usage` is ours */
 	struct ruleset *ruleset;
 	struct guardian_config guardian;
 	struct scaler_config scaler;
@@ -70,6 +71,7 @@ struct model {
 	struct structure *dirty;
 	struct structure *apply;  /* see `apply` in struct structure */
 	unsigned long generation; /* +1 per change that a feed answer carries (guard tables) */
+	unsigned long visits;     /* +1 per walk: see `visited` in struct structure */
 	struct model_note *notes; /* see model_log() */
 };
 
@@ -90,6 +92,8 @@ struct host *model_host(struct model *model, const char *name);
 /* The documents to write when the lock is released. */
 enum { MODEL_DIRTY_STRUCTURE = 1, MODEL_DIRTY_LIMITS = 2 };
 void model_touch(struct model *model, struct structure *structure, unsigned what);
+/* Hands the document of a user, changed in place, to the store. */
+void model_put_user(struct model *model, const char *name);
 /* The guard tables (who is guarded, upper limits) of the structure's host changed. */
 void model_guard_changed(struct model *model, struct structure *structure);
 

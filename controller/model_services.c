@@ -19,6 +19,14 @@ static void keep(struct model *model, enum store_db db, const char *name, const 
 			  name);
 }
 
+void model_put_user(struct model *model, const char *name)
+{
+	const json_t *user = json_object_get(model->users, name);
+
+	if (user)
+		keep(model, DB_USERS, name, user);
+}
+
 /* --- rules --- */
 
 static void note(void *userdata, const char *text)

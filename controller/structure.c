@@ -334,6 +334,7 @@ void structure_free(struct structure *structure)
 		return;
 	json_decref(structure->doc);
 	json_decref(structure->limits_doc);
+	free(structure->history);
 	free(structure->host_name);
 	free(structure->name);
 	free(structure);

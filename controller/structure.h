@@ -86,6 +86,9 @@ struct structure {
 	bool gone;     /* it went and was kept: what comes back under its name is another cgroup */
 	unsigned held; /* 1 << enum ebb_resource: shares it gave back when it went.
 			  Kept in the document */
+
+	struct usage_history *history; /* usage_history.h; NULL: nobody asks for it */
+	unsigned long visited;         /* by the walk of this number (model->visits) */
 };
 
 /*

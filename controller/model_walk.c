@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model_walk.h"
+
+#include "ebb/cleanup.h"
+#include "ebb/loop.h"
+
+/* A hold may be this long and one step more; far below a millisecond, because a thread that holds
+ * the lock may also lose its CPU. */
+#define HOLD_NS     (200 * 1000ULL)
+#define CLOCK_STEPS 8
+
+void model_hold_begin(struct model_hold *hold)
+{
+	model_lock(hold->model);
+	hold->began_ns = now_ns();
+	hold->steps = 0;
+}
+
+bool model_hold_is_over(struct model_hold *hold)
+{
+	return ++hold->steps % CLOCK_STEPS == 0 && now_ns() - hold->began_ns >= HOLD_NS;
+}
+
+void model_hold_end(struct model_hold *hold)
+{
+	model_unlock(hold->model);
+	hold->longest_s =
+		MAX(hold->longest_s, (double)(now_ns() - hold->began_ns) / EBB_NS_PER_SEC);
+}
+
+void model_walk_begin(struct model_walk *walk, struct model *model)
+{
+	*walk = (struct model_walk){.hold = {.model = model}, .at = SIZE_MAX};
+}
+
+bool model_walk_piece(struct model_walk *walk)
+{
+	struct model *model = walk->hold.model;
+
+	model_hold_begin(&walk->hold);
+	if (!walk->visit)
+		walk->visit = ++model->visits;
+	/* Downwards: what is removed is replaced by the last one, which has been visited. */
+	walk->at = MIN(walk->at, model->n_structures);
+	if (walk->at > 0)
+		return true;
+	model_hold_end(&walk->hold);
+	return false;
+}
+
+struct structure *model_walk_next(struct model_walk *walk)
+{
+	struct model *model = walk->hold.model;
+
+	while (walk->at > 0 && !model_hold_is_over(&walk->hold)) {
+		struct structure *structure = model->structures[--walk->at];
+
+		if (structure->visited == walk->visit)
+			continue;
+		structure->visited = walk->visit;
+		return structure;
+	}
+	return NULL;
+}
+
+void model_walk_again(struct model_walk *walk, struct structure *structure)
+{
+	structure->visited = 0;
+	walk->at++;
+}
+
+void model_walk_release(struct model_walk *walk)
+{
+	model_hold_end(&walk->hold);
+}
