@@ -187,12 +187,13 @@ int model_set_service(struct model *model, json_t *doc, char **ret_error);
 int64_t model_allocate(struct model *model, struct structure *structure, enum ebb_resource resource,
 		       int64_t amount);
 /*
- * model_edit.c. A document that somebody else changed in the database (store_changed_fn); `doc`
- * NULL: deleted. When leading, configuration is taken over as if it came through the API, what is
- * ours is put back when it differs, and an edit that cannot be is refused with a line in the log
- * and our version written again. On a standby the document is taken as it stands, ours included.
+ * model_edit.c. A document that somebody else changed in the database, as store_changed_fn says it.
+ * When leading, configuration is taken over as if it came through the API, what is ours is put back
+ * when it differs, and an edit that cannot be is refused with a line in the log and our version
+ * written again. On a standby the document is taken as it stands, ours included.
  */
-void model_document_changed(struct model *model, enum store_db db, const char *id, json_t *doc);
+void model_document_changed(struct model *model, enum store_db db, const char *id,
+			    const json_t *base, json_t *doc);
 /*
  * Begins to lead: adds the default documents that are missing, works the accounting of every host
  * out anew and waits for the agents to register. Stops leading: forgets sessions' liveness; nothing

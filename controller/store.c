@@ -426,14 +426,15 @@ static void *writer_main(void *userdata)
 }
 
 /* In the backend's thread. */
-static void on_change(void *userdata, enum store_db db, const char *id, json_t *doc)
+static void on_change(void *userdata, enum store_db db, const char *id, const json_t *base,
+		      json_t *doc)
 {
 	struct store *store = userdata;
 
 	pthread_mutex_lock(&store->lock);
 	store->stats.changes++;
 	pthread_mutex_unlock(&store->lock);
-	store->changed(store->changed_userdata, db, id, doc);
+	store->changed(store->changed_userdata, db, id, base, doc);
 }
 
 int store_follow(struct store *store, store_changed_fn fn, void *userdata)

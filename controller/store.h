@@ -46,9 +46,13 @@ struct store_write {
 
 /*
  * Somebody else changed a document, or a merge took something from somebody else's change; `doc`
- * NULL: deleted. In a thread of the backend's, which holds no lock of its own then. Borrows `doc`.
+ * NULL: deleted. `base` is what the database was last known to have of it, as we wrote it, loaded
+ * it or were told of it (after a merge: what we had sent): what we changed since then and they did
+ * not is still to be written. NULL: not known. In a thread of the backend's, which holds no lock of
+ * its own then. Borrows `base` and `doc`.
  */
-typedef void (*store_changed_fn)(void *userdata, enum store_db db, const char *id, json_t *doc);
+typedef void (*store_changed_fn)(void *userdata, enum store_db db, const char *id,
+				 const json_t *base, json_t *doc);
 struct store_backend_ops {
 	/* Calls `fn` for every document of `db`. */
 	int (*load)(void *backend, enum store_db db,

@@ -385,9 +385,10 @@ TEST(store_tells_whether_it_is_reached)
 	CHECK_INT(stats.conflicts, 2);
 }
 
-static void note_change(void *userdata, enum store_db db, const char *id, json_t *doc)
+static void note_change(void *userdata, enum store_db db, const char *id, const json_t *base,
+			json_t *doc)
 {
-	snprintf(userdata, 64, "%s/%s%s", store_db_name(db), id, doc ? "" : "-");
+	snprintf(userdata, 64, "%s/%s%s%s", store_db_name(db), id, base ? "~" : "", doc ? "" : "-");
 }
 
 TEST(store_passes_changes_on)
@@ -398,9 +399,9 @@ TEST(store_passes_changes_on)
 	char seen[64] = "";
 
 	CHECK_INT(store_follow(store, note_change, seen), 0);
-	journal.told(journal.told_userdata, DB_RULES, "r", doc);
-	CHECK_STR(seen, "rules/r");
-	journal.told(journal.told_userdata, DB_USERS, "u", NULL);
+	journal.told(journal.told_userdata, DB_RULES, "r", doc, doc);
+	CHECK_STR(seen, "rules/r~");
+	journal.told(journal.told_userdata, DB_USERS, "u", NULL, NULL);
 	CHECK_STR(seen, "users/u-");
 	store_get_stats(store, &stats);
 	CHECK_INT(stats.changes, 2);
