@@ -2,6 +2,8 @@
 # For the agent's shell tests: an agent with names of its own, cgroups to play with, and an end that
 # leaves nothing. Source it; every process that it kills is in a cgroup that it made, or its own child.
 set -u
+# shellcheck source=tests/check.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../check.bash"
 BUILD=${BUILD:-build}
 TAG=ebb-test-$$
 PIN=/sys/fs/bpf/$TAG
@@ -9,38 +11,9 @@ TMP=$(mktemp -d)
 AGENT=
 ADDRESS=
 TOKEN=
-failed=0
 V1="cpu cpuacct cpuset memory blkio"
 MADE=()
 MANY=
-
-ok() { echo "ok $1"; }
-not_ok() {
-	echo "not ok $1"
-	shift
-	[ $# -gt 0 ] && printf '%s\n' "$*" >&2
-	failed=1
-}
-skip() { echo "skip $1 # $2"; }
-# check NAME COMMAND...: ok when the command succeeds.
-check() {
-	local name=$1
-	shift
-	if "$@"; then ok "$name"; else not_ok "$name" "failed: $*"; fi
-}
-# same NAME GOT WANT
-same() {
-	if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "got '$2', want '$3'"; fi
-}
-# Polls a condition: the bound is for failures only.
-wait_for() {
-	local i
-	for i in $(seq 500); do
-		"$@" && return 0
-		sleep 0.02
-	done
-	return 1
-}
 
 controllers() {
 	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then echo .; else echo "$V1"; fi
