@@ -109,14 +109,32 @@ static int start_loop(struct controller *controller)
 	return r < 0 ? log_error_errno(r, "Cannot set up the event loop") : 0;
 }
 
-static int start_state(struct controller *controller, const char *state)
+/* While the loop does not run yet: its signals are blocked, and wait. */
+static bool is_interrupted(void *userdata)
 {
-	_cleanup_free_ char *audit_path = controller_audit_path(state);
+	sigset_t pending;
+
+	return sigpending(&pending) == 0 &&
+	       (sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM));
+}
+
+static int start_state(struct controller *controller, const struct controller_options *options)
+{
+	_cleanup_free_ char *audit_path = NULL;
+	const struct store_options store = {
+		.credentials_file = options->state_credentials,
+		.ca_file = options->ca_file,
+		.cookie = options->state_auth == AUTH_COOKIE,
+		.optional = options->state_optional,
+		.give_up = is_interrupted,
+	};
 	int r;
 
+	audit_path = options->audit ? strdup(options->audit)
+				    : controller_audit_path(options->state, NULL);
 	if (!audit_path)
 		return -ENOMEM;
-	r = store_open(state, NULL, &controller->store);
+	r = store_open(options->state, &store, &controller->store);
 	if (r < 0)
 		return r;
 	r = model_new(controller->store, &controller->model);
@@ -125,6 +143,10 @@ static int start_state(struct controller *controller, const char *state)
 	r = store_start(controller->store);
 	if (r < 0)
 		return r;
+	/* With a CouchDB nobody has made it. */
+	r = make_directory_for(audit_path);
+	if (r < 0)
+		return log_error_errno(r, "Cannot create the directory of %s", audit_path);
 	r = audit_new(audit_path, AUDIT_CAPACITY, &controller->audit);
 	return r < 0 ? log_error_errno(r, "Cannot open %s", audit_path) : 0;
 }
@@ -179,6 +201,7 @@ static int start_server(struct controller *controller, const struct controller_o
 int controller_new(const struct controller_options *options, struct controller **ret_controller)
 {
 	struct controller *controller = calloc(1, sizeof(*controller));
+	_cleanup_free_ char *state = NULL;
 	int r = 0;
 
 	if (!controller)
@@ -188,7 +211,7 @@ int controller_new(const struct controller_options *options, struct controller *
 	if (r >= 0)
 		r = start_loop(controller);
 	if (r >= 0)
-		r = start_state(controller, options->state);
+		r = start_state(controller, options);
 	if (r >= 0)
 		r = start_scaling(controller);
 	if (r >= 0)
@@ -197,8 +220,10 @@ int controller_new(const struct controller_options *options, struct controller *
 		controller_free(controller);
 		return r;
 	}
+	state = store_uri_public(options->state);
 	log_info("ebb-controller %s listens on %s, state %s, %zu structures", ebb_version(),
-		 controller_address(controller), options->state, controller->model->n_structures);
+		 controller_address(controller), state ? state : "?",
+		 controller->model->n_structures);
 	*ret_controller = controller;
 	return 0;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -21,6 +22,10 @@ int main(int argc, char **argv)
 		if (r >= 0) {
 			r = controller_run(controller);
 			controller_free(controller);
+		} else if (r == -ECANCELED) {
+			/* Told to stop while it waited for its state: it did. */
+			log_info("Stopped before the state was there");
+			r = 0;
 		}
 	}
 	controller_options_clear(&options);

@@ -7,12 +7,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "store.h"
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
 #include "ebb/util.h"
 
 /* In the order of enum log_level. */
 static const char *const log_choices[] = {"error", "warning", "info", "debug", NULL};
+
+/* AUTH_COOKIE is the second. */
+static const char *const auth_choices[] = {"basic", "cookie", NULL};
 
 #define FIELD(field) offsetof(struct controller_options, field)
 
@@ -26,9 +30,32 @@ static const struct option_spec option_table[] = {
 	{.name = "state",
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(state),
-	 .value = "sqlite:PATH",
-	 .help = "where the state is kept (default: /var/lib/ebb/state.db for root, else "
-		 "~/.local/state/ebb/state.db)"},
+	 .value = "sqlite:PATH|URL",
+	 .help = "where the state is kept: a file, or a CouchDB, "
+		 "http(s)://[USER:PASSWORD@]HOST[:PORT]/[PREFIX] (default: "
+		 "sqlite:/var/lib/ebb/state.db for root, else sqlite:~/.local/state/ebb/state.db)",
+	 .secret = true},
+	{.name = "state-credentials",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(state_credentials),
+	 .value = "FILE",
+	 .help = "\"USER:PASSWORD\" of the CouchDB in one line, instead of in its URL"},
+	{.name = "state-auth",
+	 .kind = OPTION_CHOICE,
+	 .offset = FIELD(state_auth),
+	 .value = "HOW",
+	 .help = "how the CouchDB is shown who we are: basic, or cookie (by /_session)",
+	 .by_default = "basic",
+	 .choices = auth_choices},
+	{.name = "state-optional",
+	 .kind = OPTION_BOOL,
+	 .offset = FIELD(state_optional),
+	 .help = "begin without the CouchDB when it does not answer, rather than wait for it"},
+	{.name = "ca-file",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(ca_file),
+	 .value = "FILE",
+	 .help = "certificates that https servers are checked against (default: the system's)"},
 	{.name = "token-file",
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(token_file),
@@ -69,10 +96,13 @@ char *controller_options_check(const struct controller_options *options)
 		     "set limits: give a --token-file, or listen on 127.0.0.1 or unix:PATH",
 		     options->listen) > 0)
 		return text;
-	if ((strncmp(options->state, "sqlite:", 7) != 0 || !options->state[7]) &&
-	    asprintf(&text, "--state %s is not known: give sqlite:PATH", options->state) > 0)
+	if (!store_uri_is_shared(options->state) && options->state_credentials &&
+	    asprintf(&text,
+		     "--state-credentials are those of a CouchDB, but the state is %s: take the "
+		     "option out, or set --state to the URL of the CouchDB",
+		     options->state) > 0)
 		return text;
-	return NULL;
+	return store_uri_check(options->state);
 }
 
 char *controller_default_state(bool root, const char *xdg_state, const char *home)
@@ -92,9 +122,10 @@ char *controller_default_state(bool root, const char *xdg_state, const char *hom
 	return r < 0 ? NULL : state;
 }
 
-char *controller_audit_path(const char *state)
+char *controller_audit_path(const char *state, const char *default_state)
 {
-	const char *path = strncmp(state, "sqlite:", 7) == 0 ? state + 7 : state;
+	const char *uri = store_uri_is_shared(state) ? default_state ?: "" : state;
+	const char *path = strncmp(uri, "sqlite:", 7) == 0 ? uri + 7 : uri;
 	const char *slash = strrchr(path, '/');
 	char *audit = NULL;
 
@@ -106,18 +137,24 @@ char *controller_audit_path(const char *state)
 int controller_options_load(int argc, char **argv, struct controller_options *options)
 {
 	_cleanup_free_ char *wrong = NULL;
+	char *by_default;
 	int r;
 
 	r = config_load(&program, argc, argv, options);
 	if (r != CONFIG_OK)
 		return r;
+	by_default =
+		controller_default_state(geteuid() == 0, getenv("XDG_STATE_HOME"), getenv("HOME"));
+	options->audit = options->state || by_default
+				 ? controller_audit_path(options->state ?: by_default, by_default)
+				 : NULL;
+	if (options->state)
+		free(by_default);
+	else
+		options->state = by_default;
 	if (!options->state) {
-		options->state = controller_default_state(geteuid() == 0, getenv("XDG_STATE_HOME"),
-							  getenv("HOME"));
-		if (!options->state) {
-			log_error("No place for the state: set --state sqlite:PATH, or HOME");
-			return -EINVAL;
-		}
+		log_error("No place for the state: set --state sqlite:PATH, or HOME");
+		return -EINVAL;
 	}
 	wrong = controller_options_check(options);
 	if (wrong) {
@@ -130,4 +167,6 @@ int controller_options_load(int argc, char **argv, struct controller_options *op
 void controller_options_clear(struct controller_options *options)
 {
 	config_clear(&program, options);
+	free(options->audit);
+	options->audit = NULL;
 }

@@ -10,9 +10,16 @@
 
 #include "ebb/config.h"
 
+enum controller_auth { AUTH_BASIC, AUTH_COOKIE };
+
 struct controller_options {
 	char *listen; /* "ADDR:PORT" or "unix:PATH" */
-	char *state;  /* "sqlite:PATH" */
+	char *state;  /* "sqlite:PATH", or the URL of a CouchDB */
+	char *audit;  /* file of decisions, beside the state; worked out, no option */
+	char *state_credentials;
+	int state_auth; /* enum controller_auth */
+	bool state_optional;
+	char *ca_file;
 	char *token_file;
 	unsigned threads; /* that answer requests */
 	int log_level;    /* enum log_level */
@@ -30,7 +37,10 @@ char *controller_options_check(const struct controller_options *options);
 /* Pure: where the state is kept unless told. `xdg_state` and `home` may be NULL. Caller frees;
  * NULL: there is no such place, or no memory. */
 char *controller_default_state(bool root, const char *xdg_state, const char *home);
-/* Pure: the file of decisions beside the state. Caller frees; NULL on no memory. */
-char *controller_audit_path(const char *state);
+/*
+ * Pure: the file of decisions beside the state; with a CouchDB, where the state would be by default
+ * (`default_state`, may be NULL: then the working directory). Caller frees; NULL on no memory.
+ */
+char *controller_audit_path(const char *state, const char *default_state);
 
 #endif

@@ -150,15 +150,19 @@ int store_new(const struct store_backend_ops *ops, void *backend, struct store *
 
 int store_open(const char *uri, const struct store_options *options, struct store **ret_store)
 {
+	_cleanup_free_ char *wrong = NULL;
 	const struct store_backend_ops *ops;
 	void *backend;
 	int r;
 
-	if (strncmp(uri, "sqlite:", 7) != 0 || !uri[7]) {
-		log_error("State \"%s\" is not known: give sqlite:PATH", uri);
+	wrong = store_uri_check(uri);
+	if (wrong) {
+		log_error("%s", wrong);
 		return -EINVAL;
 	}
-	r = store_sqlite_open(uri + 7, &ops, &backend);
+	if (store_uri_is_shared(uri))
+		return -EPROTONOSUPPORT;
+	r = store_sqlite_open(uri + strlen("sqlite:"), &ops, &backend);
 	if (r < 0)
 		return r;
 	r = store_new(ops, backend, ret_store);

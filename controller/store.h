@@ -103,6 +103,8 @@ struct store;
 int store_open(const char *uri, const struct store_options *options, struct store **ret_store);
 /* NULL, or what is wrong with `uri` and what would be right (caller frees). Pure. */
 char *store_uri_check(const char *uri);
+/* Is it one that others write to as well? Pure. */
+bool store_uri_is_shared(const char *uri);
 /* `uri` without its password, for logs and displays. Caller frees; NULL on no memory. */
 char *store_uri_public(const char *uri);
 /* The same over a backend of one's own, which the store then owns. */

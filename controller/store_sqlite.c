@@ -23,6 +23,7 @@
 
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
+#include "ebb/util.h"
 
 #define APPLICATION_ID 0x45626221 /* "Ebb!" */
 #define SCHEMA_VERSION 1
@@ -73,33 +74,6 @@ static int lock_state(const char *path, int *ret_fd)
 		log_warning_errno(errno, "Cannot write %s", lock_path);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
-}
-
-/* The directory itself is for its owner only; missing ones above it are made as usual. */
-static int make_directory(const char *path)
-{
-	_cleanup_free_ char *dir = strdup(path);
-	char *end, *last;
-
-	if (!dir)
-		return -ENOMEM;
-	last = strrchr(dir, '/');
-	if (!last || last == dir)
-		return 0;
-	*last = '\0';
-	for (end = strchr(dir + 1, '/'); end; end = strchr(end + 1, '/')) {
-		*end = '\0';
-		if (mkdir(dir, 0755) < 0 && errno != EEXIST)
-			goto fail;
-		*end = '/';
-	}
-	if (mkdir(dir, 0700) == 0 || errno == EEXIST)
-		return 0;
-fail:
-	return log_error_errno(errno,
-			       "Cannot create the directory %s for the state; choose another place "
-			       "with --state sqlite:PATH",
-			       dir);
 }
 
 static uint32_t big_endian_u32(const unsigned char *p)
@@ -409,8 +383,13 @@ int store_sqlite_open(const char *path, const struct store_backend_ops **ret_ops
 	if (!store)
 		return -ENOMEM;
 	store->lock_fd = -1;
-	r = make_directory(path);
-	if (r >= 0)
+	r = make_directory_for(path);
+	if (r < 0)
+		log_error_errno(r,
+				"Cannot create the directory of the state %s; choose another place "
+				"with --state sqlite:PATH",
+				path);
+	else
 		r = lock_state(path, &store->lock_fd);
 	if (r >= 0) {
 		r = check_header(path);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ebb/cleanup.h"
@@ -49,4 +51,24 @@ int write_file_at(int dirfd, const char *name, const char *text, int flags)
 	if (n < 0)
 		return -errno;
 	return (size_t)n == len ? 0 : -EIO;
+}
+
+int make_directory_for(const char *path)
+{
+	_cleanup_free_ char *dir = strdup(path);
+	char *last;
+
+	if (!dir)
+		return -ENOMEM;
+	last = strrchr(dir, '/');
+	if (!last || last == dir)
+		return 0;
+	*last = '\0';
+	for (char *end = strchr(dir + 1, '/'); end; end = strchr(end + 1, '/')) {
+		*end = '\0';
+		if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		*end = '/';
+	}
+	return mkdir(dir, 0700) < 0 && errno != EEXIST ? -errno : 0;
 }

@@ -16,6 +16,10 @@ ssize_t read_file_at(int dirfd, const char *name, char *buffer, size_t size);
 /* One write(2), O_WRONLY|O_CLOEXEC plus `flags` (O_NONBLOCK). */
 int write_file_at(int dirfd, const char *name, const char *text, int flags);
 
+/* The directory that `path` is to be in, for its owner only (0700); missing ones above it are made
+ * as usual (0755). */
+int make_directory_for(const char *path);
+
 /* The whole string must be a decimal number in range, no blanks, no '+'; -EINVAL, -ERANGE. */
 int parse_u64(const char *text, uint64_t *ret_value);
 int parse_i64(const char *text, int64_t *ret_value);

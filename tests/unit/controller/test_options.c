@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include "options.h"
+#include "store.h"
 #include "ebb/cleanup.h"
 
 static void check(char *listen, char *state, char *token_file, const char *mention)
@@ -32,6 +33,45 @@ TEST(options_state_must_be_known)
 	check("127.0.0.1:5000", "/var/lib/x", NULL, "sqlite:PATH");
 	check("127.0.0.1:5000", "sqlite:", NULL, "sqlite:PATH");
 	check("127.0.0.1:5000", "mysql:x", NULL, "sqlite:PATH");
+	check("127.0.0.1:5000", "http://127.0.0.1:5984/", NULL, NULL);
+	check("127.0.0.1:5000", "https://admin:secret@couch.example/ebb_", NULL, NULL);
+	check("127.0.0.1:5000", "http://", NULL, "HOST");
+}
+
+TEST(options_errors_keep_the_password)
+{
+	static const char *const states[] = {
+		"htp://admin:hunter2@couch/", "http:/admin:hunter2@couch/",
+		"http://admin:hunter2@/",     "http://admin:hunter2@couch:99999/",
+		"http://admin:hun/ter2@h/",   "http://admin:%zzhunter2@couch/",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		_cleanup_free_ char *wrong = store_uri_check(states[i]);
+
+		if (!wrong || strstr(wrong, "ter2"))
+			TEST_FAIL("%s: %s", states[i], wrong ? wrong : "(nothing)");
+	}
+}
+
+TEST(options_uris)
+{
+	_cleanup_free_ char *public = store_uri_public("http://admin:hunter2@h:5984/p_");
+
+	CHECK_STR(public, "http://admin:***@h:5984/p_");
+	CHECK(store_uri_is_shared("https://h"));
+	CHECK(!store_uri_is_shared("sqlite:http://h"));
+}
+
+TEST(options_credentials_are_for_a_couchdb)
+{
+	struct controller_options options = {
+		.listen = "127.0.0.1:5000", .state = "sqlite:x", .state_credentials = "f"};
+	_cleanup_free_ char *wrong = controller_options_check(&options);
+
+	CHECK(wrong && strstr(wrong, "--state-credentials"));
+	options.state = "http://h";
+	CHECK(controller_options_check(&options) == NULL);
 }
 
 static void by_default(bool root, const char *xdg, const char *home, const char *want)
@@ -56,7 +96,7 @@ TEST(options_default_state)
 
 static void audit(const char *state, const char *want)
 {
-	_cleanup_free_ char *path = controller_audit_path(state);
+	_cleanup_free_ char *path = controller_audit_path(state, "sqlite:/default/state.db");
 
 	CHECK_STR(path, want);
 }
@@ -67,6 +107,12 @@ TEST(options_audit_lies_beside_the_state)
 	audit("sqlite:state.db", "audit.jsonl");
 	audit("sqlite:/state.db", "/audit.jsonl");
 	audit("sqlite:./a/b", "./a/audit.jsonl");
+	/* A CouchDB has no such place. */
+	audit("http://admin:x@couch:5984/", "/default/audit.jsonl");
+
+	_cleanup_free_ char *nowhere = controller_audit_path("http://couch", NULL);
+
+	CHECK(nowhere && !strstr(nowhere, "http"));
 }
 
 static int load(struct controller_options *options, char *a, char *b)
@@ -86,6 +132,12 @@ TEST(options_are_loaded)
 	CHECK_STR(options.listen, "127.0.0.1:5000");
 	CHECK_STR(options.state, "sqlite:/tmp/x.db");
 	CHECK_INT(options.threads, 7);
+	controller_options_clear(&options);
+	CHECK_INT(load(&options, "--state=http://couch", "--state-auth=cookie"), CONFIG_OK);
+	CHECK_INT(options.state_auth, AUTH_COOKIE);
+	CHECK(strstr(options.audit, "audit.jsonl") && !strstr(options.audit, "couch"));
+	controller_options_clear(&options);
+	CHECK(load(&options, "--state=http://couch", "--state-auth=oauth") < 0);
 	controller_options_clear(&options);
 	CHECK(load(&options, "--threads=0", NULL) < 0);
 	controller_options_clear(&options);

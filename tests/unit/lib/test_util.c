@@ -268,6 +268,39 @@ TEST(backoff_grows_to_the_cap)
 	CHECK(same < 64);
 }
 
+static void remove_dirs(void *base)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/a/b", (char *)base);
+	rmdir(path);
+	snprintf(path, sizeof(path), "%s/a", (char *)base);
+	rmdir(path);
+	rmdir(base);
+}
+
+TEST(directories_are_made_for_a_file)
+{
+	static char base[64];
+	char path[96], file[96];
+	struct stat st;
+
+	snprintf(base, sizeof(base), "/tmp/ebb-test-dirs-XXXXXX");
+	CHECK(mkdtemp(base));
+	test_at_end(remove_dirs, base);
+	snprintf(path, sizeof(path), "%s/a/b", base);
+	snprintf(file, sizeof(file), "%s/a/b/state.db", base);
+	for (int i = 0; i < 2; i++) {
+		CHECK_INT(make_directory_for(file), 0);
+		CHECK_INT(stat(path, &st), 0);
+		CHECK_INT(st.st_mode & 0777, 0700);
+	}
+	CHECK(access(file, F_OK) < 0);
+	CHECK_INT(make_directory_for("state.db"), 0);
+	CHECK_INT(make_directory_for("/state.db"), 0);
+	CHECK_INT(make_directory_for("/proc/none/x/state.db"), -ENOENT);
+}
+
 TEST(random_differs)
 {
 	CHECK(random_u64() != random_u64());
