@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "usage_history.h"
 #include "ebb/loop.h"
 #include "ebb/util.h"
 
@@ -68,6 +69,8 @@ bool guarding_take_sample(struct model *model, struct scaler *scaler, struct str
 	struct guard_outcome outcome;
 
 	show_usage(structure, sample, guarded);
+	if (structure->history)
+		usage_history_add(structure->history, times->received_ns, sample);
 	if (!guarded)
 		return false;
 	guardian_evaluate(config, model->ruleset, structure, sample, &outcome);

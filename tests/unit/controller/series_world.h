@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A model with containers, applications and users, for tests of what is made of them. Include after
+ * test.h. */
+#ifndef EBB_TEST_SERIES_WORLD_H
+#define EBB_TEST_SERIES_WORLD_H
+
+#include <stdarg.h>
+
+#include "guarding.h"
+#include "model.h"
+#include "ebb/cleanup.h"
+#include "ebb/loop.h"
+
+/* JSON with ' for ". */
+__attribute__((format(printf, 1, 2), unused)) static json_t *parse(const char *format, ...)
+{
+	char text[8192];
+	json_error_t error;
+	json_t *json;
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	for (char *p = text; *p; p++)
+		if (*p == '\'')
+			*p = '"';
+	json = json_loads(text, 0, &error);
+	if (!json)
+		TEST_FAIL("%s in: %s", error.text, text);
+	return json;
+}
+
+static void free_world(void *model)
+{
+	model_free(model);
+}
+
+__attribute__((unused)) static struct model *new_world(void)
+{
+	struct model *model = NULL;
+
+	CHECK_INT(model_new(NULL, &model), 0);
+	test_at_end(free_world, model);
+	return model;
+}
+
+__attribute__((unused)) static struct structure *add_structure(struct model *model,
+							       const char *text)
+{
+	_cleanup_json_ json_t *doc = parse("%s", text);
+	_cleanup_free_ char *error = NULL;
+	struct structure *structure = NULL;
+	int r;
+
+	if (structure_from_json(doc, NULL, &structure, &error) < 0)
+		TEST_FAIL("%s: %s", text, error ? error : "?");
+	model_lock(model);
+	r = model_add(model, structure);
+	model_unlock(model);
+	CHECK_INT(r, 0);
+	return structure;
+}
+
+__attribute__((unused)) static json_t *add_user(struct model *model, const char *text)
+{
+	json_t *doc = parse("%s", text);
+
+	json_object_set_new(model->users, json_string_value(json_object_get(doc, "name")), doc);
+	return doc;
+}
+
+/* The value at a path of keys in a document, printed: "-" when it is not there. */
+__attribute__((unused)) static const char *text_at(const json_t *doc, const char *resource,
+						   const char *field)
+{
+	static char texts[4][64];
+	static unsigned next;
+	char *text = texts[next++ % 4];
+	const json_t *value = json_object_get(
+		json_object_get(json_object_get(doc, "resources"), resource), field);
+
+	if (json_is_integer(value))
+		snprintf(text, 64, "%lld", (long long)json_integer_value(value));
+	else if (json_is_real(value))
+		snprintf(text, 64, "%.10gr", json_real_value(value));
+	else
+		snprintf(text, 64, value ? "?" : "-");
+	return text;
+}
+
+/* What the document of a structure says, as it goes to the database. */
+__attribute__((unused)) static const char *kept(struct model *model, const char *name,
+						const char *resource, const char *field)
+{
+	_cleanup_json_ json_t *doc = NULL;
+	struct structure *structure;
+
+	model_lock(model);
+	structure = model_structure(model, name);
+	doc = structure ? structure_to_json(structure) : NULL;
+	model_unlock(model);
+	return text_at(doc, resource, field);
+}
+
+#endif
