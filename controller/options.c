@@ -51,6 +51,34 @@ static const struct option_spec option_table[] = {
 	 .kind = OPTION_BOOL,
 	 .offset = FIELD(state_optional),
 	 .help = "begin without the CouchDB when it does not answer, rather than wait for it"},
+	{.name = "opentsdb",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(opentsdb),
+	 .value = "URL",
+	 .help = "the OpenTSDB of the site, http(s)://[USER:PASSWORD@]HOST:PORT, where the series "
+		 "of structures go (default: none)",
+	 .secret = true},
+	{.name = "opentsdb-body-max",
+	 .kind = OPTION_UINT,
+	 .offset = FIELD(opentsdb_body_max),
+	 .value = "BYTES",
+	 .help = "the largest body that it takes",
+	 .by_default = "8192",
+	 .min = 1024,
+	 .max = 16777216},
+	{.name = "spool",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(spool),
+	 .value = "DIR",
+	 .help = "where points wait while it cannot be reached (default: in memory)"},
+	{.name = "spool-max",
+	 .kind = OPTION_UINT,
+	 .offset = FIELD(spool_max),
+	 .value = "MIB",
+	 .help = "how much may wait; beyond it the oldest points are dropped",
+	 .by_default = "256",
+	 .min = 1,
+	 .max = 1048576},
 	{.name = "ca-file",
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(ca_file),
@@ -86,6 +114,36 @@ static const struct config_program program = {
 	.n_options = ARRAY_SIZE(option_table),
 };
 
+static bool is_http_url(const char *url)
+{
+	size_t scheme = strncmp(url, "http://", 7) == 0    ? 7
+			: strncmp(url, "https://", 8) == 0 ? 8
+							   : 0;
+
+	return scheme && url[scheme] && url[scheme] != '/';
+}
+
+/* NULL, or what is wrong. Caller frees. */
+static char *check_opentsdb(const struct controller_options *options)
+{
+	char *text = NULL;
+
+	if (!options->opentsdb) {
+		if (options->spool &&
+		    asprintf(&text,
+			     "--spool %s is for points that wait for OpenTSDB: give "
+			     "--opentsdb URL too, or take it out",
+			     options->spool) > 0)
+			return text;
+		return NULL;
+	}
+	/* It may have a password, in whatever place: it is not shown. */
+	if (!is_http_url(options->opentsdb) &&
+	    asprintf(&text, "--opentsdb must be a URL like http://HOST:4242") > 0)
+		return text;
+	return NULL;
+}
+
 char *controller_options_check(const struct controller_options *options)
 {
 	char *text = NULL;
@@ -102,7 +160,8 @@ char *controller_options_check(const struct controller_options *options)
 		     "option out, or set --state to the URL of the CouchDB",
 		     options->state) > 0)
 		return text;
-	return store_uri_check(options->state);
+	text = check_opentsdb(options);
+	return text ? text : store_uri_check(options->state);
 }
 
 char *controller_default_state(bool root, const char *xdg_state, const char *home)

@@ -19,7 +19,11 @@ struct controller_options {
 	char *state_credentials;
 	int state_auth; /* enum controller_auth */
 	bool state_optional;
-	char *ca_file;
+	char *opentsdb;             /* "http(s)://[USER:PASSWORD@]HOST:PORT"; NULL: none */
+	unsigned opentsdb_body_max; /* bytes */
+	char *spool;                /* directory; NULL: points wait in memory */
+	unsigned spool_max;         /* MiB */
+	char *ca_file;              /* for https, of the state and of OpenTSDB */
 	char *token_file;
 	unsigned threads; /* that answer requests */
 	int log_level;    /* enum log_level */

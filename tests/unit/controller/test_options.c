@@ -63,6 +63,29 @@ TEST(options_uris)
 	CHECK(!store_uri_is_shared("sqlite:http://h"));
 }
 
+static void opentsdb(char *url, char *spool, const char *mention)
+{
+	struct controller_options options = {
+		.listen = "127.0.0.1:5000", .state = "sqlite:x", .opentsdb = url, .spool = spool};
+	_cleanup_free_ char *wrong = controller_options_check(&options);
+
+	if (!mention)
+		CHECK(wrong == NULL);
+	else if (!wrong || !strstr(wrong, mention) || strstr(wrong, "hunter2"))
+		TEST_FAIL("\"%s\" for %s", wrong ? wrong : "(null)", url ? url : "(null)");
+}
+
+TEST(options_opentsdb)
+{
+	opentsdb(NULL, NULL, NULL);
+	opentsdb("http://tsdb:4242", NULL, NULL);
+	opentsdb("https://u:hunter2@tsdb.example", "/var/lib/ebb/spool", NULL);
+	opentsdb("u:hunter2@tsdb:4242", NULL, "http://HOST:4242");
+	opentsdb("http:///x", NULL, "http://HOST:4242");
+	opentsdb("", NULL, "http://HOST:4242");
+	opentsdb(NULL, "/var/lib/ebb/spool", "--opentsdb URL");
+}
+
 TEST(options_credentials_are_for_a_couchdb)
 {
 	struct controller_options options = {
