@@ -8,7 +8,9 @@
 #define EBB_CONTROLLER_API_H
 
 #include "audit.h"
+#include "container_scaler.h"
 #include "feed.h"
+#include "feed_opentsdb.h"
 #include "model.h"
 #include "scaler.h"
 #include "ebb/http_server.h"
@@ -18,6 +20,8 @@ struct api {
 	struct scaler *scaler;
 	struct audit *audit;
 	struct feed *feed;
+	struct feed_opentsdb *feed_opentsdb;         /* NULL: no --opentsdb */
+	struct container_scalers *container_scalers; /* likewise */
 	struct store *store;
 	struct http_server *server; /* for /metrics; set after the server exists */
 	double started;             /* wall clock, s */

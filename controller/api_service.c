@@ -12,9 +12,16 @@
 static bool key_is_text(const char *key)
 {
 	static const char *const keys[] = {
-		"STRUCTURE_GUARDED", "ENERGY_MODEL_NAME", "ENERGY_MODEL_RELIABILITY",
-		"CONTAINERS_SCOPE",  "BALANCING_METHOD",  "BALANCING_POLICY",
-		"CONTROL_POLICY",    "POWER_MODEL",       "EVENTS_SYSTEM",
+		"STRUCTURE_GUARDED",
+		"ENERGY_MODEL_NAME",
+		"ENERGY_MODEL_RELIABILITY",
+		"CONTAINERS_SCOPE",
+		"BALANCING_METHOD",
+		"BALANCING_POLICY",
+		"CONTROL_POLICY",
+		"POWER_MODEL",
+		"EVENTS_SYSTEM",
+		"FEED",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)

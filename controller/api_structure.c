@@ -37,6 +37,8 @@ static json_t *to_json(struct model *model, const struct structure *s, bool live
 	const struct host *host = model_host(model, s->host_name ? s->host_name : s->name);
 	json_t *doc = structure_to_json(s), *more, *resources;
 
+	if (doc && host && s->subtype == STRUCTURE_HOST)
+		json_object_set_new(doc, "feed_in_use", json_string(host_feed_name(host)));
 	if (!doc || !live)
 		return doc;
 	more = json_object();
@@ -44,6 +46,7 @@ static json_t *to_json(struct model *model, const struct structure *s, bool live
 	if (host) {
 		json_object_set_new(more, "connected", json_boolean(host->connected));
 		json_object_set_new(more, "heard_s", json_real(wall_seconds() - host->last_heard));
+		json_object_set_new(more, "agentless", json_boolean(host->agentless));
 	}
 	if (isfinite(s->throttled))
 		json_object_set_new(more, "throttled", json_real(s->throttled));
@@ -474,7 +477,30 @@ static void boundary_type_put(void *userdata, struct http_call *call)
 }
 
 /* The first pattern that fits is taken: words before '*'. */
+/* {"value": "opentsdb"}: where a host's containers are measured. */
+static void feed_put(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	_cleanup_json_ json_t *body = NULL;
+	json_t *value;
+	struct structure *s;
+	int r;
+
+	if (!api_body_member(call, "value", &body, &value))
+		return;
+	if (feed_setting_from_json(value) == FEED_SETTING_MAX) {
+		http_reply_error(call, 400, "A host's feed is local, opentsdb or auto");
+		return;
+	}
+	s = api_lock_structure(api, call);
+	if (!s)
+		return;
+	r = model_set_feed(api->model, s, feed_setting_from_json(value));
+	finish(api, call, s, r, "Only a host has a feed", false);
+}
+
 const struct http_route api_structure_routes[] = {
+	{HTTP_PUT, "/structure/*/feed", feed_put, false},
 	{HTTP_GET, "/structure", structure_list, false},
 	{HTTP_GET, "/structure/*", structure_get, false},
 	{HTTP_PUT, "/structure/*/guard", structure_guard, false},

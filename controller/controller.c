@@ -8,8 +8,10 @@
 
 #include "api.h"
 #include "audit.h"
+#include "container_scaler.h"
 #include "executor.h"
 #include "feed.h"
+#include "feed_opentsdb.h"
 #include "model.h"
 #include "scaler.h"
 #include "store.h"
@@ -39,6 +41,8 @@ struct controller {
 	struct scaler *scaler;
 	struct executor *executor;
 	struct feed *feed;
+	struct container_scalers *container_scalers;
+	struct feed_opentsdb *feed_opentsdb; /* NULL: no --opentsdb */
 	struct http_route *routes;
 	struct http_server *server;
 	struct api api;
@@ -168,6 +172,30 @@ static int start_scaling(struct controller *controller)
 	return r < 0 ? log_error_errno(r, "Cannot start the scaler") : 0;
 }
 
+/* For hosts that have BDWatchdog and a Container Scaler, but no agent. */
+static int start_agentless(struct controller *controller, const struct controller_options *options)
+{
+	const struct feed_opentsdb_options opentsdb = {
+		.url = options->opentsdb,
+		.ca_file = options->ca_file,
+		.body_max = options->opentsdb_body_max,
+	};
+	int r;
+
+	if (!options->opentsdb) {
+		if (controller->model->guardian.feed == FEED_OPENTSDB)
+			log_warning("The guardian's FEED is opentsdb, but there is no --opentsdb "
+				    "URL: only agents are heard");
+		return 0;
+	}
+	r = container_scalers_new(controller->model, controller->scaler, controller->token,
+				  &controller->container_scalers);
+	if (r >= 0)
+		r = feed_opentsdb_new(controller->model, controller->scaler, &opentsdb,
+				      &controller->feed_opentsdb);
+	return r < 0 ? log_error_errno(r, "Cannot start the feed from OpenTSDB") : 0;
+}
+
 static int start_server(struct controller *controller, const struct controller_options *options)
 {
 	struct http_server_options server = {
@@ -185,6 +213,8 @@ static int start_server(struct controller *controller, const struct controller_o
 		.scaler = controller->scaler,
 		.audit = controller->audit,
 		.feed = controller->feed,
+		.feed_opentsdb = controller->feed_opentsdb,
+		.container_scalers = controller->container_scalers,
 		.store = controller->store,
 		.started = wall_seconds(),
 	};
@@ -214,6 +244,8 @@ int controller_new(const struct controller_options *options, struct controller *
 		r = start_state(controller, options);
 	if (r >= 0)
 		r = start_scaling(controller);
+	if (r >= 0)
+		r = start_agentless(controller, options);
 	if (r >= 0)
 		r = start_server(controller, options);
 	if (r < 0) {
@@ -251,6 +283,8 @@ void controller_free(struct controller *controller)
 		return;
 	/* No requests any more, then no orders, then nobody is left to change the model. */
 	http_server_free(controller->server);
+	feed_opentsdb_free(controller->feed_opentsdb);
+	container_scalers_free(controller->container_scalers);
 	executor_free(controller->executor);
 	feed_free(controller->feed);
 	scaler_free(controller->scaler);

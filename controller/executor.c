@@ -110,7 +110,8 @@ static void answered(void *userdata, const struct http_response *response)
 
 	if (response->body)
 		body = json_loadb(response->body, response->body_len, 0, NULL);
-	if (response->status == 201 && json_is_object(body)) {
+	/* An agent answers 201; 200 is as good from a proxy before a Container Scaler. */
+	if ((response->status == 201 || response->status == 200) && json_is_object(body)) {
 		result.ok = true;
 		result.resources = body;
 		applied = http_response_header(response, "Ebb-Applied-Ns");

@@ -281,7 +281,10 @@ static void apply_limits(struct feed *feed, struct session *session,
 
 		/* Written down before an order was applied, read after its answer. */
 		if (s && !scaler_is_outdated(feed->scaler, s, (uint64_t)message->now))
-			scaler_limits_reported(feed->scaler, s, limits, (double)message->now / 1e9);
+			scaler_limits_reported(feed->scaler, s, limits,
+					       session->host->from_series
+						       ? wall_seconds()
+						       : (double)message->now / 1e9);
 	}
 }
 
@@ -307,8 +310,10 @@ static void apply_sample(struct feed *feed, struct session *session,
 	known = member->sampled && feed_rates(&member->last, sample, &rates);
 	member->last = *sample;
 	member->sampled = true;
-	if (known && guarding_take_sample(feed->model, feed->scaler, s, &feed->model->guardian,
-					  &rates, &times))
+	/* It may be told to leave the measuring to BDWatchdog. */
+	if (known && !session->host->from_series &&
+	    guarding_take_sample(feed->model, feed->scaler, s, &feed->model->guardian, &rates,
+				 &times))
 		feed->stats.evaluations++;
 }
 
@@ -440,7 +445,7 @@ static bool take(struct feed *feed, const struct feed_message *message, uint64_t
 	session->seq = message->seq;
 	session->messages++;
 	host->connected = true;
-	host->last_heard = wall_seconds();
+	host->agent_heard = host->last_heard = wall_seconds();
 	apply_removed(feed, session, message);
 	apply_added(feed, session, message);
 	if (message->registration)

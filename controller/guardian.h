@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "feed_choice.h"
 #include "rule.h"
 #include "structure.h"
 
@@ -20,6 +21,8 @@ struct guardian_config {
 	double window_delay;     /* the window ends this long ago; 0 for a local feed */
 	double event_timeout;    /* older events are forgotten */
 	unsigned guardable;      /* 1 << resource: GUARDABLE_RESOURCES */
+	enum feed_setting feed;  /* FEED, of hosts that have none of their own */
+	double feed_grace;       /* FEED_GRACE: an agent silent for less is waited for */
 };
 /* Spec 1.3 keys over the defaults for a 100 ms feed. -EINVAL with `ret_error` for a value that
  * cannot be. */

@@ -10,6 +10,8 @@
 
 /* An hour: the guardian's own memory of a feed ends there. */
 #define SECONDS_MAX 3600.0
+/* Longer than an agent, a controller or a leader takes to be back. */
+#define FEED_GRACE_S 30
 
 static int invalid(char **ret_error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -86,6 +88,19 @@ static int get_active(const json_t *config, bool *value, char **ret_error)
 	return 0;
 }
 
+static int get_feed(const json_t *config, enum feed_setting *value, char **ret_error)
+{
+	const json_t *json = json_object_get(config, "FEED");
+	enum feed_setting setting = feed_setting_from_json(json);
+
+	if (!json)
+		return 0;
+	if (setting == FEED_SETTING_MAX)
+		return invalid(ret_error, "FEED must be local, opentsdb or auto.");
+	*value = setting;
+	return 0;
+}
+
 int guardian_config_from_json(const json_t *config, struct guardian_config *ret_config,
 			      char **ret_error)
 {
@@ -95,6 +110,8 @@ int guardian_config_from_json(const json_t *config, struct guardian_config *ret_
 		.window_timelapse = 0.3,
 		.window_delay = 0,
 		.event_timeout = 2,
+		.feed = FEED_AUTO,
+		.feed_grace = FEED_GRACE_S,
 		.guardable =
 			1u << EBB_CPU | 1u << EBB_MEM | 1u << EBB_DISK_READ | 1u << EBB_DISK_WRITE,
 	};
@@ -115,6 +132,10 @@ int guardian_config_from_json(const json_t *config, struct guardian_config *ret_
 		r = get_seconds(config, "WINDOW_DELAY", true, &parsed.window_delay, ret_error);
 	if (r >= 0)
 		r = get_seconds(config, "EVENT_TIMEOUT", false, &parsed.event_timeout, ret_error);
+	if (r >= 0)
+		r = get_seconds(config, "FEED_GRACE", true, &parsed.feed_grace, ret_error);
+	if (r >= 0)
+		r = get_feed(config, &parsed.feed, ret_error);
 	if (r >= 0)
 		r = get_resources(config, &parsed.guardable, ret_error);
 	if (r < 0)

@@ -261,6 +261,43 @@ static void write_feed(FILE *out, const struct feed_stats *stats)
 	      stats->evaluate_ns / 1e9);
 }
 
+/* Hosts without an agent. */
+static void write_agentless(FILE *out, const struct api *api)
+{
+	struct container_scalers_stats scalers;
+	struct feed_opentsdb_stats stats;
+
+	if (!api->feed_opentsdb || !api->container_scalers)
+		return;
+	container_scalers_get_stats(api->container_scalers, &scalers);
+	feed_opentsdb_get_stats(api->feed_opentsdb, &stats);
+	value(out, "ebb_agentless_hosts", "gauge",
+	      "Hosts without an agent whose Container Scaler answers", scalers.hosts);
+	value(out, "ebb_agentless_containers", "gauge", "Containers that run on these",
+	      scalers.containers);
+	value(out, "ebb_container_scaler_polls_total", "counter",
+	      "Times that limits were read from Container Scalers", scalers.polls);
+	value(out, "ebb_container_scaler_failures_total", "counter",
+	      "Times that they could not be read", scalers.failures);
+	value(out, "ebb_opentsdb_queries_total", "counter", "Queries for usage", stats.queries);
+	value(out, "ebb_opentsdb_query_failures_total", "counter",
+	      "Queries without an answer that could be read", stats.failures);
+	value(out, "ebb_opentsdb_queries_refused_total", "counter",
+	      "Queries that named what OpenTSDB does not know", stats.refused);
+	value(out, "ebb_opentsdb_query_reachable", "gauge", "0 while it cannot be asked",
+	      stats.reachable);
+	value(out, "ebb_opentsdb_samples_total", "counter", "Samples made of the answers",
+	      (double)stats.samples);
+	value(out, "ebb_opentsdb_containers", "gauge", "Containers that are fed from OpenTSDB",
+	      stats.containers);
+	value(out, "ebb_opentsdb_containers_with_data", "gauge", "Those of which it has usage",
+	      stats.with_data);
+	value(out, "ebb_opentsdb_unknown_names", "gauge",
+	      "Those left out at present, because it does not know them", stats.unknown);
+	value(out, "ebb_opentsdb_unknown_metrics", "gauge",
+	      "Metrics left out at present, because it does not have them", stats.unknown_metrics);
+}
+
 static void write_store(FILE *out, struct store *store)
 {
 	struct store_stats stats = {};
@@ -331,7 +368,8 @@ int metrics_format(struct api *api, char **ret_text, size_t *ret_len)
 	fprintf(out, "ebb_build_info{version=\"%s\"} 1\n", version ? version : "");
 	free(version);
 	value(out, "ebb_hosts", "gauge", "Hosts known", (double)snapshot.n_hosts);
-	value(out, "ebb_hosts_connected", "gauge", "Hosts whose agent has been heard within 5 s",
+	value(out, "ebb_hosts_connected", "gauge",
+	      "Hosts whose agent or Container Scaler has been heard lately",
 	      snapshot.hosts_connected);
 	value(out, "ebb_structures", "gauge", "Structures known, hosts included",
 	      (double)snapshot.n);
@@ -341,6 +379,7 @@ int metrics_format(struct api *api, char **ret_text, size_t *ret_len)
 	write_scaler(out, &snapshot.scaler);
 	write_reaction(out, &audit);
 	write_feed(out, &feed);
+	write_agentless(out, api);
 	if (api->store)
 		write_store(out, api->store);
 	/* Set by the thread that made it, when it serves already. */

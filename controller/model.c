@@ -12,6 +12,9 @@
 #include "ebb/cleanup.h"
 
 #define HOST_SILENT_S 5.0
+/* Of a Container Scaler, which is polled. */
+#define POLL_SILENT_S 15.0
+#define SILENT_POLLS  3
 
 struct model_note {
 	struct model_note *next;
@@ -329,8 +332,10 @@ void model_check_hosts(struct model *model, double now)
 {
 	for (size_t i = 0; i < model->n_hosts; i++) {
 		struct host *host = model->hosts[i];
+		double polls = SILENT_POLLS * model->series.structures.polling_frequency;
+		double silent = host->agentless ? MAX(polls, POLL_SILENT_S) : HOST_SILENT_S;
 
-		if (!host->connected || now - host->last_heard <= HOST_SILENT_S)
+		if (!host->connected || now - host->last_heard <= silent)
 			continue;
 		host->connected = false;
 		model_log(model, LOG_LEVEL_WARNING,

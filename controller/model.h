@@ -30,9 +30,18 @@ struct host {
 	int64_t max[EBB_RESOURCE_MAX]; /* 0: not accounted (no limit known for it) */
 	int64_t free[EBB_RESOURCE_MAX];
 	json_t *topology;
-	bool connected;    /* its agent has been heard within 5 s */
+	bool connected;    /* its agent (or Container Scaler) has been heard lately */
 	double last_heard; /* wall clock */
 	void *session;     /* feed.c */
+
+	/* model_feeds.c */
+	bool agentless;     /* `address` is that of a Container Scaler: limits are polled */
+	bool adopted;       /* agentless: its cores and limits have been read once */
+	unsigned long left; /* how often it became agentless */
+	bool from_series;   /* usage comes out of OpenTSDB: samples are of the wall clock */
+	bool told_setting;  /* that its document's `feed` is not known */
+	double fed_since;   /* wall clock: when `from_series` last changed */
+	double agent_heard; /* wall clock; 0: never */
 
 	struct structure *containers; /* linked by host_next */
 	unsigned long guard_version;  /* model->generation when its guard table last changed */
@@ -145,8 +154,31 @@ unsigned model_limits_reported(struct model *model, struct structure *structure,
  */
 void model_heartbeat(struct model *model, double now);
 void model_heartbeat_service(struct model *model, const char *name, double now);
-/* Hosts not heard for 5 s are disconnected: no orders for them. `now`: wall clock. */
+/* Hosts not heard for 5 s (agentless ones: for three polls) are disconnected: no orders for them.
+ * `now`: wall clock. */
 void model_check_hosts(struct model *model, double now);
+
+/*
+ * model_feeds.c. Decides for every host whether its agent measures or OpenTSDB is asked, and
+ * whether a Container Scaler stands in for the agent: once a second. `leading_since`: since when
+ * agents could have registered here. What is agentless anew is not connected, and its containers
+ * not live, until the Container Scaler has been heard.
+ */
+void model_choose_feeds(struct model *model, bool has_opentsdb, double leading_since, double now);
+/* Does not lead any more: what was agentless is nobody's. */
+void model_abandon_feeds(struct model *model);
+/*
+ * The Container Scaler of an agentless host has answered for the first time. Its CPUs are those of
+ * its document (without any, of the topology), in the order of the topology, which may be NULL; its
+ * memory that of its document. -EINVAL: neither tells of a CPU.
+ */
+int model_adopt_host(struct model *model, struct host *host, const json_t *topology);
+/* Seconds that points take to arrive: `window_delay` of the host's document, else the guardian's
+ * WINDOW_DELAY if any, else 10. */
+double model_window_delay(const struct model *model, const struct host *host);
+/* `feed` of its document. -EINVAL: it is no host. */
+int model_set_feed(struct model *model, struct structure *structure, enum feed_setting setting);
+const char *host_feed_name(const struct host *host); /* "local" or "opentsdb" */
 
 /* `current` of `resource` is to be put in force as it stands: see `apply` in struct structure. */
 void model_apply(struct model *model, struct structure *structure, enum ebb_resource resource);

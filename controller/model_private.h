@@ -42,6 +42,16 @@ void accounting_set_current(struct model *model, struct structure *structure,
 void registration_first_range(const struct host *host, struct resource_state *state,
 			      enum ebb_resource resource, int64_t limit);
 
+/* The cores that are there (a JSON array of ids), in the order of `topology`. -EINVAL. */
+int registration_set_cores(struct model *model, struct host *host, const json_t *cpus,
+			   const json_t *topology);
+/* Where orders for the host go; its documents follow. True: it is new. */
+bool model_set_address(struct model *model, struct host *host, const char *address);
+
+/* model_feeds.c */
+/* An agent registers from `address`. */
+void model_agent_takes_over(struct model *model, struct host *host, const char *address);
+
 /* model_services.c */
 int model_load_rules(struct model *model);
 int model_load_services(struct model *model);

@@ -87,7 +87,7 @@ static void set_rescaler(struct structure *structure, json_t *ip, json_t *port)
 }
 
 /* True: it is new. */
-static bool set_address(struct model *model, struct host *host, const char *address)
+bool model_set_address(struct model *model, struct host *host, const char *address)
 {
 	_cleanup_json_ json_t *ip = NULL, *port = NULL;
 	const char *rest = strncmp(address, "http://", 7) == 0 ? address + 7 : address;
@@ -160,6 +160,25 @@ static int find_or_add_host(struct model *model, const char *name, struct host *
 	return 0;
 }
 
+int registration_set_cores(struct model *model, struct host *host, const json_t *cpus,
+			   const json_t *topology)
+{
+	struct cpumap *map = NULL;
+	struct cpu_list order;
+	int r;
+
+	r = core_order(cpus, topology, &order);
+	if (r < 0)
+		return r;
+	if (!same_cores(host->cpumap, &order)) {
+		r = cpumap_new(&order, &map);
+		if (r >= 0)
+			host_replace_cpumap(model, host, map);
+	}
+	cpu_list_clear(&order);
+	return r;
+}
+
 int model_register_host(struct model *model, const json_t *message, struct host **ret_host)
 {
 	const char *name = json_string_value(json_object_get(message, "host"));
@@ -202,7 +221,8 @@ int model_register_host(struct model *model, const json_t *message, struct host 
 	json_decref(host->topology);
 	host->topology = json_incref(topology);
 	host_save_document(host);
-	if (set_address(model, host, address))
+	model_agent_takes_over(model, host, address);
+	if (model_set_address(model, host, address))
 		model_log(model, LOG_LEVEL_INFO, "Host %s at %s: %lld shares, %lld MiB", name,
 			  address, (long long)host->max[EBB_CPU], (long long)host->max[EBB_MEM]);
 	*ret_host = host;

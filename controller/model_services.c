@@ -202,6 +202,9 @@ static json_t *default_configs(const struct guardian_config *guardian,
 				seconds(guardian->window_timelapse));
 	r |= json_object_set_new(of_guardian, "WINDOW_DELAY", seconds(guardian->window_delay));
 	r |= json_object_set_new(of_guardian, "EVENT_TIMEOUT", seconds(guardian->event_timeout));
+	r |= json_object_set_new(of_guardian, "FEED",
+				 json_string(feed_setting_name(guardian->feed)));
+	r |= json_object_set_new(of_guardian, "FEED_GRACE", seconds(guardian->feed_grace));
 	r |= json_object_set_new(of_guardian, "GUARDABLE_RESOURCES",
 				 resource_names(guardian->guardable));
 	r |= json_object_set_new(of_scaler, "POLLING_FREQUENCY",

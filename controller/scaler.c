@@ -166,6 +166,11 @@ static void drop_waiting(struct scaler *scaler, struct slot *slot, int resource)
 
 /* --- the record --- */
 
+static uint64_t wall_ns(void)
+{
+	return (uint64_t)(wall_seconds() * (double)EBB_NS_PER_SEC);
+}
+
 static double ms_since(uint64_t from_ns, uint64_t to_ns)
 {
 	return from_ns ? ((double)to_ns - (double)from_ns) / 1e6 : NAN;
@@ -746,7 +751,11 @@ static void part_applied(struct scaler *scaler, struct slot *slot, struct struct
 	struct resource_state *state = &s->resources[part->resource];
 	struct decision *decision = &part->decision;
 	bool short_of_plan = applied != part->to;
-	double at = (double)result->applied_ns / 1e9;
+	const struct host *host = s->host;
+	/* A Container Scaler tells no time; and OpenTSDB's are of the wall clock. */
+	bool by_wall = host && host->from_series, agentless = host && host->agentless;
+	uint64_t applied_ns = agentless ? wall_ns() : result->applied_ns;
+	double at = by_wall ? wall_seconds() : (double)result->applied_ns / 1e9;
 
 	model_limit_applied(model, s, part->resource, applied);
 	if (applied != part->from && s->guard_state)
@@ -757,9 +766,9 @@ static void part_applied(struct scaler *scaler, struct slot *slot, struct struct
 	model_touch(model, s, MODEL_DIRTY_STRUCTURE);
 	model_guard_changed(model, s);
 
-	if (other_boot(slot, result->applied_ns))
+	if (other_boot(slot, applied_ns))
 		slot->applied_ns = 0;
-	slot->applied_ns = MAX(slot->applied_ns, result->applied_ns);
+	slot->applied_ns = MAX(slot->applied_ns, applied_ns);
 	slot->not_before_ns[part->resource] = 0;
 	/* A range that cannot be reached, memory in use above a new max, is not tried without end.
 	 */
@@ -773,7 +782,7 @@ static void part_applied(struct scaler *scaler, struct slot *slot, struct struct
 	scaler->stats.applied++;
 	decision->applied = applied;
 	decision->applied_ms =
-		part->sampled_host_ns && result->applied_ns
+		part->sampled_host_ns && result->applied_ns && !agentless
 			? ((double)result->applied_ns - (double)part->sampled_host_ns) / 1e6
 			: ms_since(part->sampled_ns, now);
 	record(scaler, decision, short_of_plan || part->partial ? "partial" : "applied",

@@ -1,0 +1,631 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Hosts without an agent: the model, both threads, and the two servers they talk to. */
+#include "feed_opentsdb.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "container_scaler.h"
+#include "ebb/cleanup.h"
+#include "ebb/http_server.h"
+#include "ebb/loop.h"
+#include "ebb/util.h"
+#include "../../test.h"
+
+/* What OpenTSDB would say, and what it was asked. */
+static struct {
+	struct http_server *server;
+	pthread_mutex_t lock;
+	json_t *cpu;     /* name -> user CPU; those it does not know are an error */
+	unsigned status; /* 0: 200 */
+	bool mute;       /* its errors do not say why */
+	const char *no_metric;
+	unsigned long asked;
+	size_t most; /* names in one query */
+	char last[16384];
+} tsdb;
+
+/* A Container Scaler of spec section 4. */
+static struct {
+	struct http_server *server;
+	pthread_mutex_t lock;
+	json_t *containers; /* name -> resources */
+	bool lxc;           /* its /container/resources/ fails */
+	bool no_topology;
+	unsigned status; /* of a PUT; 0: 201 */
+	unsigned long puts, polls;
+} rescaler;
+
+static struct model *model;
+static struct audit *audit;
+static struct scaler *scaler;
+static struct executor *executor;
+static struct container_scalers *scalers;
+static struct feed_opentsdb *feed;
+
+/* --- OpenTSDB --- */
+
+static json_t *tsdb_error(const char *kind, const char *name)
+{
+	return json_pack("{s:{s:i, s:o}}", "error", "code", 400, "message",
+			 tsdb.mute ? json_string("something is wrong")
+				   : json_sprintf("No such name for '%s': '%s'", kind, name));
+}
+
+static json_t *tsdb_series(const char *metric, const char *name, json_int_t start, json_int_t end)
+{
+	json_t *dps = json_object();
+	double value = strcmp(metric, "proc.cpu.user") == 0
+			       ? json_number_value(json_object_get(tsdb.cpu, name))
+			       : 1;
+
+	for (json_int_t at = start - start % 5 + 5; at <= end; at += 5) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "%lld", (long long)at);
+		json_object_set_new(dps, key, json_real(value));
+	}
+	return json_pack("{s:s, s:{s:s}, s:[s], s:o}", "metric", metric, "tags", "host", name,
+			 "aggregateTags", "pid", "dps", dps);
+}
+
+static json_t *tsdb_answer(const json_t *body, unsigned *status)
+{
+	json_int_t start = json_integer_value(json_object_get(body, "start"));
+	json_int_t end = json_integer_value(json_object_get(body, "end"));
+	json_t *answer = json_array(), *query;
+	size_t i;
+
+	json_array_foreach(json_object_get(body, "queries"), i, query) {
+		const char *metric = json_string_value(json_object_get(query, "metric"));
+		_cleanup_free_ char *names = strdup(
+			json_string_value(json_object_get(json_object_get(query, "tags"), "host")));
+		char *save, *name;
+		size_t n = 0;
+
+		if (tsdb.no_metric && strcmp(metric, tsdb.no_metric) == 0) {
+			json_decref(answer);
+			*status = 400;
+			return tsdb_error("metrics", metric);
+		}
+		for (name = strtok_r(names, "|", &save); name; name = strtok_r(NULL, "|", &save)) {
+			n++;
+			if (json_object_get(tsdb.cpu, name)) {
+				json_array_append_new(answer,
+						      tsdb_series(metric, name, start, end));
+				continue;
+			}
+			json_decref(answer);
+			*status = 400;
+			return tsdb_error("tagv", name);
+		}
+		tsdb.most = MAX(tsdb.most, n);
+	}
+	return answer;
+}
+
+static void tsdb_query(void *userdata, struct http_call *call)
+{
+	_cleanup_json_ json_t *body = http_body_object(call);
+	unsigned status = 200;
+	json_t *answer;
+
+	(void)userdata;
+	if (!body)
+		return;
+	pthread_mutex_lock(&tsdb.lock);
+	tsdb.asked++;
+	snprintf(tsdb.last, sizeof(tsdb.last), "%.*s", (int)call->body_len,
+		 (const char *)call->body);
+	answer = tsdb_answer(body, &status);
+	if (tsdb.status)
+		status = tsdb.status;
+	pthread_mutex_unlock(&tsdb.lock);
+	http_reply_json(call, status, answer);
+}
+
+/* --- the Container Scaler --- */
+
+static void rescaler_topology(void *userdata, struct http_call *call)
+{
+	(void)userdata;
+	if (rescaler.no_topology)
+		http_reply_error(call, 500, "no topology");
+	else
+		http_reply_json(call, 200,
+				json_pack("{s:{s:[i,i], s:[i,i]}}", "0", "0", 0, 2, "1", 1, 3));
+}
+
+static void rescaler_list(void *userdata, struct http_call *call)
+{
+	json_t *answer;
+
+	(void)userdata;
+	pthread_mutex_lock(&rescaler.lock);
+	rescaler.polls++;
+	answer = json_deep_copy(rescaler.containers);
+	pthread_mutex_unlock(&rescaler.lock);
+	http_reply_json(call, 200, answer);
+}
+
+static void rescaler_resources(void *userdata, struct http_call *call)
+{
+	if (rescaler.lxc)
+		http_reply_error(call, 500, "TypeError");
+	else
+		rescaler_list(userdata, call);
+}
+
+/* As it does: limits as floats, the whole container, no word of when. */
+static void rescaler_put(void *userdata, struct http_call *call)
+{
+	_cleanup_json_ json_t *body = http_body_object(call);
+	json_t *container, *answer, *value, *mine;
+	const char *resource;
+
+	(void)userdata;
+	if (!body)
+		return;
+	pthread_mutex_lock(&rescaler.lock);
+	rescaler.puts++;
+	container = json_object_get(rescaler.containers, call->captures[0]);
+	json_object_foreach(body, resource, value) {
+		mine = json_object_get(container, resource);
+		if (!rescaler.status && mine)
+			json_object_update(mine, value);
+	}
+	answer = json_deep_copy(container);
+	pthread_mutex_unlock(&rescaler.lock);
+	http_reply_json(call, rescaler.status ? rescaler.status : 201, answer);
+}
+
+static int serve(const struct http_route *routes, size_t n, struct http_server **ret_server)
+{
+	struct http_server_options options = {
+		.listen = "127.0.0.1:0",
+		.body_max = 1 << 20,
+		.connections_max = 64,
+		.timeout_s = 30,
+		.threads = 2,
+		.routes = routes,
+		.n_routes = n,
+	};
+
+	return http_server_new(&options, ret_server);
+}
+
+/* --- the world --- */
+
+static void release_all(void *arg)
+{
+	feed_opentsdb_free(TAKE_PTR(feed));
+	container_scalers_free(TAKE_PTR(scalers));
+	executor_free(TAKE_PTR(executor));
+	scaler_free(TAKE_PTR(scaler));
+	audit_free(TAKE_PTR(audit));
+	if (model)
+		model_free(TAKE_PTR(model));
+	if (tsdb.server)
+		http_server_free(TAKE_PTR(tsdb.server));
+	if (rescaler.server)
+		http_server_free(TAKE_PTR(rescaler.server));
+	json_decref(TAKE_PTR(tsdb.cpu));
+	json_decref(TAKE_PTR(rescaler.containers));
+}
+
+static void add_document(json_t *doc)
+{
+	_cleanup_free_ char *error = NULL;
+	struct structure *s;
+
+	CHECK(doc != NULL);
+	CHECK_INT(structure_from_json(doc, NULL, &s, &error), 0);
+	json_decref(doc);
+	for (int r = 0; r < EBB_RESOURCE_MAX; r++) {
+		s->resources[r].has_boundary = s->resources[r].present;
+		s->resources[r].boundary = 10;
+		s->resources[r].boundary_type = BOUNDARY_PERCENTAGE_OF_CURRENT;
+	}
+	CHECK_INT(model_add(model, s), 0);
+}
+
+static const char *rescaler_port(void)
+{
+	return strrchr(http_server_address(rescaler.server), ':') + 1;
+}
+
+static void add_container(const char *name, int cpu, bool guard)
+{
+	add_document(json_pack(
+		"{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:{s:{s:i,s:i,s:i,s:b},s:{s:i,s:i,s:i,s:b}}}",
+		"type", "structure", "subtype", "container", "name", name, "host", "h0",
+		"host_rescaler_ip", "127.0.0.1", "host_rescaler_port", rescaler_port(), "guard",
+		guard, "resources", "cpu", "max", 300, "current", cpu, "min", 20, "guard", true,
+		"mem", "max", 2048, "current", 512, "min", 64, "guard", false));
+	pthread_mutex_lock(&rescaler.lock);
+	json_object_set_new(rescaler.containers, name,
+			    json_pack("{s:{s:f,s:s,s:i,s:f},s:{s:f,s:s}}", "cpu",
+				      "cpu_allowance_limit", (double)cpu, "cpu_num", "0-3",
+				      "effective_num_cpus", 4, "effective_cpu_limit", (double)cpu,
+				      "mem", "mem_limit", 512.0, "unit", "M"));
+	pthread_mutex_unlock(&rescaler.lock);
+}
+
+static void know(const char *name, double cpu)
+{
+	pthread_mutex_lock(&tsdb.lock);
+	json_object_set_new(tsdb.cpu, name, json_real(cpu));
+	pthread_mutex_unlock(&tsdb.lock);
+}
+
+/* h0, of documents as the original leaves them: c0 at 100 shares on core 0. */
+static void start(void)
+{
+	static const struct http_route tsdb_routes[] = {
+		{HTTP_POST, "/api/query", tsdb_query, true},
+	};
+	static const struct http_route rescaler_routes[] = {
+		{HTTP_GET, "/host/cpu_topology", rescaler_topology, false},
+		{HTTP_GET, "/container/resources", rescaler_resources, false},
+		{HTTP_GET, "/container", rescaler_list, false},
+		{HTTP_PUT, "/container/*", rescaler_put, false},
+	};
+
+	test_at_end(release_all, NULL);
+	memset(&tsdb, 0, sizeof(tsdb));
+	memset(&rescaler, 0, sizeof(rescaler));
+	pthread_mutex_init(&tsdb.lock, NULL);
+	pthread_mutex_init(&rescaler.lock, NULL);
+	tsdb.cpu = json_object();
+	rescaler.containers = json_object();
+	CHECK_INT(serve(tsdb_routes, ARRAY_SIZE(tsdb_routes), &tsdb.server), 0);
+	CHECK_INT(serve(rescaler_routes, ARRAY_SIZE(rescaler_routes), &rescaler.server), 0);
+	CHECK_INT(model_new(NULL, &model), 0);
+	CHECK_INT(audit_new(NULL, 1024, &audit), 0);
+	CHECK_INT(scaler_new(model, audit, &scaler), 0);
+	CHECK_INT(executor_new(NULL, scaler_order_done, scaler, &executor), 0);
+	scaler_set_executor(scaler, executor);
+	model_lock(model);
+	model->guardian.feed_grace = 0;
+	model->series.structures.polling_frequency = 0.2;
+	model_unlock(model);
+	add_document(json_pack(
+		"{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:{s:{s:i, s:i, s:{s:{s:i,s:i},s:{s:i},"
+		"s:{s:i},s:{s:i}}},s:{s:i,s:i}}}",
+		"type", "structure", "subtype", "host", "name", "h0", "host", "h0",
+		"host_rescaler_ip", "127.0.0.1", "host_rescaler_port", atoi(rescaler_port()),
+		"window_delay", 0, "resources", "cpu", "max", 400, "free", 300,
+		"core_usage_mapping", "0", "c0", 100, "free", 0, "1", "free", 100, "2", "free", 100,
+		"3", "free", 100, "mem", "max", 4096, "free", 3584));
+	add_container("c0", 100, true);
+}
+
+static void start_threads(void)
+{
+	char url[128];
+	const struct feed_opentsdb_options options = {.url = url};
+
+	snprintf(url, sizeof(url), "http://%s", http_server_address(tsdb.server));
+	CHECK_INT(container_scalers_new(model, scaler, NULL, &scalers), 0);
+	CHECK_INT(feed_opentsdb_new(model, scaler, &options, &feed), 0);
+}
+
+/* Under the lock, until it holds; the bound is for failures only. */
+static void wait_until(bool (*holds)(void *arg), void *arg, const char *what)
+{
+	for (int i = 0; i < 6000; i++) {
+		bool done;
+
+		model_lock(model);
+		/* What was measured before the test began counts here. */
+		for (size_t h = 0; h < model->n_hosts; h++)
+			model->hosts[h]->fed_since = 0;
+		done = holds(arg);
+		model_unlock(model);
+		if (done)
+			return;
+		usleep(5000);
+	}
+	TEST_FAIL("never: %s", what);
+}
+#define WAIT(fn, arg) wait_until(fn, arg, #fn)
+
+static bool is_live(void *name)
+{
+	const struct structure *s = model_structure(model, name);
+
+	return s && s->live && ((const struct host *)s->host)->connected;
+}
+
+static bool is_not_live(void *name)
+{
+	return !model_structure(model, name)->live;
+}
+
+static bool has_usage(void *name)
+{
+	return isfinite(model_structure(model, name)->resources[EBB_CPU].usage);
+}
+
+static bool has_no_usage(void *name)
+{
+	return !has_usage(name);
+}
+
+static bool has_grown(void *name)
+{
+	const struct structure *s = model_structure(model, name);
+
+	return s->physical[EBB_CPU] > 100 && s->resources[EBB_CPU].current > 100 && !s->in_flight;
+}
+
+static void adds_up(void)
+{
+	_cleanup_free_ char *wrong = NULL;
+
+	model_lock(model);
+	wrong = model_check(model);
+	model_unlock(model);
+	if (wrong)
+		TEST_FAIL("%s", wrong);
+}
+
+/* --- the pure part --- */
+
+static void limits_are(const char *resources, int64_t shares, const char *want)
+{
+	_cleanup_json_ json_t *given = json_loads(resources, 0, NULL);
+	_cleanup_json_ json_t *limits = container_scaler_limits(given, shares);
+	_cleanup_json_ json_t *wanted = json_loads(want, 0, NULL);
+
+	CHECK(given && wanted);
+	if (!json_equal(limits, wanted)) {
+		_cleanup_free_ char *text = json_dumps(limits, JSON_COMPACT);
+
+		TEST_FAIL("%s, not %s", text, want);
+	}
+}
+
+TEST(limits_as_a_container_scaler_tells_them)
+{
+	limits_are("{\"cpu\":{\"cpu_allowance_limit\":200.0,\"cpu_num\":\"0-1\","
+		   "\"effective_num_cpus\":2,\"effective_cpu_limit\":200.0},"
+		   "\"mem\":{\"mem_limit\":4096.0,\"unit\":\"M\"},"
+		   "\"disk_read\":{\"disk_read_limit\":100,\"unit\":\"Mbit\"},\"disk_write\":{},"
+		   "\"energy\":{\"success\":false,\"error\":\"x\"}}",
+		   400, "{\"cpu\":200,\"cpus\":\"0-1\",\"mem\":4096,\"disk_read\":100}");
+	/* No quota: the cores are the limit, if there are more. */
+	limits_are("{\"cpu\":{\"cpu_allowance_limit\":-1,\"cpu_num\":\"0-1\","
+		   "\"effective_cpu_limit\":200}}",
+		   400, "{\"cpu\":200,\"cpus\":\"0-1\"}");
+	limits_are("{\"cpu\":{\"cpu_allowance_limit\":-1,\"cpu_num\":\"0-3\","
+		   "\"effective_cpu_limit\":400}}",
+		   400, "{\"cpu\":-1,\"cpus\":\"0-3\"}");
+	limits_are("{\"mem\":{\"mem_limit\":-1,\"unit\":\"unlimited\"}}", 400, "{\"mem\":-1}");
+	limits_are("{}", 400, "{}");
+}
+
+/* --- both threads --- */
+
+TEST(a_container_without_an_agent_is_guarded)
+{
+	struct structure *s;
+
+	start();
+	know("c0", 99);
+	start_threads();
+	WAIT(is_live, "c0");
+	model_lock(model);
+	s = model_structure(model, "c0");
+	CHECK_INT(s->resources[EBB_CPU].current, 100);
+	CHECK_INT(s->resources[EBB_CPU].allocated, 100);
+	CHECK_INT(model_host(model, "h0")->max[EBB_CPU], 400);
+	CHECK_INT(model_host(model, "h0")->max[EBB_MEM], 4096);
+	CHECK(model_host(model, "h0")->agentless);
+	CHECK_STR(host_feed_name(model_host(model, "h0")), "opentsdb");
+	model_unlock(model);
+	adds_up();
+	WAIT(has_usage, "c0");
+	WAIT(has_grown, "c0");
+	adds_up();
+	CHECK(rescaler.puts > 0);
+}
+
+TEST(the_query_is_that_of_the_original)
+{
+	start();
+	know("c0", 50);
+	start_threads();
+	WAIT(has_usage, "c0");
+	pthread_mutex_lock(&tsdb.lock);
+	CHECK(strstr(tsdb.last, "{\"aggregator\":\"zimsum\",\"metric\":\"proc.cpu.user\","
+				"\"downsample\":\"5s-avg\",\"tags\":{\"host\":\"c0\"}}"));
+	CHECK(strstr(tsdb.last, "proc.cpu.kernel") && strstr(tsdb.last, "proc.mem.resident"));
+	CHECK(!strstr(tsdb.last, "proc.disk"));
+	pthread_mutex_unlock(&tsdb.lock);
+	model_lock(model);
+	CHECK(model_structure(model, "c0")->resources[EBB_CPU].usage == 51);
+	CHECK(model_structure(model, "c0")->resources[EBB_MEM].usage == 1);
+	model_unlock(model);
+}
+
+TEST(unknown_names_do_not_blind_the_others)
+{
+	struct feed_opentsdb_stats stats;
+
+	start();
+	add_container("c1", 50, true);
+	add_container("c2", 50, true);
+	add_container("bad|name", 50, true);
+	know("c0", 50);
+	know("c2", 20);
+	start_threads();
+	WAIT(has_usage, "c0");
+	WAIT(has_usage, "c2");
+	model_lock(model);
+	CHECK(has_no_usage("c1"));
+	CHECK(has_no_usage("bad|name"));
+	model_unlock(model);
+	feed_opentsdb_get_stats(feed, &stats);
+	CHECK_INT(stats.containers, 4);
+	CHECK(stats.reachable);
+	CHECK_INT(stats.failures, 0);
+	CHECK(stats.refused >= 1);
+}
+
+TEST(a_culprit_is_found_without_its_name)
+{
+	start();
+	for (int i = 1; i < 12; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "c%d", i);
+		add_container(name, 10, false);
+		if (i != 7)
+			know(name, 5);
+	}
+	know("c0", 50);
+	tsdb.mute = true;
+	start_threads();
+	WAIT(has_usage, "c0");
+	WAIT(has_usage, "c6");
+	WAIT(has_usage, "c8");
+	WAIT(has_usage, "c11");
+	model_lock(model);
+	CHECK(has_no_usage("c7"));
+	model_unlock(model);
+	pthread_mutex_lock(&tsdb.lock);
+	CHECK(tsdb.asked < 30);
+	pthread_mutex_unlock(&tsdb.lock);
+}
+
+TEST(an_unknown_metric_is_left_out)
+{
+	struct feed_opentsdb_stats stats;
+
+	start();
+	know("c0", 50);
+	tsdb.no_metric = "proc.mem.resident";
+	start_threads();
+	WAIT(has_usage, "c0");
+	model_lock(model);
+	CHECK(isnan(model_structure(model, "c0")->resources[EBB_MEM].usage));
+	model_unlock(model);
+	feed_opentsdb_get_stats(feed, &stats);
+	CHECK_INT(stats.failures, 0);
+}
+
+TEST(while_opentsdb_is_away_nothing_changes)
+{
+	struct feed_opentsdb_stats stats;
+	unsigned long puts;
+
+	start();
+	know("c0", 1);
+	tsdb.status = 503;
+	start_threads();
+	WAIT(is_live, "c0");
+	do {
+		usleep(10000);
+		feed_opentsdb_get_stats(feed, &stats);
+	} while (stats.failures < 2);
+	CHECK(!stats.reachable);
+	CHECK(strstr(stats.last_error, "503"));
+	model_lock(model);
+	CHECK(has_no_usage("c0"));
+	CHECK_INT(model_structure(model, "c0")->resources[EBB_CPU].current, 100);
+	model_unlock(model);
+	pthread_mutex_lock(&rescaler.lock);
+	puts = rescaler.puts;
+	pthread_mutex_unlock(&rescaler.lock);
+	/* Its cores, at most: the limit stays. */
+	CHECK(puts <= 1);
+	tsdb.status = 0;
+	WAIT(has_usage, "c0");
+}
+
+TEST(a_container_that_goes_gives_its_shares_back)
+{
+	start();
+	know("c0", 50);
+	start_threads();
+	WAIT(is_live, "c0");
+	pthread_mutex_lock(&rescaler.lock);
+	json_object_del(rescaler.containers, "c0");
+	pthread_mutex_unlock(&rescaler.lock);
+	WAIT(is_not_live, "c0");
+	adds_up();
+	model_lock(model);
+	CHECK_INT(model_host(model, "h0")->free[EBB_CPU], 400);
+	model_unlock(model);
+}
+
+TEST(lxc_answers_elsewhere_and_documents_do_for_the_topology)
+{
+	start();
+	know("c0", 50);
+	rescaler.lxc = rescaler.no_topology = true;
+	start_threads();
+	WAIT(is_live, "c0");
+	adds_up();
+	model_lock(model);
+	CHECK_INT(model_host(model, "h0")->max[EBB_CPU], 400);
+	model_unlock(model);
+}
+
+static bool agent_feeds(void *name)
+{
+	const struct host *host = model_host(model, name);
+
+	return host->connected && !host->agentless && !host->from_series;
+}
+
+static bool is_agentless(void *name)
+{
+	const struct host *host = model_host(model, name);
+
+	return host->connected && host->agentless && host->from_series;
+}
+
+TEST(an_agent_takes_over_and_is_followed)
+{
+	_cleanup_json_ json_t *message = NULL, *added = NULL;
+	struct structure *s;
+	struct host *host;
+
+	start();
+	know("c0", 50);
+	start_threads();
+	WAIT(is_live, "c0");
+	WAIT(is_agentless, "h0");
+	message = json_pack("{s:s, s:{s:s, s:[i,i,i,i], s:I, s:{s:{s:[i,i],s:[i,i]}}}}", "host",
+			    "h0", "register", "address", "http://127.0.0.1:1", "cpus", 0, 1, 2, 3,
+			    "mem", (json_int_t)4096 << 20, "topology", "0", "0", 0, 2, "1", 1, 3);
+	added = json_pack("{s:i, s:s, s:{s:i, s:s, s:i}}", "c", 1, "name", "c0", "limits", "cpu",
+			  100, "cpus", "0", "mem", 512);
+	CHECK(message && added);
+
+	model_lock(model);
+	model->guardian.feed_grace = 1;
+	CHECK_INT(model_register_host(model, message, &host), 0);
+	CHECK_INT(model_register_container(model, host, added, &s), 0);
+	host->connected = true;
+	host->agent_heard = host->last_heard = wall_seconds();
+	CHECK(agent_feeds("h0"));
+	CHECK_INT(s->resources[EBB_CPU].current, 100);
+	CHECK_INT(s->resources[EBB_CPU].allocated, 100);
+	CHECK_STR(host->address, "http://127.0.0.1:1");
+	/* It is silent for long. */
+	host->connected = false;
+	model_unlock(model);
+	WAIT(is_agentless, "h0");
+	WAIT(is_live, "c0");
+	model_lock(model);
+	CHECK(strcmp(model_host(model, "h0")->address, "http://127.0.0.1:1") != 0);
+	CHECK_INT(model_structure(model, "c0")->resources[EBB_CPU].allocated, 100);
+	model_unlock(model);
+	adds_up();
+}
+
+TEST_MAIN()
