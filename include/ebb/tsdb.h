@@ -24,8 +24,8 @@ struct tsdb_batch *tsdb_batch_new(void);
 void tsdb_batch_free(struct tsdb_batch *batch);
 /*
  * `timestamp` in whole seconds; `value` is rounded to two decimals. Names and tags must be valid
- * (tsdb_name_is_valid()). -EINVAL: they are not, no tag, more than TSDB_TAGS_MAX, or no finite
- * value. Nothing is added then.
+ * (tsdb_name_is_valid()). -EINVAL: they are not, no tag, a key twice, more than TSDB_TAGS_MAX or
+ * TSDB_TAGS_TEXT, or no finite value. -ENOMEM. Nothing is added then.
  */
 int tsdb_batch_add(struct tsdb_batch *batch, const char *metric, int64_t timestamp, double value,
 		   const struct tsdb_tag *tags, size_t n_tags);
@@ -46,13 +46,13 @@ bool tsdb_name_is_valid(const char *name);
 void tsdb_sanitize(const char *name, char *buffer, size_t size);
 
 struct tsdb_options {
-	const char *url;     /* "http://HOST:4242" */
-	const char *spool;   /* directory, made when missing; NULL: memory only */
-	uint64_t spool_max;  /* bytes on disk, or in memory; 0: 256 MiB */
-	size_t body_max;     /* bytes of a compressed body; 0: TSDB_BODY_MAX */
-	unsigned timeout_ms; /* of one put; 0: 10,000 */
-	const char *ca_file; /* NULL: the system's */
-	const char *user, *password;
+	const char *url;             /* "http://HOST:4242" */
+	const char *spool;           /* directory, made when missing; NULL: memory only */
+	uint64_t spool_max;          /* bytes that wait; 0: 256 MiB on disk, 32 MiB without one */
+	size_t body_max;             /* bytes of a compressed body; 0: TSDB_BODY_MAX */
+	unsigned timeout_ms;         /* of one put; 0: 10,000 */
+	const char *ca_file;         /* NULL: the system's */
+	const char *user, *password; /* NULL: those in the URL, or none */
 };
 
 struct tsdb;
@@ -64,7 +64,11 @@ void tsdb_free(struct tsdb *tsdb);
 /* Takes `batch` over and returns at once. -ENOBUFS: the thread is so far behind that the batch was
  * dropped (and counted). */
 int tsdb_submit(struct tsdb *tsdb, struct tsdb_batch *batch);
-/* Waits until all that was submitted before is taken or in the spool; for tests and benches. */
+/*
+ * Waits until all that was submitted before is in the spool; then a kill or a power loss does not
+ * lose it. Negative errno: the spool's disk refused some of it since the last flush, and it waits
+ * in memory. For tests and benches; does not wait for the server.
+ */
 int tsdb_flush(struct tsdb *tsdb);
 
 struct tsdb_stats {
@@ -79,7 +83,11 @@ struct tsdb_stats {
 };
 void tsdb_get_stats(struct tsdb *tsdb, struct tsdb_stats *ret_stats);
 
-/* POST /api/uid/assign for `names`; one line on standard output each. For --assign-metrics. */
+/*
+ * POST /api/uid/assign for `names`, in bodies of at most `body_max`; one line on standard output
+ * each. For --assign-metrics. 0: all of them are there now. Else what is wrong was logged, or is in
+ * a name's line (-EIO); -EOPNOTSUPP: the server has no such thing.
+ */
 int tsdb_assign(const struct tsdb_options *options, const char *const *names, size_t n);
 
 #endif
