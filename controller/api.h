@@ -13,6 +13,7 @@
 #include "feed_opentsdb.h"
 #include "model.h"
 #include "scaler.h"
+#include "series.h"
 #include "ebb/http_server.h"
 
 struct api {
@@ -22,6 +23,7 @@ struct api {
 	struct feed *feed;
 	struct feed_opentsdb *feed_opentsdb;         /* NULL: no --opentsdb */
 	struct container_scalers *container_scalers; /* likewise */
+	struct series *series;                       /* NULL in tests */
 	struct store *store;
 	struct http_server *server; /* for /metrics; set after the server exists */
 	double started;             /* wall clock, s */

@@ -14,11 +14,13 @@
 #include "feed_opentsdb.h"
 #include "model.h"
 #include "scaler.h"
+#include "series.h"
 #include "store.h"
 #include "ebb/cleanup.h"
 #include "ebb/http_server.h"
 #include "ebb/log.h"
 #include "ebb/loop.h"
+#include "ebb/tsdb.h"
 #include "ebb/units.h"
 #include "ebb/util.h"
 
@@ -43,6 +45,8 @@ struct controller {
 	struct feed *feed;
 	struct container_scalers *container_scalers;
 	struct feed_opentsdb *feed_opentsdb; /* NULL: no --opentsdb */
+	struct tsdb *tsdb;                   /* NULL: no --opentsdb */
+	struct series *series;
 	struct http_route *routes;
 	struct http_server *server;
 	struct api api;
@@ -196,6 +200,30 @@ static int start_agentless(struct controller *controller, const struct controlle
 	return r < 0 ? log_error_errno(r, "Cannot start the feed from OpenTSDB") : 0;
 }
 
+static int start_series(struct controller *controller, const struct controller_options *options)
+{
+	const struct tsdb_options tsdb = {
+		.url = options->opentsdb,
+		.spool = options->spool,
+		.spool_max = options->spool_max * EBB_MIB,
+		.body_max = options->opentsdb_body_max,
+		.ca_file = options->ca_file,
+	};
+	int r = 0;
+
+	if (options->opentsdb) {
+		r = tsdb_new(&tsdb, &controller->tsdb);
+		if (r < 0)
+			return r;
+		if (!controller->model->series.database.active)
+			log_info("No series go to OpenTSDB: the service database_snapshoter is not "
+				 "ACTIVE (PUT /service/database_snapshoter/ACTIVE "
+				 "{\"value\": true} changes that)");
+	}
+	r = series_new(controller->model, controller->tsdb, &controller->series);
+	return r < 0 ? log_error_errno(r, "Cannot start the series") : 0;
+}
+
 static int start_server(struct controller *controller, const struct controller_options *options)
 {
 	struct http_server_options server = {
@@ -215,6 +243,7 @@ static int start_server(struct controller *controller, const struct controller_o
 		.feed = controller->feed,
 		.feed_opentsdb = controller->feed_opentsdb,
 		.container_scalers = controller->container_scalers,
+		.series = controller->series,
 		.store = controller->store,
 		.started = wall_seconds(),
 	};
@@ -246,6 +275,8 @@ int controller_new(const struct controller_options *options, struct controller *
 		r = start_scaling(controller);
 	if (r >= 0)
 		r = start_agentless(controller, options);
+	if (r >= 0)
+		r = start_series(controller, options);
 	if (r >= 0)
 		r = start_server(controller, options);
 	if (r < 0) {
@@ -285,6 +316,8 @@ void controller_free(struct controller *controller)
 	http_server_free(controller->server);
 	feed_opentsdb_free(controller->feed_opentsdb);
 	container_scalers_free(controller->container_scalers);
+	series_free(controller->series);
+	tsdb_free(controller->tsdb);
 	executor_free(controller->executor);
 	feed_free(controller->feed);
 	scaler_free(controller->scaler);
