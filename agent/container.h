@@ -26,6 +26,7 @@ struct container {
 	uint64_t ids[CGROUP_CONTROLLER_MAX]; /* cgroup id per controller, 0: none */
 	int slot;                            /* of its sample record; -1: not sampled (yet) */
 	bool told_unsampled;                 /* the manager's own: said why not */
+	bool in_series;                      /* the series' own: its directories are known there */
 	size_t position;                     /* the table's own */
 	unsigned generation;                 /* discovery's own: the last scan that saw it */
 

@@ -22,15 +22,29 @@ struct series_options {
 	unsigned sets;         /* TSDB_SET_CONTAINER | _PROCESS | _HOST */
 	unsigned period_s;     /* 5 */
 	const char *host_name; /* tag `host` of sys.* and of processes in no container */
+	const struct hierarchies *hierarchies;
 	struct container_table *table;
 	struct sampler *sampler;
-	struct bpf_programs *bpf; /* NULL: no `process` set; said in the log */
+	struct bpf_programs *bpf; /* NULL: no `process` set, and `container` from cgroup files */
 };
 
 struct series;
+/* Starts the thread. -EOPNOTSUPP with a log line: the `process` set cannot be had here. */
 int series_new(const struct series_options *options, struct series **ret_series);
+/* Waits for the interval under way. */
 void series_free(struct series *series);
+/* Before the sampler forgets it: its last sample ends its series. */
 void series_container_removed(struct series *series, struct container *container);
+/* Its directories changed. */
+void series_container_joined(struct series *series, struct container *container);
+
+/*
+ * The next moment to write at. `wall_ms`: CLOCK_REALTIME now; `last_s`: the timestamp written last,
+ * 0: none. True: `ret_timestamp` is to be written now. In any case `ret_wait_ms` to the next whole
+ * multiple of the period. Pure.
+ */
+bool series_is_due(int64_t wall_ms, unsigned period_s, int64_t last_s, int64_t *ret_timestamp,
+		   unsigned *ret_wait_ms);
 
 struct series_stats {
 	unsigned long intervals, points;
