@@ -19,6 +19,7 @@
 #include "metrics.h"
 #include "notify.h"
 #include "sampler.h"
+#include "series.h"
 #include "shrink.h"
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
@@ -32,8 +33,8 @@
  */
 #define RESCAN_S       30
 #define RESCAN_BLIND_S 1
-/* Directories on v1, and the kept-open files of the `files` sampler. */
-#define FDS_PER_CONTAINER 12
+/* Directories on v1, the kept-open files of the `files` sampler, and those of the series. */
+#define FDS_PER_CONTAINER 15
 
 struct manager {
 	const struct agent_options *options;
@@ -51,6 +52,8 @@ struct manager {
 	struct metrics_source metrics;
 	struct api *api;
 	struct feed *feed; /* NULL: no controller */
+	struct tsdb *tsdb; /* NULL: no OpenTSDB */
+	struct series *series;
 	struct loop_source *sweep_timer, *rescan_timer;
 	bool sweep_failing, full, stopping;
 };
@@ -128,6 +131,8 @@ static void on_removed(void *userdata, struct container *container)
 		log_info("container %s has gone", container->name);
 	if (manager->feed)
 		feed_container_removed(manager->feed, container);
+	if (manager->series)
+		series_container_removed(manager->series, container);
 	sampler_remove(manager->sampler, container);
 	manager->full = false;
 }
@@ -142,6 +147,8 @@ static void on_joined(void *userdata, struct container *container)
 		sample_container(manager, container);
 	if (manager->feed)
 		feed_container_joined(manager->feed, container);
+	if (manager->series)
+		series_container_joined(manager->series, container);
 }
 
 static void tell_oom_kill(struct manager *manager, const struct lifecycle_event *event)
@@ -382,6 +389,48 @@ static int start_feed(struct manager *manager)
 	return 0;
 }
 
+static int start_series(struct manager *manager)
+{
+	const struct agent_options *options = manager->options;
+	int r;
+
+	if (!options->opentsdb)
+		return 0;
+	r = tsdb_new(
+		&(struct tsdb_options){
+			.url = options->opentsdb,
+			.spool = options->spool,
+			.spool_max = (uint64_t)options->spool_max << 20,
+			.body_max = options->opentsdb_body_max,
+			.ca_file = options->ca_file,
+		},
+		&manager->tsdb);
+	if (r < 0)
+		return r;
+	r = series_new(
+		&(struct series_options){
+			.loop = manager->loop,
+			.tsdb = manager->tsdb,
+			.sets = agent_opentsdb_sets(options),
+			.period_s = options->opentsdb_period_s,
+			.host_name = options->name,
+			.hierarchies = &manager->hierarchies,
+			.table = discovery_table(manager->discovery),
+			.sampler = manager->sampler,
+			.bpf = manager->bpf,
+		},
+		&manager->series);
+	if (r < 0)
+		return r;
+	char *shown = url_public(options->opentsdb);
+	log_info("series go to %s every %u s", shown ? shown : "OpenTSDB",
+		 options->opentsdb_period_s);
+	free(shown);
+	manager->metrics.series = manager->series;
+	manager->metrics.tsdb = manager->tsdb;
+	return 0;
+}
+
 static int start(struct manager *manager)
 {
 	const struct agent_options *options = manager->options;
@@ -433,7 +482,8 @@ static int start(struct manager *manager)
 	r = start_api(manager);
 	if (r < 0)
 		return r;
-	return start_feed(manager);
+	r = start_feed(manager);
+	return r < 0 ? r : start_series(manager);
 }
 
 int manager_new(const struct agent_options *options, struct manager **ret_manager)
@@ -477,6 +527,9 @@ void manager_free(struct manager *manager)
 	loop_remove(manager->rescan_timer);
 	feed_free(manager->feed);
 	manager->feed = NULL;
+	series_free(manager->series);
+	manager->series = NULL;
+	tsdb_free(manager->tsdb);
 	if (manager->applier)
 		applier_close(manager->applier);
 	shrinker_free(manager->shrinker);

@@ -217,6 +217,49 @@ static void add_applier(struct text *text, const struct applier *applier)
 		(double)stats.floored);
 }
 
+static void add_series(struct text *text, struct series *series, struct tsdb *tsdb)
+{
+	struct series_stats own;
+	struct tsdb_stats stats;
+
+	series_get_stats(series, &own);
+	tsdb_get_stats(tsdb, &stats);
+	add_own(text, "ebb_agent_opentsdb_reachable", "gauge",
+		"1 while the OpenTSDB takes what it is sent.", stats.reachable);
+	add_own(text, "ebb_agent_opentsdb_points_total", "counter",
+		"Points that the OpenTSDB has taken.", (double)stats.points);
+	add_own(text, "ebb_agent_opentsdb_bodies_total", "counter",
+		"Requests with points that it has taken.", (double)stats.bodies);
+	add_own(text, "ebb_agent_opentsdb_rejected_points_total", "counter",
+		"Points that it refused one by one, such as those of unknown metrics.",
+		(double)stats.rejected);
+	add_own(text, "ebb_agent_opentsdb_dropped_points_total", "counter",
+		"Points lost because the spool was full or failed.", (double)stats.dropped);
+	add_own(text, "ebb_agent_opentsdb_failures_total", "counter",
+		"Requests with points without success.", (double)stats.failures);
+	add_own(text, "ebb_agent_opentsdb_waiting_points", "gauge", "Points in the spool.",
+		(double)stats.waiting_points);
+	add_own(text, "ebb_agent_opentsdb_waiting_bytes", "gauge", "Size of the spool.",
+		(double)stats.waiting_bytes);
+	add_own(text, "ebb_agent_opentsdb_oldest_seconds", "gauge",
+		"Age of the oldest point in the spool, 0 without one.", stats.oldest_s);
+	add_own(text, "ebb_agent_series_intervals_total", "counter", "Intervals written.",
+		(double)own.intervals);
+	add_own(text, "ebb_agent_series_points_total", "counter", "Points made of them.",
+		(double)own.points);
+	add_own(text, "ebb_agent_series_late_total", "counter",
+		"Intervals left out because those before were still being written.",
+		(double)own.late);
+	add_own(text, "ebb_agent_series_lost_exits_total", "counter",
+		"Ended processes whose last numbers were lost.", (double)own.lost_exits);
+	add_own(text, "ebb_agent_series_processes", "gauge", "Processes in the last interval.",
+		own.processes);
+	add_own(text, "ebb_agent_series_collect_seconds_total", "counter",
+		"CPU time spent looking at processes.", (double)own.collect_ns / EBB_NS_PER_SEC);
+	add_own(text, "ebb_agent_series_encode_seconds_total", "counter",
+		"CPU time spent making points.", (double)own.encode_ns / EBB_NS_PER_SEC);
+}
+
 static void add_server(struct text *text, const struct http_server *server)
 {
 	struct http_server_stats stats;
@@ -297,6 +340,8 @@ int metrics_write(struct text *text, const struct metrics_source *source)
 	add_applier(text, source->applier);
 	if (source->feed)
 		add_feed(text, source->feed);
+	if (source->series)
+		add_series(text, source->series, source->tsdb);
 	if (source->server)
 		add_server(text, source->server);
 	if (source->bpf)

@@ -11,6 +11,7 @@
 #include "container.h"
 #include "feed.h"
 #include "sampler.h"
+#include "series.h"
 #include "text.h"
 #include "ebb/http_server.h"
 #include "ebb/sample.h"
@@ -22,6 +23,8 @@ struct metrics_source {
 	struct bpf_programs *bpf; /* NULL: none */
 	const struct feed *feed;  /* NULL: none */
 	const struct applier *applier;
+	struct series *series; /* NULL: none; then `tsdb` is too */
+	struct tsdb *tsdb;
 	const struct http_server *server; /* NULL: left out */
 };
 

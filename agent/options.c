@@ -8,6 +8,7 @@
 
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
+#include "ebb/tsdb_metrics.h"
 #include "ebb/util.h"
 #include "sampler.h"
 
@@ -85,6 +86,61 @@ static const struct option_spec option_table[] = {
 	 .value = "DIR",
 	 .help = "where the BPF maps are pinned; a second agent on this host needs its own",
 	 .by_default = "/sys/fs/bpf/ebb"},
+	{.name = "opentsdb",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(opentsdb),
+	 .value = "URL",
+	 .help = "the OpenTSDB that series are written to, http(s)://[USER:PASSWORD@]HOST:4242 "
+		 "(default: none)",
+	 .secret = true},
+	{.name = "opentsdb-period",
+	 .kind = OPTION_UINT,
+	 .offset = FIELD(opentsdb_period_s),
+	 .value = "S",
+	 .help = "seconds between two points of a series",
+	 .by_default = "5",
+	 .min = 1,
+	 .max = 3600},
+	{.name = "opentsdb-sets",
+	 .kind = OPTION_LIST,
+	 .offset = FIELD(opentsdb_sets),
+	 .value = "SETS",
+	 .help = "which series: container, process (the same per pid), host; comma between them",
+	 .by_default = "container"},
+	{.name = "opentsdb-body-max",
+	 .kind = OPTION_UINT,
+	 .offset = FIELD(opentsdb_body_max),
+	 .value = "BYTES",
+	 .help = "the largest body that the OpenTSDB takes",
+	 .by_default = "8192",
+	 .min = 1024,
+	 .max = 16777216},
+	{.name = "spool",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(spool),
+	 .value = "DIR",
+	 .help = "where points wait while it cannot be reached (default: in memory)"},
+	{.name = "spool-max",
+	 .kind = OPTION_UINT,
+	 .offset = FIELD(spool_max),
+	 .value = "MIB",
+	 .help = "how much may wait; beyond it the oldest points are dropped",
+	 .by_default = "256",
+	 .min = 1,
+	 .max = 1048576},
+	{.name = "ca-file",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(ca_file),
+	 .value = "FILE",
+	 .help = "who vouches for an https OpenTSDB (default: the system's)"},
+	{.name = "print-mkmetric",
+	 .kind = OPTION_BOOL,
+	 .offset = FIELD(print_mkmetric),
+	 .help = "print the name of every metric, for tsdb mkmetric, and end"},
+	{.name = "assign-metrics",
+	 .kind = OPTION_BOOL,
+	 .offset = FIELD(assign_metrics),
+	 .help = "have the OpenTSDB make every metric, and end"},
 	{.name = "token-file",
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(token_file),
@@ -111,6 +167,55 @@ static const char *problem(char *buffer, size_t size, const char *format, const 
 {
 	snprintf(buffer, size, format, what);
 	return buffer;
+}
+
+static const struct {
+	const char *name;
+	enum tsdb_set set;
+} series_sets[] = {
+	{"container", TSDB_SET_CONTAINER},
+	{"process", TSDB_SET_PROCESS},
+	{"host", TSDB_SET_HOST},
+};
+
+static unsigned series_set(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(series_sets); i++)
+		if (!strcmp(name, series_sets[i].name))
+			return series_sets[i].set;
+	return 0;
+}
+
+unsigned agent_opentsdb_sets(const struct agent_options *options)
+{
+	unsigned sets = 0;
+
+	for (size_t i = 0; i < options->opentsdb_sets.n; i++)
+		sets |= series_set(options->opentsdb_sets.items[i]);
+	return sets;
+}
+
+/* The URL may hold a password: it is not shown. */
+static const char *check_opentsdb(const struct agent_options *options, char *buffer, size_t size)
+{
+	const char *url = options->opentsdb;
+
+	for (size_t i = 0; i < options->opentsdb_sets.n; i++)
+		if (!series_set(options->opentsdb_sets.items[i]))
+			return problem(buffer, size,
+				       "--opentsdb-sets %s is no set: write container, process, "
+				       "host or several of them with commas",
+				       options->opentsdb_sets.items[i]);
+	if (url && strncmp(url, "http://", 7) && strncmp(url, "https://", 8))
+		return "--opentsdb must be a URL like http://HOST:4242";
+	if (!url && options->assign_metrics)
+		return "--assign-metrics needs --opentsdb URL: where to make them";
+	if (!url && options->spool)
+		return problem(buffer, size,
+			       "--spool %s is for points that wait for OpenTSDB: give --opentsdb "
+			       "URL too, or take it out",
+			       options->spool);
+	return NULL;
 }
 
 const char *agent_options_check(const struct agent_options *options, char *buffer, size_t size)
@@ -141,7 +246,7 @@ const char *agent_options_check(const struct agent_options *options, char *buffe
 			       options->pin_dir);
 	if (options->disk[0] != '/')
 		return problem(buffer, size, "--disk %s must be an absolute path", options->disk);
-	return NULL;
+	return check_opentsdb(options, buffer, size);
 }
 
 int agent_options_load(int argc, char **argv, struct agent_options *options)

@@ -18,6 +18,16 @@ struct agent_options {
 	char *disk; /* a path on the disk whose bandwidth is limited */
 	struct string_list containers, exclude;
 	unsigned period_ms, max_containers;
+
+	char *opentsdb;                   /* URL; NULL: none */
+	struct string_list opentsdb_sets; /* "container", "process", "host" */
+	unsigned opentsdb_period_s;
+	unsigned opentsdb_body_max;          /* bytes */
+	char *spool;                         /* directory; NULL: points wait in memory */
+	unsigned spool_max;                  /* MiB */
+	char *ca_file;                       /* for an https OpenTSDB; NULL: the system's */
+	bool print_mkmetric, assign_metrics; /* do that and end */
+
 	int sampler;   /* enum sampler_kind */
 	int log_level; /* enum log_level */
 };
@@ -31,6 +41,9 @@ void agent_options_clear(struct agent_options *options);
 
 /* Pure: NULL, or what is wrong and how to put it right, written into `buffer`. */
 const char *agent_options_check(const struct agent_options *options, char *buffer, size_t size);
+
+/* enum tsdb_set of a checked list. */
+unsigned agent_opentsdb_sets(const struct agent_options *options);
 
 /*
  * The address that the controller is told, from `advertise` (NULL: none) and from the address that

@@ -7,6 +7,7 @@
 #include "options.h"
 #include "sampler.h"
 #include "ebb/log.h"
+#include "ebb/tsdb_metrics.h"
 
 static struct agent_options options;
 
@@ -114,6 +115,52 @@ static void check_url(const char *advertise, const char *bound, const char *want
 	snprintf(copy, sizeof(copy), "%s", url);
 	free(url);
 	CHECK_STR(copy, want);
+}
+
+static const char *wrong_with(char *url, char *sets, char *spool)
+{
+	static char buffer[512];
+	struct agent_options o = {
+		.name = (char *)"h0",
+		.listen = (char *)"127.0.0.1:8000",
+		.pin_dir = (char *)"/p",
+		.disk = (char *)"/",
+		.opentsdb = url,
+		.spool = spool,
+		.opentsdb_sets = {&sets, sets ? 1 : 0},
+	};
+
+	return agent_options_check(&o, buffer, sizeof(buffer));
+}
+
+TEST(options_of_opentsdb)
+{
+	const char *wrong;
+
+	test_at_end(clear, NULL);
+	CHECK_INT(LOAD((char *)"--opentsdb=http://u:hunter2@tsdb:4242", (char *)"--name=h0"),
+		  CONFIG_OK);
+	CHECK_STR(options.opentsdb, "http://u:hunter2@tsdb:4242");
+	CHECK_INT(agent_opentsdb_sets(&options), TSDB_SET_CONTAINER);
+	CHECK_INT(options.opentsdb_period_s, 5);
+	CHECK_INT(options.opentsdb_body_max, 8192);
+	CHECK_INT(options.spool_max, 256);
+	CHECK(!options.spool && !options.ca_file && !options.print_mkmetric);
+	CHECK_INT(LOAD((char *)"--opentsdb=http://tsdb:4242", (char *)"--name=h0",
+		       (char *)"--opentsdb-sets=process,host"),
+		  CONFIG_OK);
+	CHECK_INT(agent_opentsdb_sets(&options), TSDB_SET_PROCESS | TSDB_SET_HOST);
+	CHECK(LOAD((char *)"--opentsdb-period=0") < 0);
+	CHECK(LOAD((char *)"--assign-metrics") < 0);
+
+	CHECK(!wrong_with(NULL, NULL, NULL));
+	CHECK(!wrong_with((char *)"https://tsdb", (char *)"host", (char *)"/var/spool/ebb"));
+	wrong = wrong_with((char *)"u:hunter2@tsdb:4242", NULL, NULL);
+	CHECK(wrong && strstr(wrong, "http://HOST:4242") && !strstr(wrong, "hunter2"));
+	wrong = wrong_with((char *)"http://tsdb:4242", (char *)"processes", NULL);
+	CHECK(wrong && strstr(wrong, "processes") && strstr(wrong, "container, process, host"));
+	wrong = wrong_with(NULL, NULL, (char *)"/var/spool/ebb");
+	CHECK(wrong && strstr(wrong, "--opentsdb URL"));
 }
 
 TEST(options_api_url)

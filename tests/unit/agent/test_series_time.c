@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "series.h"
+#include "test.h"
+
+static int64_t timestamp;
+static unsigned wait_ms;
+
+static bool due(int64_t wall_ms, unsigned period_s, int64_t last_s)
+{
+	timestamp = -1;
+	return series_is_due(wall_ms, period_s, last_s, &timestamp, &wait_ms);
+}
+
+TEST(points_are_due_at_whole_multiples_of_the_period)
+{
+	CHECK(due(1795367510003, 5, 1795367505));
+	CHECK_INT(timestamp, 1795367510);
+	CHECK_INT(wait_ms, 4997);
+	CHECK(due(1795367510000, 5, 1795367505));
+	CHECK_INT(timestamp, 1795367510);
+	CHECK_INT(wait_ms, 5000);
+	CHECK(due(1795367520000, 60, 0));
+	CHECK_INT(timestamp, 1795367520);
+}
+
+TEST(a_timer_that_comes_early_is_not_followed_by_another)
+{
+	CHECK(due(1795367509990, 5, 1795367505));
+	CHECK_INT(timestamp, 1795367510);
+	CHECK_INT(wait_ms, 5010);
+	CHECK(!due(1795367510010, 5, 1795367510));
+	CHECK_INT(timestamp, -1);
+	CHECK_INT(wait_ms, 4990);
+}
+
+TEST(a_timer_that_comes_late_writes_for_its_own_moment)
+{
+	CHECK(due(1795367513000, 5, 1795367505));
+	CHECK_INT(timestamp, 1795367510);
+	CHECK_INT(wait_ms, 2000);
+	/* So late that the next moment is near: one point, not two in a row. */
+	CHECK(due(1795367514500, 5, 1795367505));
+	CHECK_INT(timestamp, 1795367515);
+	CHECK_INT(wait_ms, 5500);
+}
+
+TEST(a_clock_that_steps_finds_its_multiples_again)
+{
+	CHECK(due(1795367512300, 5, 1795367505)); /* forward by 2.3 s */
+	CHECK_INT(timestamp, 1795367510);
+	CHECK_INT(wait_ms, 2700);
+	CHECK(due(1795371110000, 5, 1795367505)); /* by an hour */
+	CHECK_INT(timestamp, 1795371110);
+	CHECK(!due(1795367508000, 5, 1795367505)); /* back by 2 s: that was written */
+	CHECK_INT(wait_ms, 2000);
+	CHECK(due(1795363910000, 5, 1795367505)); /* back by an hour: it goes on there */
+	CHECK_INT(timestamp, 1795363910);
+}
+
+TEST_MAIN()
