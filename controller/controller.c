@@ -13,6 +13,7 @@
 #include "feed.h"
 #include "feed_opentsdb.h"
 #include "model.h"
+#include "request_document.h"
 #include "scaler.h"
 #include "series.h"
 #include "store.h"
@@ -93,6 +94,52 @@ static void on_retry(void *userdata)
 		scaler_run(controller->scaler);
 	}
 	model_unlock(controller->model);
+}
+
+/* In a thread of the store's. */
+static void on_state_changed(void *userdata, enum store_db db, const char *id, const json_t *base,
+			     json_t *doc)
+{
+	struct controller *controller = userdata;
+	struct model *model = controller->model;
+	struct structure *deleted;
+
+	model_lock(model);
+	deleted = db == DB_STRUCTURES && !doc ? model_structure(model, id) : NULL;
+	if (deleted && model->leading)
+		scaler_forget(controller->scaler, deleted);
+	model_document_changed(model, db, id, base, doc);
+	if (model->leading) {
+		requests_take(model, controller->scaler, wall_seconds());
+		scaler_run(controller->scaler);
+	}
+	model_unlock(model);
+}
+
+/* Leads, or leads no more. */
+static int set_leading(struct controller *controller, bool leading)
+{
+	struct model *model = controller->model;
+	int r;
+
+	model_lock(model);
+	r = model_set_leading(model, leading);
+	if (r >= 0 && leading) {
+		requests_take(model, controller->scaler, wall_seconds());
+		scaler_run(controller->scaler);
+	}
+	model_unlock(model);
+	return r;
+}
+
+static int start_leading(struct controller *controller)
+{
+	int r;
+
+	r = store_follow(controller->store, on_state_changed, controller);
+	if (r >= 0)
+		r = set_leading(controller, true);
+	return r < 0 ? log_error_errno(r, "Cannot follow the state") : 0;
 }
 
 static int start_loop(struct controller *controller)
@@ -278,6 +325,8 @@ int controller_new(const struct controller_options *options, struct controller *
 	if (r >= 0)
 		r = start_series(controller, options);
 	if (r >= 0)
+		r = start_leading(controller);
+	if (r >= 0)
 		r = start_server(controller, options);
 	if (r < 0) {
 		controller_free(controller);
@@ -312,6 +361,7 @@ void controller_free(struct controller *controller)
 {
 	if (!controller)
 		return;
+	store_unfollow(controller->store);
 	/* No requests any more, then no orders, then nobody is left to change the model. */
 	http_server_free(controller->server);
 	feed_opentsdb_free(controller->feed_opentsdb);

@@ -82,6 +82,11 @@ void model_lock(struct model *model)
 	pthread_mutex_lock(&model->lock);
 }
 
+struct store *model_store(const struct model *model)
+{
+	return model->leading ? model->store : NULL;
+}
+
 static void put_document(struct model *model, enum store_db db, const char *id, json_t *doc)
 {
 	if (doc && store_put(model->store, db, id, doc) < 0)
@@ -100,7 +105,7 @@ static void write_dirty(struct model *model)
 		structure->dirty = 0;
 		if (structure->subtype == STRUCTURE_HOST && structure->host)
 			host_save_document(structure->host);
-		if (!model->store)
+		if (!model_store(model))
 			continue;
 		if (dirty & MODEL_DIRTY_STRUCTURE)
 			put_document(model, DB_STRUCTURES, structure->name,
@@ -320,7 +325,7 @@ void model_remove(struct model *model, struct structure *structure)
 	last = model->structures[--model->n_structures];
 	model->structures[structure->slot] = last;
 	last->slot = structure->slot;
-	if (model->store) {
+	if (model_store(model)) {
 		store_delete(model->store, DB_STRUCTURES, structure->name);
 		store_delete(model->store, DB_LIMITS, structure->name);
 	}
@@ -348,7 +353,14 @@ static int collect(void *userdata, const char *id, json_t *doc)
 {
 	const char *name = json_string_value(json_object_get(doc, "name"));
 
+	if (strcmp(id, MODEL_LEASE) == 0)
+		return 0;
 	return json_object_set(userdata, name ? name : id, doc) < 0 ? -ENOMEM : 0;
+}
+
+static int collect_by_id(void *userdata, const char *id, json_t *doc)
+{
+	return json_object_set(userdata, id, doc) < 0 ? -ENOMEM : 0;
 }
 
 static int load_structure(void *userdata, const char *id, json_t *doc)
@@ -395,6 +407,30 @@ static int load_limits(void *userdata, const char *id, json_t *doc)
 	return 0;
 }
 
+void model_drop_dirty(struct model *model)
+{
+	while (model->dirty) {
+		struct structure *structure = model->dirty;
+
+		model->dirty = structure->next_dirty;
+		structure->next_dirty = NULL;
+		structure->dirty = 0;
+	}
+}
+
+/* Documents come in any order. */
+void model_attach_containers(struct model *model)
+{
+	for (size_t i = 0; i < model->n_structures; i++) {
+		struct structure *structure = model->structures[i];
+		struct host *host =
+			structure->host_name ? model_host(model, structure->host_name) : NULL;
+
+		if (host && !structure->host)
+			host_attach(host, structure);
+	}
+}
+
 static int load_structures(struct model *model)
 {
 	int r;
@@ -405,23 +441,9 @@ static int load_structures(struct model *model)
 	if (r < 0)
 		return r;
 	/* Read, not changed; what the rebuilding changes is written again. */
-	while (model->dirty) {
-		struct structure *structure = model->dirty;
-
-		model->dirty = structure->next_dirty;
-		structure->next_dirty = NULL;
-		structure->dirty = 0;
-	}
-	/* Documents come in any order: a container may have come before its host. */
-	for (size_t i = 0; i < model->n_structures; i++) {
-		struct structure *structure = model->structures[i];
-		struct host *host =
-			structure->host_name ? model_host(model, structure->host_name) : NULL;
-
-		if (host && !structure->host)
-			host_attach(host, structure);
-	}
-	for (size_t i = 0; i < model->n_hosts; i++)
+	model_drop_dirty(model);
+	model_attach_containers(model);
+	for (size_t i = 0; i < model->n_hosts && model->leading; i++)
 		host_rebuild_accounting(model, model->hosts[i]);
 	return 0;
 }
@@ -435,12 +457,15 @@ int model_new(struct store *store, struct model **ret_model)
 		return r;
 	pthread_mutex_init(&model->lock, NULL);
 	model->store = store;
-	model->leading = true;
+	model->leading = !store || !store_is_shared(store);
 	model->rules = json_object();
 	model->services = json_object();
 	model->users = json_object();
+	model->requests = json_object();
+	model->early_limits = json_object();
 	model->index = name_index_new();
-	if (model->rules && model->services && model->users && model->index)
+	if (model->rules && model->services && model->users && model->requests &&
+	    model->early_limits && model->index)
 		r = 0;
 	if (r >= 0 && store) {
 		r = store_load(store, DB_RULES, collect, model->rules);
@@ -448,6 +473,8 @@ int model_new(struct store *store, struct model **ret_model)
 			r = store_load(store, DB_SERVICES, collect, model->services);
 		if (r >= 0)
 			r = store_load(store, DB_USERS, collect, model->users);
+		if (r >= 0)
+			r = store_load(store, DB_REQUESTS, collect_by_id, model->requests);
 	}
 	if (r >= 0)
 		r = model_load_rules(model);
@@ -480,6 +507,8 @@ void model_free(struct model *model)
 	json_decref(model->rules);
 	json_decref(model->services);
 	json_decref(model->users);
+	json_decref(model->requests);
+	json_decref(model->early_limits);
 	ruleset_free(model->ruleset);
 	if (model->index)
 		name_index_free(model->index);

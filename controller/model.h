@@ -72,6 +72,9 @@ struct model {
 	json_t *rules;    /* name -> document */
 	json_t *services; /* name -> document */
 	json_t *users;    /* name -> document; nothing here but `current` and `usage` is ours */
+	json_t *requests; /* id -> document: what others ask for, until request_document.h takes it
+			   */
+	json_t *early_limits; /* name -> limits that came before their structure */
 	struct ruleset *ruleset;
 	struct guardian_config guardian;
 	struct scaler_config scaler;
@@ -84,7 +87,10 @@ struct model {
 	struct model_note *notes; /* see model_log() */
 };
 
-/* Loads everything from `store`, adds the default rules and services documents that are missing. */
+/*
+ * Loads everything from `store`, and adds the default rules and services documents that are
+ * missing. With a store that others write to it does not lead yet: model_set_leading().
+ */
 int model_new(struct store *store, struct model **ret_model);
 void model_free(struct model *model);
 

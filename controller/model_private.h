@@ -9,7 +9,19 @@
 int model_fail(int err, char **ret_error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* A document in `services` that is no service: the lease of leader.h. The model never sees it. */
+#define MODEL_LEASE "ebb_leader"
+
+/* Of early_limits and of requests: more is somebody's mistake, and not to eat our memory. */
+#define MODEL_KEPT_MAX 10000
+
 /* model.c */
+/* Where changes are written; NULL: nowhere, as long as another controller leads. */
+struct store *model_store(const struct model *model);
+/* Nothing that waits is written any more. */
+void model_drop_dirty(struct model *model);
+/* Containers whose host came after them. */
+void model_attach_containers(struct model *model);
 struct host *host_new(struct model *model, struct structure *structure);
 void host_attach(struct host *host, struct structure *container);
 void host_detach(struct structure *container);
@@ -37,6 +49,12 @@ int accounting_take(struct model *model, struct structure *structure, enum ebb_r
 void accounting_set_current(struct model *model, struct structure *structure,
 			    enum ebb_resource resource, int64_t limit);
 
+/* model_follow.c */
+/* A document as another controller, which leads, has left it; NULL: deleted. */
+void follow_document(struct model *model, enum store_db db, const char *id, json_t *doc);
+/* A host as `to` says, its core map included; what was there goes to `to`. */
+int follow_host(struct structure *s, struct structure *to);
+
 /* model_registration.c */
 /* The range of a resource that nobody has set: up to the limit in force, or to the host's. */
 void registration_first_range(const struct host *host, struct resource_state *state,
@@ -53,7 +71,15 @@ bool model_set_address(struct model *model, struct host *host, const char *addre
 void model_agent_takes_over(struct model *model, struct host *host, const char *address);
 
 /* model_services.c */
+/* Compiles what the documents say, and when leading adds the default ones that are missing first.
+ * Again after any change of the documents. */
 int model_load_rules(struct model *model);
 int model_load_services(struct model *model);
+/* Is it one that a controller runs? Whatever else is in `services` belongs to somebody else. */
+bool model_service_is_ours(const char *name);
+/* Writes one that did not change here, because it was changed in the database. */
+void model_put_rule(struct model *model, const char *name);
+void model_put_service(struct model *model, const char *name);
+int model_remove_rule(struct model *model, const char *name);
 
 #endif

@@ -14,7 +14,9 @@
 
 static void keep(struct model *model, enum store_db db, const char *name, const json_t *doc)
 {
-	if (model->store && store_put(model->store, db, name, doc) < 0)
+	struct store *store = model_store(model);
+
+	if (store && store_put(store, db, name, doc) < 0)
 		model_log(model, LOG_LEVEL_ERROR, "No memory to keep %s %s", store_db_name(db),
 			  name);
 }
@@ -34,7 +36,7 @@ static void note(void *userdata, const char *text)
 	model_log(userdata, LOG_LEVEL_WARNING, "%s", text);
 }
 
-int model_load_rules(struct model *model)
+static int add_default_rules(struct model *model)
 {
 	_cleanup_json_ json_t *defaults = rules_default();
 	json_t *doc;
@@ -52,7 +54,51 @@ int model_load_rules(struct model *model)
 			return -ENOMEM;
 		keep(model, DB_RULES, name, doc);
 	}
-	return ruleset_new_noting(model->rules, note, model, &model->ruleset);
+	return 0;
+}
+
+int model_load_rules(struct model *model)
+{
+	struct ruleset *ruleset;
+	int r;
+
+	if (model->leading) {
+		r = add_default_rules(model);
+		if (r < 0)
+			return r;
+	}
+	r = ruleset_new_noting(model->rules, note, model, &ruleset);
+	if (r < 0)
+		return r;
+	ruleset_free(model->ruleset);
+	model->ruleset = ruleset;
+	return 0;
+}
+
+void model_put_rule(struct model *model, const char *name)
+{
+	const json_t *doc = json_object_get(model->rules, name);
+
+	if (doc)
+		keep(model, DB_RULES, name, doc);
+}
+
+int model_remove_rule(struct model *model, const char *name)
+{
+	json_t *doc = json_incref(json_object_get(model->rules, name));
+	struct ruleset *ruleset;
+	int r;
+
+	json_object_del(model->rules, name);
+	r = ruleset_new_noting(model->rules, note, model, &ruleset);
+	if (r < 0) {
+		json_object_set_new(model->rules, name, doc);
+		return r;
+	}
+	json_decref(doc);
+	ruleset_free(model->ruleset);
+	model->ruleset = ruleset;
+	return 0;
 }
 
 int model_set_rule(struct model *model, json_t *doc, char **ret_error)
@@ -215,6 +261,21 @@ static json_t *default_configs(const struct guardian_config *guardian,
 	return r == 0 ? TAKE_PTR(configs) : NULL;
 }
 
+bool model_service_is_ours(const char *name)
+{
+	_cleanup_json_ json_t *configs = json_loads(default_services, 0, NULL);
+
+	return json_object_get(configs, name) != NULL;
+}
+
+void model_put_service(struct model *model, const char *name)
+{
+	const json_t *doc = json_object_get(model->services, name);
+
+	if (doc)
+		keep(model, DB_SERVICES, name, doc);
+}
+
 int model_load_services(struct model *model)
 {
 	_cleanup_json_ json_t *configs = NULL;
@@ -232,7 +293,7 @@ int model_load_services(struct model *model)
 	if (!configs)
 		return -ENOMEM;
 	json_object_foreach(configs, name, config) {
-		if (json_object_get(model->services, name))
+		if (!model->leading || json_object_get(model->services, name))
 			continue;
 		doc = json_pack("{s:s, s:s, s:s, s:O}", "name", name, "type", "service",
 				"heartbeat", "", "config", config);
@@ -246,8 +307,9 @@ int model_load_services(struct model *model)
 		/* An edit that cannot be does not keep the controller from starting. */
 		if (compile_service(name, json_object_get(doc, "config"), &model->guardian,
 				    &model->scaler, &model->series, &error) < 0)
-			log_warning("State: service %s runs with its defaults: %s", name,
-				    error ? error : "no memory");
+			model_log(model, LOG_LEVEL_WARNING,
+				  "State: service %s runs with its defaults: %s", name,
+				  error ? error : "no memory");
 	}
 	return 0;
 }

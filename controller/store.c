@@ -68,6 +68,7 @@ struct store {
 	struct store_stats stats;
 	uint64_t last_write_ns;
 
+	pthread_mutex_t follow_lock; /* of these two, held while `changed` is called */
 	store_changed_fn changed;
 	void *changed_userdata;
 
@@ -139,6 +140,7 @@ int store_new(const struct store_backend_ops *ops, void *backend, struct store *
 	store->backend = backend;
 	store->stats.reachable = true;
 	pthread_mutex_init(&store->lock, NULL);
+	pthread_mutex_init(&store->follow_lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&store->work, &monotonic);
@@ -169,6 +171,11 @@ int store_open(const char *uri, const struct store_options *options, struct stor
 	if (r < 0)
 		ops->close(backend);
 	return r;
+}
+
+bool store_is_shared(const struct store *store)
+{
+	return store->ops->follow != NULL;
 }
 
 int store_load(struct store *store, enum store_db db,
@@ -438,14 +445,28 @@ static void on_change(void *userdata, enum store_db db, const char *id, const js
 	pthread_mutex_lock(&store->lock);
 	store->stats.changes++;
 	pthread_mutex_unlock(&store->lock);
-	store->changed(store->changed_userdata, db, id, base, doc);
+	pthread_mutex_lock(&store->follow_lock);
+	if (store->changed)
+		store->changed(store->changed_userdata, db, id, base, doc);
+	pthread_mutex_unlock(&store->follow_lock);
 }
 
 int store_follow(struct store *store, store_changed_fn fn, void *userdata)
 {
+	pthread_mutex_lock(&store->follow_lock);
 	store->changed = fn;
 	store->changed_userdata = userdata;
+	pthread_mutex_unlock(&store->follow_lock);
 	return store->ops->follow ? store->ops->follow(store->backend, on_change, store) : 0;
+}
+
+void store_unfollow(struct store *store)
+{
+	if (!store)
+		return;
+	pthread_mutex_lock(&store->follow_lock);
+	store->changed = NULL;
+	pthread_mutex_unlock(&store->follow_lock);
 }
 
 int store_start(struct store *store)
@@ -482,6 +503,7 @@ void store_close(struct store *store)
 	queue_clear(&store->queue);
 	pthread_cond_destroy(&store->work);
 	pthread_cond_destroy(&store->done);
+	pthread_mutex_destroy(&store->follow_lock);
 	pthread_mutex_destroy(&store->lock);
 	free(store);
 }

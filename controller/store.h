@@ -109,6 +109,8 @@ bool store_uri_is_shared(const char *uri);
 char *store_uri_public(const char *uri);
 /* The same over a backend of one's own, which the store then owns. */
 int store_new(const struct store_backend_ops *ops, void *backend, struct store **ret_store);
+/* Do others write to it as well? */
+bool store_is_shared(const struct store *store);
 /* Before store_start(). `fn` keeps `doc` only by a reference of its own; a negative result ends the
  * loading and is returned. */
 int store_load(struct store *store, enum store_db db,
@@ -116,6 +118,8 @@ int store_load(struct store *store, enum store_db db,
 int store_start(struct store *store);
 /* After store_start(); nothing happens with a backend that nobody else writes to. */
 int store_follow(struct store *store, store_changed_fn fn, void *userdata);
+/* From when this returns on `fn` is not called any more. Not from within it. */
+void store_unfollow(struct store *store);
 /* Writes what is queued, then closes. */
 void store_close(struct store *store);
 

@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What somebody else changed in the database, while we lead: configuration is taken over through
+ * the checks of the API, what is ours is put back. A standby's side of it is model_follow.c.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "boundaries.h"
+#include "document_merge.h"
+#include "model_private.h"
+#include "ebb/cleanup.h"
+
+static void cleanup_structurep(struct structure **structure)
+{
+	structure_free(*structure);
+}
+#define _cleanup_structure_ __attribute__((cleanup(cleanup_structurep)))
+
+/* There is no version of ours. Takes `error` over. */
+static void ignore(struct model *model, const char *what, const char *name, char *error)
+{
+	model_log(model, LOG_LEVEL_WARNING, "%s %s, added in the database, is ignored: %s", what,
+		  name, error ? error : "no memory");
+	free(error);
+}
+
+/* One line; takes `error` over. */
+static void refuse(struct model *model, const char *what, const char *name, char *error)
+{
+	model_log(model, LOG_LEVEL_WARNING,
+		  "The change of %s %s in the database is refused and set back: %s", what, name,
+		  error ? error : "no memory");
+	free(error);
+}
+
+static void tell_lost(struct model *model, const char *what, const char *name, const char *lost)
+{
+	if (lost)
+		model_log(model, LOG_LEVEL_INFO,
+			  "%s of %s %s was changed here and in the database at the same time: "
+			  "what is there counts",
+			  lost, what, name);
+}
+
+/* --- structures --- */
+
+static void set_number(struct model *model, struct structure *s, enum ebb_resource resource,
+		       const char *param, double value)
+{
+	char *error = NULL;
+
+	if (model_set_parameter(model, s, resource, param, value, &error) < 0)
+		refuse(model, "structure", s->name, error);
+}
+
+/* In an order in which min <= max holds at each step. */
+static void edit_range(struct model *model, struct structure *s, enum ebb_resource resource,
+		       const struct resource_state *to)
+{
+	struct resource_state *state = &s->resources[resource];
+	bool host = s->subtype == STRUCTURE_HOST, max_first = to->max >= state->min;
+
+	if (to->max != state->max && max_first)
+		set_number(model, s, resource, "max", (double)to->max);
+	if (to->min != state->min && !host)
+		set_number(model, s, resource, "min", (double)to->min);
+	if (to->max != state->max && !max_first)
+		set_number(model, s, resource, "max", (double)to->max);
+	if (to->weight != state->weight && !host)
+		set_number(model, s, resource, "weight", to->weight);
+}
+
+static void clear_resource(struct resource_state *state)
+{
+	state->present = state->guard = false;
+	state->max = state->min = state->allocated = 0;
+	state->current = -1;
+	state->weight = 0;
+	state->usage = NAN;
+}
+
+static void add_resource(struct model *model, struct structure *s, enum ebb_resource resource,
+			 const struct resource_state *to)
+{
+	struct resource_state *state = &s->resources[resource];
+	int64_t in_force = s->physical[resource];
+	char *error = NULL;
+
+	if (s->subtype == STRUCTURE_HOST) {
+		set_number(model, s, resource, "max", (double)to->max);
+		return;
+	}
+	clear_resource(state);
+	state->present = true;
+	state->current = s->live && in_force != INT64_MIN ? MAX(in_force, -1) : to->current;
+	if (to->max > 0 &&
+	    model_set_parameter(model, s, resource, "max", (double)to->max, &error) < 0) {
+		clear_resource(state);
+		refuse(model, "structure", s->name, error);
+	}
+}
+
+static void remove_resource(struct model *model, struct structure *s, enum ebb_resource resource)
+{
+	struct resource_state *state = &s->resources[resource];
+	bool basic = resource == EBB_CPU || resource == EBB_MEM;
+	char *error = NULL;
+
+	if (s->subtype == STRUCTURE_HOST) {
+		set_number(model, s, resource, "max", 0);
+		return;
+	}
+	if (state->allocated <= 0 && !(s->guard && state->guard) && !(s->live && basic)) {
+		clear_resource(state);
+		return;
+	}
+	model_fail(0, &error, "%s cannot be taken out while it is guarded or its host accounts it",
+		   ebb_resource_name(resource));
+	refuse(model, "structure", s->name, error);
+}
+
+static void edit_resources(struct model *model, struct structure *s, const struct structure *to)
+{
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
+		if (s->resources[i].present && !to->resources[i].present)
+			remove_resource(model, s, i);
+		else if (!s->resources[i].present && to->resources[i].present)
+			add_resource(model, s, i, &to->resources[i]);
+		if (s->resources[i].present && to->resources[i].present)
+			edit_range(model, s, i, &to->resources[i]);
+	}
+}
+
+static void edit_guard(struct model *model, struct structure *s, const struct structure *to)
+{
+	unsigned on = 0, off = 0;
+	char *error = NULL;
+
+	if (s->guard && !to->guard && model_guard(model, s, false, &error) < 0)
+		refuse(model, "structure", s->name, TAKE_PTR(error));
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
+		if (s->resources[i].guard == to->resources[i].guard || !s->resources[i].present)
+			continue;
+		*(to->resources[i].guard ? &on : &off) |= 1u << i;
+	}
+	if (off && model_guard_resources(model, s, off, false, &error) < 0)
+		refuse(model, "structure", s->name, TAKE_PTR(error));
+	if (on && model_guard_resources(model, s, on, true, &error) < 0)
+		refuse(model, "structure", s->name, TAKE_PTR(error));
+	if (!s->guard && to->guard && model_guard(model, s, true, &error) < 0)
+		refuse(model, "structure", s->name, TAKE_PTR(error));
+}
+
+/* A container that no agent reports may be said to be elsewhere. */
+static void edit_host_name(struct model *model, struct structure *s, struct structure *to)
+{
+	struct host *host;
+	char *error = NULL;
+
+	if (s->subtype != STRUCTURE_CONTAINER ||
+	    strcmp(s->host_name ?: "", to->host_name ?: "") == 0)
+		return;
+	if (s->live) {
+		model_fail(0, &error, "its agent says that it is on host %s", s->host_name);
+		refuse(model, "structure", s->name, error);
+		return;
+	}
+	accounting_release(model, s);
+	host_detach(s);
+	free(s->host_name);
+	s->host_name = TAKE_PTR(to->host_name);
+	host = s->host_name ? model_host(model, s->host_name) : NULL;
+	if (host)
+		host_attach(host, s);
+}
+
+static void keep_member(const json_t *from, json_t *to, const char *key)
+{
+	json_t *value = json_object_get(from, key);
+
+	if (value)
+		json_object_set(to, key, value);
+	else
+		json_object_del(to, key);
+}
+
+/* The fields that have no type here. */
+static void edit_others(struct structure *s, struct structure *to)
+{
+	const struct host *host = s->host;
+	json_t *before = s->doc;
+
+	s->doc = TAKE_PTR(to->doc);
+	/* Where its agent is, that one says. */
+	if (host && (s->subtype == STRUCTURE_HOST ? host->address != NULL : s->live)) {
+		if (!s->doc)
+			s->doc = json_object();
+		keep_member(before, s->doc, "host_rescaler_ip");
+		keep_member(before, s->doc, "host_rescaler_port");
+	}
+	json_decref(before);
+}
+
+/* A host whose agent was never heard here is what its document says. */
+static void edit_bare_host(struct model *model, struct structure *s, json_t *doc)
+{
+	_cleanup_structure_ struct structure *to = NULL;
+	char *error = NULL;
+	int r;
+
+	r = structure_from_json(doc, NULL, &to, &error);
+	if (r >= 0 && to->subtype != STRUCTURE_HOST)
+		r = model_fail(-EINVAL, &error, "a host stays one");
+	if (r >= 0)
+		r = follow_host(s, to);
+	if (r < 0)
+		refuse(model, "structure", s->name, error);
+	else
+		host_rebuild_accounting(model, s->host);
+	model_touch(model, s, MODEL_DIRTY_STRUCTURE);
+}
+
+static void edit_structure(struct model *model, struct structure *s, const json_t *base,
+			   json_t *doc)
+{
+	_cleanup_json_ json_t *ours = NULL, *merged = NULL;
+	_cleanup_structure_ struct structure *to = NULL;
+	_cleanup_free_ char *lost = NULL;
+	const struct host *host = s->host;
+	char *error = NULL;
+	bool automatic;
+	int r = -ENOMEM;
+
+	if (s->subtype == STRUCTURE_HOST) {
+		if (!host->address) {
+			edit_bare_host(model, s, doc);
+			return;
+		}
+		host_save_document(s->host);
+	}
+	/* What was queued before may be written over theirs: ours, with theirs in it, comes after.
+	 */
+	model_touch(model, s, MODEL_DIRTY_STRUCTURE);
+	ours = structure_to_json(s);
+	if (ours)
+		merged = document_merge(DB_STRUCTURES, base ?: ours, ours, doc, NULL, &lost);
+	if (merged && document_same(merged, ours))
+		return;
+	if (merged)
+		r = structure_from_json(merged, NULL, &to, &error);
+	if (r >= 0 && to->subtype != s->subtype)
+		r = model_fail(-EINVAL, &error, "a %s cannot become a %s",
+			       structure_subtype_name(s->subtype),
+			       structure_subtype_name(to->subtype));
+	if (r < 0) {
+		refuse(model, "structure", s->name, error);
+		return;
+	}
+	tell_lost(model, "structure", s->name, lost);
+	model_log(model, LOG_LEVEL_INFO, "Structure %s was changed in the database", s->name);
+
+	automatic = to->automatic && !s->automatic;
+	if (s->guard && !to->guard)
+		edit_guard(model, s, to);
+	edit_host_name(model, s, to);
+	edit_resources(model, s, to);
+	edit_guard(model, s, to);
+	edit_others(s, to);
+	s->automatic = automatic;
+}
+
+static void add_structure(struct model *model, const char *id, json_t *doc)
+{
+	_cleanup_structure_ struct structure *structure = NULL;
+	struct structure *s;
+	const json_t *limits = json_object_get(model->early_limits, id);
+	char *error = NULL;
+	int r;
+
+	r = structure_from_json(doc, NULL, &structure, &error);
+	if (r >= 0 && strcmp(id, "free") == 0)
+		r = model_fail(-EINVAL, &error, "that is what the core map calls what nobody has");
+	if (r >= 0 && limits)
+		r = structure_set_limits(structure, limits, &error);
+	if (r >= 0) {
+		/* Nobody has given it anything yet. */
+		for (int i = 0; i < EBB_RESOURCE_MAX; i++)
+			structure->resources[i].allocated = 0;
+		structure->held = 0;
+		structure->gone = false;
+		r = model_add(model, structure);
+	}
+	if (r < 0) {
+		ignore(model, "Structure", id, error);
+		return;
+	}
+	s = TAKE_PTR(structure);
+	json_object_del(model->early_limits, id);
+	model_log(model, LOG_LEVEL_INFO, "%s %s was added in the database",
+		  structure_subtype_name(s->subtype), s->name);
+	if (s->subtype != STRUCTURE_HOST)
+		return;
+	model_attach_containers(model);
+	host_rebuild_accounting(model, s->host);
+}
+
+/* As if it registered for the first time. */
+static void start_anew(struct model *model, struct structure *s)
+{
+	_cleanup_free_ char *name = strdup(s->name);
+	_cleanup_json_ json_t *limits = json_object(), *added = NULL;
+	struct host *host = s->host;
+	struct structure *again;
+	int r = -ENOMEM;
+
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
+		if (s->physical[i] != INT64_MIN)
+			json_object_set_new(limits, ebb_resource_name(i),
+					    json_integer(s->physical[i]));
+	if (s->pinnable)
+		json_object_set_new(limits, "cpus", json_string(""));
+	if (name && limits)
+		added = json_pack("{s:s, s:O}", "name", name, "limits", limits);
+	if (added) {
+		model_remove(model, s);
+		r = model_register_container(model, host, added, &again);
+	}
+	model_log(model, r < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+		  "The document of %s was deleted in the database, but it runs on host %s: it is "
+		  "%s",
+		  name ?: "?", host->structure->name,
+		  r < 0 ? "lost until its agent registers it again, there is no memory"
+			: "as it was when it came, and not guarded");
+}
+
+static void delete_structure(struct model *model, const char *id)
+{
+	struct structure *s = model_structure(model, id);
+	const struct host *host = s ? s->host : NULL;
+
+	if (!s)
+		return;
+	if (s->subtype == STRUCTURE_HOST && host->connected) {
+		model_log(model, LOG_LEVEL_WARNING,
+			  "The document of host %s was deleted in the database, but its agent is "
+			  "here: it is written again",
+			  id);
+		model_touch(model, s, MODEL_DIRTY_STRUCTURE);
+	} else if (s->live && host) {
+		start_anew(model, s);
+	} else {
+		model_log(model, LOG_LEVEL_INFO, "%s %s was deleted in the database",
+			  structure_subtype_name(s->subtype), id);
+		model_remove(model, s);
+	}
+}
+
+/* --- limits --- */
+
+static void edit_boundary(struct model *model, struct structure *s, enum ebb_resource resource,
+			  const struct resource_state *to)
+{
+	struct resource_state *state = &s->resources[resource];
+	const char *type = boundary_type_name(to->boundary_type);
+	char *error = NULL;
+	int r = 0;
+
+	if (!to->has_boundary && state->has_boundary && s->guard && state->guard) {
+		model_fail(0, &error, "%s is guarded, and has to have a boundary",
+			   ebb_resource_name(resource));
+		refuse(model, "limits", s->name, error);
+		return;
+	}
+	/* Of what the structure does not have it is kept, and nothing else. */
+	if (!to->has_boundary || !state->present || s->subtype == STRUCTURE_HOST) {
+		state->has_boundary = to->has_boundary;
+		state->boundary = to->boundary;
+		state->boundary_type = to->boundary_type;
+		state->upper = to->upper;
+		state->lower = to->lower;
+		return;
+	}
+	if (!state->has_boundary || state->boundary_type != to->boundary_type)
+		r = model_set_boundary_type(model, s, resource, type, &error);
+	if (r >= 0 && state->boundary != to->boundary)
+		r = model_set_boundary(model, s, resource, to->boundary, &error);
+	if (r < 0)
+		refuse(model, "limits", s->name, error);
+}
+
+static void edit_limits(struct model *model, struct structure *s, const json_t *base, json_t *doc)
+{
+	_cleanup_json_ json_t *ours = structure_limits_to_json(s), *merged = NULL;
+	_cleanup_structure_ struct structure *to = structure_new(s->name, s->subtype);
+	_cleanup_free_ char *lost = NULL;
+	char *error = NULL;
+	int r = -ENOMEM;
+
+	model_touch(model, s, MODEL_DIRTY_LIMITS);
+	merged = ours ? document_merge(DB_LIMITS, base ?: ours, ours, doc, NULL, &lost)
+		      : json_incref(doc);
+	if (merged && ours && document_same(merged, ours))
+		return;
+	if (merged && to)
+		r = structure_set_limits(to, merged, &error);
+	if (r < 0) {
+		refuse(model, "limits", s->name, error);
+		return;
+	}
+	tell_lost(model, "limits", s->name, lost);
+	model_log(model, LOG_LEVEL_INFO, "The limits of %s were changed in the database", s->name);
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
+		edit_boundary(model, s, i, &to->resources[i]);
+	json_decref(s->limits_doc);
+	s->limits_doc = TAKE_PTR(to->limits_doc);
+}
+
+static void limits_changed(struct model *model, const char *id, const json_t *base, json_t *doc)
+{
+	struct structure *s = model_structure(model, id);
+
+	if (s && doc) {
+		edit_limits(model, s, base, doc);
+	} else if (s) {
+		model_log(model, LOG_LEVEL_INFO,
+			  "The limits of %s were deleted in the database: they are written again",
+			  id);
+		model_touch(model, s, MODEL_DIRTY_LIMITS);
+	} else if (!doc) {
+		json_object_del(model->early_limits, id);
+	} else if (json_object_size(model->early_limits) < MODEL_KEPT_MAX) {
+		/* Its structure comes by another way, and may come later. */
+		json_object_set(model->early_limits, id, doc);
+	}
+}
+
+/* --- rules, services, users --- */
+
+static void rule_changed(struct model *model, const char *id, const json_t *base, json_t *doc)
+{
+	json_t *ours = json_object_get(model->rules, id);
+	_cleanup_json_ json_t *merged = NULL;
+	_cleanup_free_ char *lost = NULL;
+	char *error = NULL;
+
+	if (!doc) {
+		if (ours && model_remove_rule(model, id) == 0)
+			model_log(model, LOG_LEVEL_INFO,
+				  "Rule %s was deleted in the database. One that Ebb comes with is "
+				  "back at the next start: with \"active\": false it stays off",
+				  id);
+		return;
+	}
+	merged = ours ? document_merge(DB_RULES, base ?: ours, ours, doc, NULL, &lost)
+		      : json_incref(doc);
+	if (merged && ours && document_same(merged, ours)) {
+		model_put_rule(model, id);
+		return;
+	}
+	if (!merged || model_set_rule(model, merged, &error) < 0) {
+		(ours ? refuse : ignore)(model, ours ? "rule" : "Rule", id, error);
+		model_put_rule(model, id);
+		return;
+	}
+	tell_lost(model, "rule", id, lost);
+	model_log(model, LOG_LEVEL_INFO, "Rule %s was changed in the database", id);
+}
+
+static void service_changed(struct model *model, const char *id, const json_t *base, json_t *doc)
+{
+	json_t *ours = json_object_get(model->services, id);
+	_cleanup_json_ json_t *merged = NULL;
+	_cleanup_free_ char *lost = NULL;
+	char *error = NULL;
+
+	if (!model_service_is_ours(id)) {
+		if (doc)
+			json_object_set(model->services, id, doc);
+		else
+			json_object_del(model->services, id);
+		return;
+	}
+	if (!doc) {
+		model_log(model, LOG_LEVEL_INFO,
+			  "Service %s was deleted in the database: it is written again", id);
+		model_put_service(model, id);
+		return;
+	}
+	merged = ours ? document_merge(DB_SERVICES, base ?: ours, ours, doc, NULL, &lost)
+		      : json_incref(doc);
+	if (merged && ours && document_same(merged, ours)) {
+		model_put_service(model, id);
+		return;
+	}
+	if (!merged || model_set_service(model, merged, &error) < 0) {
+		(ours ? refuse : ignore)(model, ours ? "service" : "Service", id, error);
+		model_put_service(model, id);
+		return;
+	}
+	tell_lost(model, "service", id, lost);
+	model_log(model, LOG_LEVEL_INFO, "Service %s was changed in the database", id);
+}
+
+static void user_changed(struct model *model, const char *id, const json_t *base, json_t *doc)
+{
+	json_t *ours = json_object_get(model->users, id), *merged;
+
+	if (!doc) {
+		json_object_del(model->users, id);
+		return;
+	}
+	merged = ours ? document_merge(DB_USERS, base ?: ours, ours, doc, NULL, NULL)
+		      : json_deep_copy(doc);
+	if (!merged || json_object_set_new(model->users, id, merged) < 0)
+		return;
+	model_put_user(model, id);
+}
+
+static void request_changed(struct model *model, const char *id, json_t *doc)
+{
+	if (!doc)
+		json_object_del(model->requests, id);
+	else if (json_object_size(model->requests) < MODEL_KEPT_MAX)
+		json_object_set(model->requests, id, doc);
+}
+
+void model_document_changed(struct model *model, enum store_db db, const char *id,
+			    const json_t *base, json_t *doc)
+{
+	const char *name = json_string_value(json_object_get(doc, "name"));
+	struct structure *s;
+
+	if (doc && !json_is_object(doc))
+		return;
+	/* Requests and events have ids, all others their name. */
+	if (doc && db != DB_REQUESTS && db != DB_EVENTS && (!name || strcmp(name, id) != 0))
+		return;
+	if (db == DB_SERVICES && strcmp(id, MODEL_LEASE) == 0)
+		return;
+	if (db == DB_REQUESTS) {
+		request_changed(model, id, doc);
+		return;
+	}
+	if (!model->leading) {
+		follow_document(model, db, id, doc);
+		return;
+	}
+	switch (db) {
+	case DB_STRUCTURES:
+		s = model_structure(model, id);
+		if (!doc)
+			delete_structure(model, id);
+		else if (s)
+			edit_structure(model, s, base, doc);
+		else
+			add_structure(model, id, doc);
+		break;
+	case DB_LIMITS: limits_changed(model, id, base, doc); break;
+	case DB_RULES: rule_changed(model, id, base, doc); break;
+	case DB_SERVICES: service_changed(model, id, base, doc); break;
+	case DB_USERS: user_changed(model, id, base, doc); break;
+	default: break;
+	}
+}

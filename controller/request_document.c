@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "request_document.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model_private.h"
+#include "ebb/cleanup.h"
+
+/* Clocks of two machines differ. */
+#define FUTURE_S   60.0
+#define AMOUNT_MAX 1e15
+/* More lines about bad ones at once help nobody. */
+#define LINES_MAX 10
+
+static int get_number(const json_t *doc, const char *key, double by_default, double *ret_value,
+		      char **ret_error)
+{
+	const json_t *value = json_object_get(doc, key);
+
+	*ret_value = by_default;
+	if (!value || json_is_null(value))
+		return isnan(by_default) ? model_fail(-EINVAL, ret_error, "it has no %s", key) : 0;
+	return json_to_double(value, ret_value) < 0
+		       ? model_fail(-EINVAL, ret_error, "its %s is no number", key)
+		       : 0;
+}
+
+static int get_target(struct model *model, const json_t *doc, struct request *request,
+		      char **ret_error)
+{
+	const char *name = json_string_value(json_object_get(doc, "structure"));
+	const char *resource = json_string_value(json_object_get(doc, "resource"));
+	const char *field = json_string_value(json_object_get(doc, "field"));
+	struct structure *s = name ? model_structure(model, name) : NULL;
+
+	if (!s)
+		return model_fail(-EINVAL, ret_error, "there is no structure %s",
+				  name ? name : "in it");
+	if (s->subtype != STRUCTURE_CONTAINER)
+		return model_fail(-EINVAL, ret_error, "%s is a %s, and only containers are scaled",
+				  name, structure_subtype_name(s->subtype));
+	request->structure = s;
+	request->resource = resource ? ebb_resource_from_name(resource) : EBB_RESOURCE_INVALID;
+	if (request->resource == EBB_RESOURCE_INVALID || !s->resources[request->resource].present)
+		return model_fail(-EINVAL, ret_error, "%s has no resource %s", name,
+				  resource ? resource : "of no name");
+	if (field && strcmp(field, "current") != 0)
+		return model_fail(-EINVAL, ret_error, "only field current can be asked for, not %s",
+				  field);
+	/* Half of a swap is worse than none. */
+	if (json_is_string(json_object_get(doc, "pair_structure")))
+		return model_fail(-EINVAL, ret_error, "swaps with a pair_structure are not done");
+	if (s->resources[request->resource].current < 0)
+		return model_fail(-EINVAL, ret_error, "the %s limit of %s is not known", resource,
+				  name);
+	return 0;
+}
+
+int request_from_document(struct model *model, const json_t *doc, double now,
+			  struct request *ret_request, char **ret_error)
+{
+	struct request request = {.origin = "database"};
+	const struct resource_state *state;
+	struct decision *decision = &request.decision;
+	double amount, priority, age;
+	int r;
+
+	r = get_target(model, doc, &request, ret_error);
+	if (r >= 0)
+		r = get_number(doc, "amount", NAN, &amount, ret_error);
+	if (r >= 0)
+		r = get_number(doc, "priority", 0, &priority, ret_error);
+	if (r >= 0)
+		r = get_number(doc, "timestamp", now, &request.timestamp, ret_error);
+	if (r < 0)
+		return r;
+	if (fabs(amount) < 1 || fabs(amount) > AMOUNT_MAX)
+		return model_fail(-EINVAL, ret_error, "its amount of %g cannot be", amount);
+	age = now - request.timestamp;
+	if (age > model->scaler.request_timeout || age < -FUTURE_S)
+		return model_fail(-EINVAL, ret_error,
+				  "its timestamp is %.0f s %s (REQUEST_TIMEOUT is %g s)", fabs(age),
+				  age > 0 ? "old" : "in the future", model->scaler.request_timeout);
+	request.timestamp = fmin(request.timestamp, now);
+	request.amount = (int64_t)amount;
+	request.priority = (int)CLAMP(priority, -1000.0, 1000.0);
+
+	state = &request.structure->resources[request.resource];
+	decision_init(decision);
+	decision->usage = state->usage;
+	decision->throttled = request.structure->throttled;
+	decision->current = state->current;
+	decision->upper = state->upper;
+	decision->lower = state->lower;
+	decision->min = state->min;
+	decision->max = state->max;
+	*ret_request = request;
+	return 0;
+}
+
+bool requests_take(struct model *model, struct scaler *scaler, double now)
+{
+	struct store *store = model_store(model);
+	unsigned lines = 0;
+	const char *id;
+	json_t *doc;
+
+	if (json_object_size(model->requests) == 0)
+		return false;
+	json_object_foreach(model->requests, id, doc) {
+		_cleanup_free_ char *error = NULL;
+		struct request request;
+		int r;
+
+		r = request_from_document(model, doc, now, &request, &error);
+		if (r >= 0)
+			r = scaler_request(scaler, &request);
+		if (r < 0 && lines++ < LINES_MAX)
+			model_log(model, LOG_LEVEL_WARNING,
+				  "Request %s in the database is deleted, not done: %s", id,
+				  error ? error : strerror(-r));
+		if (store)
+			store_delete(store, DB_REQUESTS, id);
+	}
+	if (lines > LINES_MAX)
+		model_log(model, LOG_LEVEL_WARNING, "And %u other requests", lines - LINES_MAX);
+	json_object_clear(model->requests);
+	return true;
+}
