@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model_walk.h"
 
+#include <time.h>
+
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
 
@@ -8,9 +10,18 @@
  * the lock may also lose its CPU. */
 #define HOLD_NS     (200 * 1000ULL)
 #define CLOCK_STEPS 8
+/* The mutex goes to who comes first, and that is who has just released it: without a pause others
+ * would wait for the whole walk. */
+#define PAUSE_NS (100 * 1000ULL)
 
 void model_hold_begin(struct model_hold *hold)
 {
+	if (hold->held_ns && now_ns() - hold->ended_ns >= PAUSE_NS) {
+		hold->held_ns = 0;
+	} else if (hold->held_ns >= HOLD_NS) {
+		nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+		hold->held_ns = 0;
+	}
 	model_lock(hold->model);
 	hold->began_ns = now_ns();
 	hold->steps = 0;
@@ -23,9 +34,13 @@ bool model_hold_is_over(struct model_hold *hold)
 
 void model_hold_end(struct model_hold *hold)
 {
+	uint64_t held_ns;
+
 	model_unlock(hold->model);
-	hold->longest_s =
-		MAX(hold->longest_s, (double)(now_ns() - hold->began_ns) / EBB_NS_PER_SEC);
+	hold->ended_ns = now_ns();
+	held_ns = hold->ended_ns - hold->began_ns;
+	hold->held_ns += held_ns;
+	hold->longest_s = MAX(hold->longest_s, (double)held_ns / EBB_NS_PER_SEC);
 }
 
 void model_walk_begin(struct model_walk *walk, struct model *model)

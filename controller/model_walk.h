@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Long walks over the model that never hold its lock for long: in pieces of some hundred
- * microseconds, with the lock free in between.
+ * microseconds, with the lock free in between for long enough that others get it.
  *
  *	model_walk_begin(&walk, model);
  *	while (model_walk_piece(&walk)) {
@@ -21,7 +21,8 @@
 /* A hold of the lock that somebody measures; for other loops than over all structures too. */
 struct model_hold {
 	struct model *model;
-	uint64_t began_ns;
+	uint64_t began_ns, ended_ns;
+	uint64_t held_ns; /* since others had time to take it */
 	unsigned steps;
 	double longest_s; /* of all holds so far, what model_unlock() does included */
 };
