@@ -60,7 +60,7 @@ struct feed_opentsdb {
 	struct model *model;
 	struct scaler *scaler;
 	struct http_session *session;
-	char *url, *user, *password, *ca_file;
+	char *url, *shown, *ca_file; /* shown: without the password */
 	size_t body_max;
 
 	pthread_t thread;
@@ -319,7 +319,7 @@ static void failed(struct feed_opentsdb *feed, const char *why)
 		model_log(feed->model, LOG_LEVEL_WARNING,
 			  "OpenTSDB at %s cannot be asked: %s; the containers of hosts without an "
 			  "agent keep their limits until it can",
-			  feed->url, why);
+			  feed->shown, why);
 	model_unlock(feed->model);
 	feed->failed++;
 }
@@ -328,7 +328,7 @@ static void answered(struct feed_opentsdb *feed)
 {
 	model_lock(feed->model);
 	if (feed->failed)
-		model_log(feed->model, LOG_LEVEL_INFO, "OpenTSDB at %s answers again", feed->url);
+		model_log(feed->model, LOG_LEVEL_INFO, "OpenTSDB at %s answers again", feed->shown);
 	feed->stats.reachable = true;
 	feed->stats.last_error[0] = '\0';
 	model_unlock(feed->model);
@@ -440,8 +440,6 @@ static bool round_query(struct round *round, size_t n, const char *body)
 		.body_len = strlen(body),
 		.timeout_ms = TIMEOUT_MS,
 		.response_max = RESPONSE_MAX,
-		.user = feed->user,
-		.password = feed->password,
 		.ca_file = feed->ca_file,
 		.stopped = is_stopping,
 		.stopped_userdata = feed,
@@ -605,10 +603,13 @@ int feed_opentsdb_new(struct model *model, struct scaler *scaler,
 	r = feed->index ? 0 : -ENOMEM;
 	if (r >= 0)
 		r = copy(options->url, &feed->url);
-	if (r >= 0)
-		r = copy(options->user, &feed->user);
-	if (r >= 0)
-		r = copy(options->password, &feed->password);
+	if (r >= 0) {
+		feed->url[strcspn(feed->url, "?#")] = '\0';
+		for (size_t len = strlen(feed->url); len && feed->url[len - 1] == '/';)
+			feed->url[--len] = '\0';
+		feed->shown = url_public(feed->url);
+		r = feed->shown ? 0 : -ENOMEM;
+	}
 	if (r >= 0)
 		r = copy(options->ca_file, &feed->ca_file);
 	if (r >= 0)
@@ -642,11 +643,10 @@ void feed_opentsdb_free(struct feed_opentsdb *feed)
 		name_index_free(feed->index);
 	if (feed->session)
 		http_session_free(feed->session);
-	if (feed->password)
-		explicit_bzero(feed->password, strlen(feed->password));
+	if (feed->url)
+		explicit_bzero(feed->url, strlen(feed->url));
 	free(feed->url);
-	free(feed->user);
-	free(feed->password);
+	free(feed->shown);
 	free(feed->ca_file);
 	free(feed);
 }
