@@ -203,7 +203,17 @@ static void check_hosts(struct doctor *doctor)
 		double heard = json_get_real(live, "heard_s", NAN);
 
 		duration_format(heard, age);
-		if (json_is_true(json_object_get(live, "connected"))) {
+		if (json_is_true(json_object_get(live, "agentless"))) {
+			bool answers = json_is_true(json_object_get(live, "connected"));
+
+			connected += answers;
+			report(doctor, answers ? VERDICT_OK : VERDICT_WARN, "host",
+			       answers ? "%s: no agent; measured by OpenTSDB, its Container Scaler "
+					 "was last heard %s ago"
+				       : "%s: no agent, and its Container Scaler was last heard %s "
+					 "ago; its limits stay as they are. Is either running there?",
+			       name, age);
+		} else if (json_is_true(json_object_get(live, "connected"))) {
 			connected++;
 			report(doctor, VERDICT_OK, "host", "%s: last sample batch %s ago", name,
 			       age);

@@ -45,7 +45,9 @@ static json_t *to_json(struct model *model, const struct structure *s, bool live
 	resources = json_object();
 	if (host) {
 		json_object_set_new(more, "connected", json_boolean(host->connected));
-		json_object_set_new(more, "heard_s", json_real(wall_seconds() - host->last_heard));
+		if (host->last_heard > 0)
+			json_object_set_new(more, "heard_s",
+					    json_real(wall_seconds() - host->last_heard));
 		json_object_set_new(more, "agentless", json_boolean(host->agentless));
 	}
 	if (isfinite(s->throttled))
