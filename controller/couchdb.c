@@ -13,11 +13,15 @@
 
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
+#include "ebb/units.h"
 #include "ebb/util.h"
 
-#define TIMEOUT_MS         10000
-#define CREDENTIALS_MAX    4096
-#define RETRY_AFTER_MAX_S  3600
+#define TIMEOUT_MS 10000
+/* A page of documents that are large for what they are: hosts with many cores and containers. */
+#define RESPONSE_MAX    (256 * EBB_MIB)
+#define CREDENTIALS_MAX 4096
+/* Longer than that no server keeps us from the state. */
+#define RETRY_AFTER_MAX_S  10
 #define COOKIE_HEADER      "AuthSession="
 #define COOKIE_LINE_PREFIX "Cookie: "
 
@@ -27,6 +31,9 @@ struct couchdb {
 	bool by_cookie;
 	char *cookie; /* a whole header line; NULL: not logged in */
 	const char *headers[2];
+	bool (*stopped)(void *userdata);
+	void *stopped_userdata;
+	uint64_t quiet_until_ns; /* the server asked for it */
 	struct http_session *http;
 	char error[512];
 };
@@ -137,6 +144,39 @@ int couchdb_new(const char *uri, const struct store_options *options, struct cou
 		return r;
 	}
 	*ret_couch = couch;
+	return 0;
+}
+
+static int copy_text(const char *text, char **ret_copy)
+{
+	*ret_copy = text ? strdup(text) : NULL;
+	return text && !*ret_copy ? -ENOMEM : 0;
+}
+
+int couchdb_copy(const struct couchdb *couch, struct couchdb **ret_couch)
+{
+	struct couchdb *copy = calloc(1, sizeof(*copy));
+	int r;
+
+	if (!copy)
+		return -ENOMEM;
+	copy->by_cookie = couch->by_cookie;
+	r = copy_text(couch->url.server, &copy->url.server);
+	if (r == 0)
+		r = copy_text(couch->url.prefix, &copy->url.prefix);
+	if (r == 0)
+		r = copy_text(couch->url.user, &copy->url.user);
+	if (r == 0)
+		r = copy_text(couch->url.password, &copy->url.password);
+	if (r == 0)
+		r = copy_text(couch->ca_file, &copy->ca_file);
+	if (r == 0)
+		r = http_session_new(&copy->http);
+	if (r < 0) {
+		couchdb_free(copy);
+		return r;
+	}
+	*ret_couch = copy;
 	return 0;
 }
 
@@ -273,6 +313,22 @@ static int judge(struct couchdb *couch, const char *method, const char *path,
 	return 0;
 }
 
+int couchdb_fail(struct couchdb *couch, int result, const char *what,
+		 const struct couchdb_reply *reply)
+{
+	char reason[256];
+
+	reason_of(reply->json, reason, sizeof(reason));
+	return fail(couch, result, "CouchDB at %s answers %ld%s%s to %s", couch->url.server,
+		    reply->status, *reason ? " " : "", reason, what);
+}
+
+void couchdb_set_stopped(struct couchdb *couch, bool (*stopped)(void *userdata), void *userdata)
+{
+	couch->stopped = stopped;
+	couch->stopped_userdata = userdata;
+}
+
 /* --- Requests ----------------------------------------------------------------------------------
  */
 
@@ -349,6 +405,8 @@ static int login(struct couchdb *couch)
 		.body_len = body ? strlen(body) : 0,
 		.timeout_ms = TIMEOUT_MS,
 		.ca_file = couch->ca_file,
+		.stopped = couch->stopped,
+		.stopped_userdata = couch->stopped_userdata,
 	};
 	struct couchdb_reply reply;
 	int r;
@@ -396,11 +454,19 @@ int couchdb_call(struct couchdb *couch, const char *method, const char *path, co
 		.body = body,
 		.body_len = body ? strlen(body) : 0,
 		.timeout_ms = timeout_ms ?: TIMEOUT_MS,
+		.response_max = RESPONSE_MAX,
+		.stopped = couch->stopped,
+		.stopped_userdata = couch->stopped_userdata,
 	};
 	struct couchdb_reply reply = {0};
+	uint64_t now = now_ns();
 	int r = 0;
 
 	*ret_reply = reply;
+	if (now < couch->quiet_until_ns)
+		return fail(couch, -EAGAIN, "CouchDB at %s asks to be left alone for %.0f s more",
+			    couch->url.server,
+			    (double)(couch->quiet_until_ns - now) / (double)EBB_NS_PER_SEC);
 	for (int tries = 0; tries < 2; tries++) {
 		bool fresh = couch->by_cookie && !couch->cookie;
 
@@ -415,6 +481,9 @@ int couchdb_call(struct couchdb *couch, const char *method, const char *path, co
 	}
 	if (r == 0)
 		r = judge(couch, method, path, &reply);
+	if (r == -EAGAIN && reply.retry_after_s > 0)
+		couch->quiet_until_ns =
+			now_ns() + (uint64_t)(reply.retry_after_s * (double)EBB_NS_PER_SEC);
 	*ret_reply = reply;
 	return r;
 }

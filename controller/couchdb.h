@@ -31,6 +31,8 @@ void couchdb_url_clear(struct couchdb_url *url);
 struct couchdb;
 /* Opens nothing yet. Reads the credentials file; logs what is wrong with it. */
 int couchdb_new(const char *uri, const struct store_options *options, struct couchdb **ret_couch);
+/* Another connection to the same server, for another thread. */
+int couchdb_copy(const struct couchdb *couch, struct couchdb **ret_couch);
 void couchdb_free(struct couchdb *couch);
 
 struct couchdb_reply {
@@ -45,13 +47,19 @@ void couchdb_reply_clear(struct couchdb_reply *reply);
  * couchdb_db_path(). 0 for any answer that CouchDB means, a 404 or 409 too; negative errno when
  * there was none, or one that says come back later or not like this: -EAGAIN (no answer, 408, 429,
  * 5xx), -ENOSPC (507, or a 500 that speaks of a full disk), -EACCES (401, 403 after the cookie was
- * renewed), -EPROTO (whatever answers is not CouchDB). couchdb_error() then says it in one line,
+ * renewed), -EPROTO (whatever answers is not CouchDB). While the server has asked to be left alone
+ * (Retry-After, up to 10 s) nothing is sent: -EAGAIN. couchdb_error() then says it in one line,
  * never with a secret. `timeout_ms` 0: 10,000. Fills `ret_reply` on failure too, with what there
  * is; clear it in any case.
  */
 int couchdb_call(struct couchdb *couch, const char *method, const char *path, const char *body,
 		 unsigned timeout_ms, struct couchdb_reply *ret_reply);
 const char *couchdb_error(const struct couchdb *couch);
+/* Makes an unexpected reply to `what` the error: `result`. */
+int couchdb_fail(struct couchdb *couch, int result, const char *what,
+		 const struct couchdb_reply *reply);
+/* Asked at least once a second during a call; true ends it with -EAGAIN. */
+void couchdb_set_stopped(struct couchdb *couch, bool (*stopped)(void *userdata), void *userdata);
 /* "http://HOST:PORT". */
 const char *couchdb_server(const struct couchdb *couch);
 /*

@@ -163,8 +163,9 @@ int store_open(const char *uri, const struct store_options *options, struct stor
 		return -EINVAL;
 	}
 	if (store_uri_is_shared(uri))
-		return -EPROTONOSUPPORT;
-	r = store_sqlite_open(uri + strlen("sqlite:"), &ops, &backend);
+		r = store_couchdb_open(uri, options, &ops, &backend);
+	else
+		r = store_sqlite_open(uri + strlen("sqlite:"), &ops, &backend);
 	if (r < 0)
 		return r;
 	r = store_new(ops, backend, ret_store);

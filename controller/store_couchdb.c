@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * State in CouchDB: seven databases that others read and write too. A table of what each holds is
+ * kept by key; see couchdb_documents.h for what it decides and the files beside this one for how it
+ * is loaded, written and followed.
+ */
+#include "store_couchdb_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "ebb/cleanup.h"
+#include "ebb/log.h"
+#include "ebb/loop.h"
+#include "ebb/units.h"
+
+#define TRY_MS     500
+#define REPEAT_NS  (60 * EBB_NS_PER_SEC)
+#define FIRST_WAIT UINT64_MAX
+
+bool couchdb_take_turn(struct couchdb_store *store, enum store_db db)
+{
+	bool free_now;
+
+	pthread_mutex_lock(&store->lock);
+	free_now = !store->dbs[db].taken;
+	store->dbs[db].taken = true;
+	pthread_mutex_unlock(&store->lock);
+	return free_now;
+}
+
+void couchdb_give_turn(struct couchdb_store *store, enum store_db db)
+{
+	pthread_mutex_lock(&store->lock);
+	store->dbs[db].taken = false;
+	pthread_mutex_unlock(&store->lock);
+}
+
+void couchdb_tell(struct couchdb_store *store, enum store_db db, struct couchdb_told_list *told)
+{
+	for (struct couchdb_told *item = told->first, *next; item; item = next) {
+		struct couchdb_document *document;
+		store_changed_fn fn;
+
+		pthread_mutex_lock(&store->lock);
+		fn = store->fn;
+		pthread_mutex_unlock(&store->lock);
+		if (fn)
+			fn(store->userdata, db, item->key, item->base, item->doc);
+		pthread_mutex_lock(&store->lock);
+		document = couchdb_documents_by_key(store->dbs[db].documents, item->key);
+		if (document && document->told_ns == UINT64_MAX)
+			document->told_ns = now_ns();
+		if (document && !fn)
+			document->untold = true;
+		pthread_mutex_unlock(&store->lock);
+		next = item->next;
+		couchdb_told_free(item);
+	}
+	told->first = NULL;
+	told->last = &told->first;
+}
+
+/* --- Loading -----------------------------------------------------------------------------------
+ */
+
+struct loading {
+	int (*fn)(void *userdata, const char *id, json_t *doc);
+	void *userdata;
+};
+
+static int load_told(void *userdata, struct couchdb_told_list *told)
+{
+	struct loading *loading = userdata;
+	int r = 0;
+
+	for (struct couchdb_told *item = told->first, *next; item; item = next) {
+		next = item->next;
+		if (r >= 0 && item->doc)
+			r = loading->fn(loading->userdata, item->key, item->doc);
+		couchdb_told_free(item);
+	}
+	told->first = NULL;
+	told->last = &told->first;
+	return MIN(r, 0);
+}
+
+static bool wait_a_moment(struct couchdb_store *store)
+{
+	const struct timespec moment = {.tv_nsec = TRY_MS * (long)EBB_NS_PER_MS};
+
+	if (store->give_up && store->give_up(store->give_up_userdata))
+		return false;
+	nanosleep(&moment, NULL);
+	return true;
+}
+
+static bool retry_page(struct couchdb_store *store, struct couchdb *couch)
+{
+	log_warning("Waiting to read the state: %s", couchdb_error(couch));
+	return wait_a_moment(store);
+}
+
+static int couchdb_store_load(void *backend, enum store_db db,
+			      int (*fn)(void *userdata, const char *id, json_t *doc),
+			      void *userdata)
+{
+	struct couchdb_store *store = backend;
+	struct couchdb_database *database = couchdb_database(store, db);
+	struct loading loading = {fn, userdata};
+	int r;
+
+	/* It did not answer, and may be gone on without. */
+	if (!database->marker)
+		return 0;
+	r = couchdb_read_database(store, store->writer, db, retry_page, load_told, &loading);
+	if (r < 0) {
+		if (*couchdb_error(store->writer))
+			log_error("Cannot read the state: %s", couchdb_error(store->writer));
+		return r;
+	}
+	pthread_mutex_lock(&store->lock);
+	database->loaded = true;
+	pthread_mutex_unlock(&store->lock);
+	return 0;
+}
+
+/* --- Following ---------------------------------------------------------------------------------
+ */
+
+static int couchdb_store_follow(void *backend, store_changed_fn fn, void *userdata)
+{
+	struct couchdb_store *store = backend;
+
+	pthread_mutex_lock(&store->lock);
+	store->fn = fn;
+	store->userdata = userdata;
+	pthread_mutex_unlock(&store->lock);
+	return couchdb_follow_start(store);
+}
+
+/* --- The rest ----------------------------------------------------------------------------------
+ */
+
+static const char *couchdb_store_error(void *backend)
+{
+	struct couchdb_store *store = backend;
+
+	return store->error;
+}
+
+static void couchdb_store_add_stats(void *backend, struct store_stats *stats)
+{
+	struct couchdb_store *store = backend;
+
+	pthread_mutex_lock(&store->lock);
+	stats->unchanged += store->unchanged;
+	stats->conflicts += store->conflicts;
+	pthread_mutex_unlock(&store->lock);
+}
+
+static void couchdb_store_close(void *backend)
+{
+	struct couchdb_store *store = backend;
+
+	store->stopping = true;
+	couchdb_follow_stop(store);
+	couchdb_free(store->writer);
+	couchdb_free(store->follower);
+	for (enum store_db db = 0; db < DB_MAX; db++) {
+		couchdb_documents_free(store->dbs[db].documents);
+		free(store->dbs[db].marker);
+		free(store->dbs[db].since);
+	}
+	pthread_mutex_destroy(&store->lock);
+	free(store);
+}
+
+static const struct store_backend_ops couchdb_ops = {
+	.load = couchdb_store_load,
+	.write = couchdb_store_write,
+	.follow = couchdb_store_follow,
+	.error = couchdb_store_error,
+	.add_stats = couchdb_store_add_stats,
+	.close = couchdb_store_close,
+};
+
+static bool is_stopping(void *userdata)
+{
+	struct couchdb_store *store = userdata;
+
+	return store->stopping;
+}
+
+static int prepare_all(struct couchdb_store *store)
+{
+	int r = 0;
+
+	for (enum store_db db = 0; db < DB_MAX && r == 0; db++)
+		if (!couchdb_database(store, db)->marker)
+			r = couchdb_prepare_database(store, store->writer, db);
+	return r;
+}
+
+/* Says at once what it waits for, and again every minute. */
+static int wait_for_server(struct couchdb_store *store)
+{
+	uint64_t said = FIRST_WAIT;
+
+	for (;;) {
+		int r = prepare_all(store);
+
+		if (r == 0) {
+			if (said != FIRST_WAIT)
+				log_info("CouchDB at %s answers", couchdb_server(store->writer));
+			return 0;
+		}
+		if (r != -EAGAIN && r != -ENOSPC) {
+			log_error("Cannot use the state: %s",
+				  r == -ENOMEM ? "out of memory" : couchdb_error(store->writer));
+			return r;
+		}
+		if (store->optional) {
+			log_warning("Going on without the state: %s; what is in it counts when it "
+				    "is there",
+				    couchdb_error(store->writer));
+			return 0;
+		}
+		if (said == FIRST_WAIT || now_ns() - said >= REPEAT_NS) {
+			log_warning("Waiting for the state: %s; start it, or choose another with "
+				    "--state",
+				    couchdb_error(store->writer));
+			said = now_ns();
+		}
+		if (!wait_a_moment(store))
+			return -ECANCELED;
+	}
+}
+
+int store_couchdb_open(const char *uri, const struct store_options *options,
+		       const struct store_backend_ops **ret_ops, void **ret_backend)
+{
+	struct couchdb_store *store = calloc(1, sizeof(*store));
+	int r = 0;
+
+	if (!store)
+		return -ENOMEM;
+	pthread_mutex_init(&store->lock, NULL);
+	if (options) {
+		store->optional = options->optional;
+		store->give_up = options->give_up;
+		store->give_up_userdata = options->userdata;
+	}
+	for (enum store_db db = 0; db < DB_MAX && r == 0; db++)
+		r = couchdb_documents_new(db, &store->dbs[db].documents);
+	if (r == 0)
+		r = couchdb_new(uri, options, &store->writer);
+	if (r == 0)
+		r = couchdb_copy(store->writer, &store->follower);
+	if (r == 0) {
+		couchdb_set_stopped(store->follower, is_stopping, store);
+		r = wait_for_server(store);
+	}
+	if (r < 0) {
+		couchdb_store_close(store);
+		return r;
+	}
+	*ret_ops = &couchdb_ops;
+	*ret_backend = store;
+	return 0;
+}

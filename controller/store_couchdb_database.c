@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store_couchdb_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "couchdb_page.h"
+#include "ebb/cleanup.h"
+#include "ebb/log.h"
+#include "ebb/units.h"
+#include "ebb/util.h"
+
+/* A look at the server, as against work for it. */
+#define LOOK_MS 3000
+/* A page of 500 documents from a server that has other things to do. */
+#define PAGE_MS    30000
+#define BACK_TRIES 4
+#define BACK_MS    150
+
+/* What is looked for: documents by name, and what ServerlessContainers asks. */
+static const struct {
+	enum store_db db; /* DB_MAX: each */
+	const char *name, *fields;
+} indexes[] = {
+	{DB_MAX, "ebb-name", "[\"name\"]"},
+	{DB_STRUCTURES, "ebb-subtype", "[\"subtype\"]"},
+	{DB_STRUCTURES, "ebb-subtype-host", "[\"subtype\",\"host\"]"},
+	{DB_EVENTS, "ebb-structure", "[\"structure\"]"},
+	{DB_REQUESTS, "ebb-structure", "[\"structure\"]"},
+};
+
+/* couchdb_call() to a path of the database. */
+static int call(struct couchdb *couch, enum store_db db, const char *method, const char *rest,
+		const char *body, unsigned timeout_ms, struct couchdb_reply *ret_reply)
+{
+	_cleanup_free_ char *path = couchdb_db_path(couch, db, rest);
+
+	*ret_reply = (struct couchdb_reply){0};
+	if (!path)
+		return -ENOMEM;
+	return couchdb_call(couch, method, path, body, timeout_ms, ret_reply);
+}
+
+static int make_index(struct couchdb *couch, enum store_db db, const char *name, const char *fields)
+{
+	_cleanup_free_ char *body = NULL, *db_name = couchdb_db_name(couch, db);
+	struct couchdb_reply reply;
+	int r;
+
+	if (!db_name || asprintf(&body,
+				 "{\"index\":{\"fields\":%s},\"ddoc\":\"%s\",\"name\":\"%s\","
+				 "\"type\":\"json\"}",
+				 fields, name, name) < 0)
+		return -ENOMEM;
+	r = call(couch, db, "POST", "/_index", body, 0, &reply);
+	if (r == -EACCES) {
+		log_warning("State: no index on %s in the database %s: %s, or an administrator "
+			    "makes it; going on without",
+			    fields, db_name, couchdb_error(couch));
+		r = 0;
+	} else if (r == 0 && reply.status / 100 != 2) {
+		log_warning("State: CouchDB makes no index on %s in the database %s (%ld); queries "
+			    "by others will be slow there",
+			    fields, db_name, reply.status);
+	}
+	couchdb_reply_clear(&reply);
+	return r;
+}
+
+static int make_indexes(struct couchdb *couch, enum store_db db)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(indexes) && r == 0; i++)
+		if (indexes[i].db == DB_MAX || indexes[i].db == db)
+			r = make_index(couch, db, indexes[i].name, indexes[i].fields);
+	return r;
+}
+
+/* 1: it was made. Another controller may make it at the same time. */
+static int ensure_database(struct couchdb *couch, enum store_db db, char **ret_seq)
+{
+	struct couchdb_reply reply;
+	int r;
+
+	r = call(couch, db, "GET", "", NULL, 0, &reply);
+	if (r == 0 && reply.status == 404) {
+		couchdb_reply_clear(&reply);
+		r = call(couch, db, "PUT", "", NULL, 0, &reply);
+		if (r == 0 && reply.status / 100 != 2 && reply.status != 412)
+			r = couchdb_fail(couch, -EPROTO, "making a database", &reply);
+		couchdb_reply_clear(&reply);
+		if (r == 0)
+			r = call(couch, db, "GET", "", NULL, 0, &reply);
+	}
+	/* A 404: deleted again at once, somebody is at it. */
+	if (r == 0 && reply.status == 404)
+		r = couchdb_fail(couch, -EAGAIN, "a look at a database", &reply);
+	if (r == 0 && !json_object_get(reply.json, "db_name"))
+		r = couchdb_fail(couch, -EPROTO, "a look at a database", &reply);
+	if (r == 0) {
+		*ret_seq = couchdb_seq_text(json_object_get(reply.json, "update_seq"));
+		if (!*ret_seq)
+			*ret_seq = strdup("0");
+	}
+	couchdb_reply_clear(&reply);
+	return r;
+}
+
+/* The marker's id; *ret_id NULL: there is none, or no database. */
+static int read_marker(struct couchdb *couch, enum store_db db, char **ret_id)
+{
+	struct couchdb_reply reply;
+	int r = call(couch, db, "GET", "/_local/ebb", NULL, LOOK_MS, &reply);
+	const char *id = json_string_value(json_object_get(reply.json, "incarnation"));
+
+	if (r == 0) {
+		*ret_id = id ? strdup(id) : NULL;
+		if (id && !*ret_id)
+			r = -ENOMEM;
+	}
+	couchdb_reply_clear(&reply);
+	return r;
+}
+
+static int ensure_marker(struct couchdb *couch, enum store_db db, char **ret_id)
+{
+	struct couchdb_reply reply;
+	char body[64];
+	char *id = NULL;
+	int r;
+
+	r = read_marker(couch, db, &id);
+	if (r == 0 && !id) {
+		snprintf(body, sizeof(body), "{\"incarnation\":\"%016" PRIx64 "%016" PRIx64 "\"}",
+			 random_u64(), random_u64());
+		r = call(couch, db, "PUT", "/_local/ebb", body, 0, &reply);
+		/* A 409 is the other controller's doing. */
+		if (r == 0 && reply.status / 100 != 2 && reply.status != 409)
+			r = couchdb_fail(couch, -EAGAIN, "writing a marker", &reply);
+		couchdb_reply_clear(&reply);
+		if (r == 0)
+			r = read_marker(couch, db, &id);
+		if (r == 0 && !id)
+			r = -EAGAIN;
+	}
+	if (r == 0)
+		*ret_id = id;
+	return r;
+}
+
+int couchdb_prepare_database(struct couchdb_store *store, struct couchdb *couch, enum store_db db)
+{
+	struct couchdb_database *database = couchdb_database(store, db);
+	char *since = NULL, *marker = NULL;
+	int r;
+
+	/* The sequence before anything is read: nothing falls between. */
+	r = ensure_database(couch, db, &since);
+	if (r == 0)
+		r = make_indexes(couch, db);
+	if (r == 0)
+		r = ensure_marker(couch, db, &marker);
+	if (r < 0) {
+		free(since);
+		return r;
+	}
+	pthread_mutex_lock(&store->lock);
+	free(database->since);
+	free(database->marker);
+	database->since = since;
+	database->marker = marker;
+	database->generation++;
+	pthread_mutex_unlock(&store->lock);
+	return 0;
+}
+
+/* Does it count from further back than what we have read? */
+static int went_back(struct couchdb *couch, enum store_db db, const char *seq)
+{
+	_cleanup_free_ char *now = NULL;
+	struct couchdb_reply reply;
+	int r = call(couch, db, "GET", "", NULL, LOOK_MS, &reply);
+
+	if (r == 0) {
+		now = couchdb_seq_text(json_object_get(reply.json, "update_seq"));
+		r = reply.status == 404 || (now && couchdb_seq_went_back(seq, now));
+	}
+	couchdb_reply_clear(&reply);
+	return r;
+}
+
+int couchdb_check_database(struct couchdb_store *store, struct couchdb *couch, enum store_db db,
+			   bool back)
+{
+	const struct timespec moment = {.tv_nsec = BACK_MS * EBB_NS_PER_MS};
+	struct couchdb_database *database = couchdb_database(store, db);
+	_cleanup_free_ char *marker = NULL, *seq = NULL;
+	bool same;
+	int r;
+
+	r = read_marker(couch, db, &marker);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&store->lock);
+	same = marker && database->marker && strcmp(marker, database->marker) == 0;
+	seq = strdup(database->since ?: "");
+	pthread_mutex_unlock(&store->lock);
+	if (!same)
+		return 1;
+	if (!back || !seq)
+		return 0;
+	/* Of a cluster a node that lags may answer: it catches up. */
+	r = 1;
+	for (int tries = 0; tries < BACK_TRIES && r == 1; tries++) {
+		if (tries > 0)
+			nanosleep(&moment, NULL);
+		r = went_back(couch, db, seq);
+	}
+	return r;
+}
+
+/* --- Reading all of it -------------------------------------------------------------------------
+ */
+
+struct reading {
+	struct couchdb_store *store;
+	enum store_db db;
+	struct couchdb_told_list told;
+};
+
+static int take_row(void *userdata, struct couchdb_change *change)
+{
+	struct reading *reading = userdata;
+	int r;
+
+	pthread_mutex_lock(&reading->store->lock);
+	r = couchdb_documents_take(couchdb_database(reading->store, reading->db)->documents, change,
+				   &reading->told);
+	pthread_mutex_unlock(&reading->store->lock);
+	return r;
+}
+
+/* *start: moved on to the next page. 1: that was the last one. */
+static int read_page(struct reading *reading, struct couchdb *couch, char **start)
+{
+	_cleanup_free_ char *path = couchdb_page_path(COUCHDB_PAGE, *start);
+	struct couchdb_reply reply;
+	char *next = NULL;
+	int r;
+
+	if (!path)
+		return -ENOMEM;
+	r = call(couch, reading->db, "GET", path, NULL, PAGE_MS, &reply);
+	if (r == 0) {
+		r = couchdb_page_read(reply.json, COUCHDB_PAGE, take_row, reading, &next);
+		if (r == -EBADMSG)
+			r = couchdb_fail(couch, -EAGAIN, "reading documents", &reply);
+	}
+	couchdb_reply_clear(&reply);
+	if (r < 0)
+		return r;
+	free(*start);
+	*start = next;
+	return next == NULL;
+}
+
+int couchdb_read_database(struct couchdb_store *store, struct couchdb *couch, enum store_db db,
+			  bool (*retry)(struct couchdb_store *store, struct couchdb *couch),
+			  int (*fn)(void *userdata, struct couchdb_told_list *told), void *userdata)
+{
+	_cleanup_free_ char *start = NULL;
+	int r;
+
+	do {
+		struct reading reading = {.store = store, .db = db};
+
+		reading.told.last = &reading.told.first;
+		r = read_page(&reading, couch, &start);
+		if (r == -EAGAIN && retry && retry(store, couch))
+			r = 0;
+		int told = fn(userdata, &reading.told);
+
+		if (told < 0)
+			r = told;
+		if (store->stopping && r >= 0)
+			r = -ECANCELED;
+	} while (r == 0);
+	return MIN(r, 0);
+}
+
+/* --- Finding it again --------------------------------------------------------------------------
+ */
+
+struct teller {
+	struct couchdb_store *store;
+	enum store_db db;
+};
+
+static int tell_news(void *userdata, struct couchdb_told_list *told)
+{
+	struct teller *teller = userdata;
+
+	couchdb_tell(teller->store, teller->db, told);
+	return 0;
+}
+
+static void writes_free(struct store_write *writes, struct store_write **pointers, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(writes[i].id);
+		free(writes[i].body);
+	}
+	free(writes);
+	free(pointers);
+}
+
+/* What the database lacks, or has otherwise than we had it. With the lock held. */
+static int collect_missing(struct couchdb_store *store, enum store_db db,
+			   struct store_write **ret_writes, struct store_write ***ret_pointers,
+			   size_t *ret_n)
+{
+	struct couchdb_documents *documents = couchdb_database(store, db)->documents;
+	size_t room = couchdb_documents_count(documents), n = 0;
+	struct store_write *writes = calloc(room + 1, sizeof(*writes));
+	struct store_write **pointers = calloc(room + 1, sizeof(*pointers));
+
+	if (!writes || !pointers)
+		goto fail;
+	for (struct couchdb_document *d = couchdb_documents_first(documents); d; d = d->next) {
+		const char *body = d->redo ? d->before : d->absent ? d->synced : NULL;
+
+		if (!body)
+			continue;
+		writes[n] = (struct store_write){
+			.db = db,
+			.id = strdup(d->key),
+			.body = strdup(body),
+		};
+		pointers[n] = &writes[n];
+		n++;
+		if (!writes[n - 1].id || !writes[n - 1].body)
+			goto fail;
+	}
+	*ret_writes = writes;
+	*ret_pointers = pointers;
+	*ret_n = n;
+	return 0;
+fail:
+	writes_free(writes, pointers, n);
+	return -ENOMEM;
+}
+
+static int write_missing(struct couchdb_store *store, struct couchdb *couch, enum store_db db)
+{
+	struct store_write *writes = NULL, **pointers = NULL;
+	size_t n = 0, left = 0;
+	int r;
+
+	pthread_mutex_lock(&store->lock);
+	r = collect_missing(store, db, &writes, &pointers, &n);
+	pthread_mutex_unlock(&store->lock);
+	if (r < 0)
+		return r;
+	if (n > 0)
+		r = couchdb_write_database(store, couch, db, pointers, n);
+	for (size_t i = 0; i < n; i++)
+		left += writes[i].result == -EAGAIN;
+	if (r == 0 && left > 0)
+		r = -EAGAIN;
+	if (r == 0 && n > 0)
+		log_info("State: %zu documents are in %s again", n, store_db_name(db));
+	writes_free(writes, pointers, n);
+	return r;
+}
+
+int couchdb_recover_database(struct couchdb_store *store, struct couchdb *couch, enum store_db db)
+{
+	struct couchdb_database *database = couchdb_database(store, db);
+	struct teller teller = {store, db};
+	_cleanup_free_ char *name = couchdb_db_name(couch, db);
+	bool lost;
+	int r;
+
+	pthread_mutex_lock(&store->lock);
+	lost = database->loaded;
+	database->lost = lost;
+	pthread_mutex_unlock(&store->lock);
+	if (lost)
+		log_warning("State: the database %s was deleted, made anew or set back; what it "
+			    "lacks is written again",
+			    name ?: store_db_name(db));
+	r = couchdb_prepare_database(store, couch, db);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&store->lock);
+	couchdb_documents_lose(database->documents);
+	pthread_mutex_unlock(&store->lock);
+	r = couchdb_read_database(store, couch, db, NULL, tell_news, &teller);
+	if (r == 0)
+		r = write_missing(store, couch, db);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&store->lock);
+	database->loaded = true;
+	database->lost = false;
+	database->generation++;
+	pthread_mutex_unlock(&store->lock);
+	return 0;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the CouchDB backend share. Two threads use it, the store's writer and the one
+ * that follows the changes; each has a connection of its own. The lock guards memory only. Whoever
+ * writes to a database or reads it as a whole takes its turn first, without waiting for it.
+ */
+#ifndef EBB_STORE_COUCHDB_PRIVATE_H
+#define EBB_STORE_COUCHDB_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "couchdb.h"
+#include "couchdb_documents.h"
+#include "store.h"
+
+struct couchdb_database {
+	struct couchdb_documents *documents;
+	char *marker;        /* the id of this incarnation; NULL: not known yet */
+	char *since;         /* what the feed has been read up to */
+	unsigned generation; /* rises when the feed has to begin anew */
+	bool loaded;         /* `documents` is what the database has */
+	bool lost;           /* it is not the one that we knew: find again or write everything */
+	bool taken;          /* somebody has the turn */
+};
+
+struct couchdb_follow;
+struct couchdb_store {
+	struct couchdb *writer, *follower;
+	pthread_mutex_t lock;
+	struct couchdb_database dbs[DB_MAX];
+	store_changed_fn fn; /* NULL: not followed yet */
+	void *userdata;
+	unsigned long unchanged, conflicts;
+	uint64_t swept_ns;
+	_Atomic bool stopping;
+
+	/* What a write handed to us may have been made from; see couchdb_document.behind. */
+	uint64_t call_ns, call_end_ns; /* when the last call of write() began and ended */
+	uint64_t clean_ns;             /* when the last began that left nothing to do again */
+	bool dirty;                    /* the last one did leave something */
+
+	char error[512]; /* the writer's */
+	bool optional;
+	bool (*give_up)(void *userdata);
+	void *give_up_userdata;
+	struct couchdb_follow *follow;
+};
+
+static inline struct couchdb_database *couchdb_database(struct couchdb_store *store,
+							enum store_db db)
+{
+	return &store->dbs[db];
+}
+
+/* false: somebody else has it. */
+bool couchdb_take_turn(struct couchdb_store *store, enum store_db db);
+void couchdb_give_turn(struct couchdb_store *store, enum store_db db);
+
+/* Calls whoever follows, without a lock, and frees the list. */
+void couchdb_tell(struct couchdb_store *store, enum store_db db, struct couchdb_told_list *told);
+
+/* --- store_couchdb_database.c: a database as a whole -------------------------------------------
+ */
+
+/*
+ * Makes the database, its indexes and its marker as far as they are missing, and notes how far its
+ * changes go. As couchdb_call().
+ */
+int couchdb_prepare_database(struct couchdb_store *store, struct couchdb *couch, enum store_db db);
+/* 0: it is the one we know. 1: it is another or gone; with `back` also when it was set back. */
+int couchdb_check_database(struct couchdb_store *store, struct couchdb *couch, enum store_db db,
+			   bool back);
+/*
+ * Reads every document into the table, and calls `fn` with what is news. `retry` (may be NULL) is
+ * asked after a failure whether to ask for the same page again.
+ */
+int couchdb_read_database(struct couchdb_store *store, struct couchdb *couch, enum store_db db,
+			  bool (*retry)(struct couchdb_store *store, struct couchdb *couch),
+			  int (*fn)(void *userdata, struct couchdb_told_list *told),
+			  void *userdata);
+/*
+ * Brings a database that was not there at the start, or is not the one we knew, and the table
+ * together: news is told, what it lacks is written. With its turn taken. 0; or a failure, and it is
+ * to be done again.
+ */
+int couchdb_recover_database(struct couchdb_store *store, struct couchdb *couch, enum store_db db);
+
+/* --- store_couchdb_write.c ---------------------------------------------------------------------
+ */
+
+/* With the turn taken: sets each `result`. Negative: `couch` says why, all have to be tried again.
+ */
+int couchdb_write_database(struct couchdb_store *store, struct couchdb *couch, enum store_db db,
+			   struct store_write *const *writes, size_t n);
+/* The backend's write(). */
+int couchdb_store_write(void *backend, struct store_write *const *writes, size_t n);
+
+/* --- store_couchdb_follow.c --------------------------------------------------------------------
+ */
+
+int couchdb_follow_start(struct couchdb_store *store);
+/* Ends the thread, if there is one. */
+void couchdb_follow_stop(struct couchdb_store *store);
+
+#endif
