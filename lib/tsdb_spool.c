@@ -19,10 +19,9 @@
 #include "tsdb_spool.h"
 
 /* A sixteenth of the spool is lost at a time when it is full. */
-#define SEGMENTS     16
-#define SEGMENT_MIN  (16u << 10)
-#define PIECE_MAX    (1u << 20)
-#define DISK_RETRY_S 10
+#define SEGMENTS    16
+#define SEGMENT_MIN (16u << 10)
+#define PIECE_MAX   (1u << 20)
 /* Between two lines about lost points. */
 #define LOG_EVERY_S 60
 #define SLOT        16 /* in the file `taken`: u64 number, u32 checksum, u32 zero */
@@ -51,7 +50,6 @@ struct tsdb_spool {
 	/* Of the thread that appends. */
 	uint64_t next_seq, next_id;
 	int disk_error;
-	uint64_t disk_retry_ns;
 
 	/* Of the thread that takes: the record of the last peek. */
 	uint64_t taken, head_id, head_end;
@@ -322,7 +320,8 @@ int tsdb_spool_append(struct tsdb_spool *spool, uint8_t *records, size_t len)
 		oldest = MIN(oldest, record.timestamp);
 	}
 
-	if (spool->dir && (!spool->disk_error || now_ns() >= spool->disk_retry_ns)) {
+	/* Tried each time: a batch comes every few seconds. */
+	if (spool->dir) {
 		r = append_disk(spool, records, len, points, oldest);
 		if (r == 0 && spool->disk_error)
 			log_info("spool %s takes points again", spool->dir);
@@ -333,7 +332,6 @@ int tsdb_spool_append(struct tsdb_spool *spool, uint8_t *records, size_t len)
 					  spool->dir,
 					  (unsigned long long)(spool->memory_max / EBB_MIB));
 		spool->disk_error = r;
-		spool->disk_retry_ns = now_ns() + DISK_RETRY_S * EBB_NS_PER_SEC;
 		if (r == 0)
 			return 0;
 	}
