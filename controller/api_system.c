@@ -9,6 +9,23 @@
 #include "ebb/loop.h"
 #include "ebb/util.h"
 
+/* How the state fares. NULL on no memory. */
+static json_t *state_health(struct store *store)
+{
+	struct store_stats stats;
+
+	store_get_stats(store, &stats);
+	/* Cut inside a character, perhaps. */
+	while (*stats.last_error && !utf8_is_valid(stats.last_error, strlen(stats.last_error)))
+		stats.last_error[strlen(stats.last_error) - 1] = '\0';
+	return json_pack("{s:b, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "reachable",
+			 stats.reachable, "queued", (json_int_t)stats.queued, "oldest_queued_s",
+			 stats.oldest_queued_s, "writes", (json_int_t)stats.writes, "unchanged",
+			 (json_int_t)stats.unchanged, "conflicts", (json_int_t)stats.conflicts,
+			 "changes", (json_int_t)stats.changes, "refused", (json_int_t)stats.refused,
+			 "failures", (json_int_t)stats.failures, "last_error", stats.last_error);
+}
+
 static void heartbeat(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
@@ -16,6 +33,7 @@ static void heartbeat(void *userdata, struct http_call *call)
 	size_t containers = 0, guarded = 0, connected = 0, n_hosts;
 	bool guardian, scaler;
 	struct structure *s;
+	json_t *reply;
 
 	model_lock(model);
 	model_foreach_structure(model, s) {
@@ -29,12 +47,14 @@ static void heartbeat(void *userdata, struct http_call *call)
 	scaler = model->scaler.active;
 	model_unlock(model);
 
-	api_reply(call,
-		  json_pack("{s:s, s:s, s:f, s:I, s:I, s:I, s:I, s:b, s:b}", "status", "alive",
-			    "version", EBB_VERSION, "uptime", wall_seconds() - api->started,
-			    "hosts", (json_int_t)n_hosts, "hosts_connected", (json_int_t)connected,
-			    "containers", (json_int_t)containers, "guarded", (json_int_t)guarded,
-			    "guardian_active", guardian, "scaler_active", scaler));
+	reply = json_pack("{s:s, s:s, s:f, s:I, s:I, s:I, s:I, s:b, s:b}", "status", "alive",
+			  "version", EBB_VERSION, "uptime", wall_seconds() - api->started, "hosts",
+			  (json_int_t)n_hosts, "hosts_connected", (json_int_t)connected,
+			  "containers", (json_int_t)containers, "guarded", (json_int_t)guarded,
+			  "guardian_active", guardian, "scaler_active", scaler);
+	if (api->store)
+		json_object_set_new(reply, "state", state_health(api->store));
+	api_reply(call, reply);
 }
 
 static void feed_post(void *userdata, struct http_call *call)

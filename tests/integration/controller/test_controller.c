@@ -352,4 +352,32 @@ TEST(controller_refuses_a_second_one_and_a_taken_port)
 	CHECK(second == NULL);
 }
 
+TEST(controller_tells_how_its_state_fares)
+{
+	_cleanup_json_ json_t *doc = NULL;
+	struct http_request_options options = {
+		.method = "GET", .address = address, .path = "/metrics"};
+	struct http_result result;
+	const json_t *of_state;
+
+	set_up();
+	CHECK_INT(call("PUT", "/service/scaler/REQUEST_TIMEOUT", "{\"value\": 9}", NULL), 200);
+	do {
+		json_decref(doc);
+		CHECK_INT(call("GET", "/heartbeat", NULL, &doc), 200);
+		of_state = json_object_get(doc, "state");
+	} while (json_integer_value(json_object_get(of_state, "queued")) > 0);
+	CHECK(json_is_true(json_object_get(of_state, "reachable")));
+	CHECK(json_integer_value(json_object_get(of_state, "writes")) > 0);
+	CHECK_NEAR(json_number_value(json_object_get(of_state, "oldest_queued_s")), 0, 0);
+	CHECK_STR(json_string_value(json_object_get(of_state, "last_error")), "");
+
+	CHECK_INT(http_call_blocking(&options, &result), 0);
+	CHECK(result.body && strstr(result.body, "\nebb_store_reachable 1\n"));
+	CHECK(strstr(result.body, "\nebb_store_queued ") &&
+	      strstr(result.body, "\nebb_store_oldest_queued_seconds ") &&
+	      strstr(result.body, "\nebb_store_conflicts_total 0\n"));
+	http_result_clear(&result);
+}
+
 TEST_MAIN()
