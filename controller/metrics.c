@@ -324,6 +324,85 @@ static void write_store(FILE *out, struct store *store)
 	      stats.last_write_age_s);
 }
 
+static void write_modules(FILE *out, const struct series_stats *stats)
+{
+	static const struct {
+		const char *name, *type, *help;
+	} metrics[] = {
+		{"ebb_series_active", "gauge", "1 while the service runs here"},
+		{"ebb_series_runs_total", "counter", "Runs of the service"},
+		{"ebb_series_failures_total", "counter", "Runs that ended early"},
+		{"ebb_series_written_total", "counter",
+		 "Points (database_snapshoter) or documents (the others) that it wrote"},
+		{"ebb_series_run_seconds", "gauge", "Time that its last run took"},
+	};
+	const struct {
+		const char *service;
+		const struct series_module_stats *stats;
+	} modules[] = {
+		{"structures_snapshoter", &stats->structures},
+		{"refeeder", &stats->refeeder},
+		{"database_snapshoter", &stats->database},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(metrics); i++) {
+		head(out, metrics[i].name, metrics[i].type, metrics[i].help);
+		for (size_t m = 0; m < ARRAY_SIZE(modules); m++) {
+			const struct series_module_stats *of = modules[m].stats;
+			const double values[ARRAY_SIZE(metrics)] = {
+				of->runs_here,       (double)of->runs, (double)of->failures,
+				(double)of->written, of->seconds,
+			};
+
+			fprintf(out, "%s{service=\"%s\"} %.10g\n", metrics[i].name,
+				modules[m].service, values[i]);
+		}
+	}
+	value(out, "ebb_series_lock_seconds_max", "gauge",
+	      "Longest that they held the model's lock at a time", stats->hold_s);
+}
+
+static void write_opentsdb(FILE *out, const struct tsdb_stats *stats)
+{
+	value(out, "ebb_opentsdb_reachable", "gauge", "0 while OpenTSDB takes no points",
+	      stats->reachable);
+	value(out, "ebb_opentsdb_points_total", "counter", "Points that it took",
+	      (double)stats->points);
+	value(out, "ebb_opentsdb_bodies_total", "counter", "Bodies that it took",
+	      (double)stats->bodies);
+	value(out, "ebb_opentsdb_rejected_total", "counter", "Points that it refused one by one",
+	      (double)stats->rejected);
+	value(out, "ebb_opentsdb_dropped_total", "counter",
+	      "Points lost: too many waited, or the spool's disk failed", (double)stats->dropped);
+	value(out, "ebb_opentsdb_put_failures_total", "counter", "Puts without success",
+	      (double)stats->failures);
+	value(out, "ebb_opentsdb_waiting_points", "gauge", "Points that wait to be put",
+	      (double)stats->waiting_points);
+	value(out, "ebb_opentsdb_waiting_bytes", "gauge", "Their size",
+	      (double)stats->waiting_bytes);
+	value(out, "ebb_opentsdb_oldest_seconds", "gauge", "Age of the oldest that waits",
+	      stats->oldest_s);
+}
+
+static void write_series(FILE *out, struct series *series)
+{
+	struct series_stats stats;
+	const char *error;
+
+	series_get_stats(series, &stats);
+	write_modules(out, &stats);
+	if (stats.has_tsdb)
+		write_opentsdb(out, &stats.tsdb);
+	error = stats.has_tsdb && stats.tsdb.last_error[0] ? stats.tsdb.last_error
+							   : stats.last_error;
+	if (*error) {
+		_cleanup_free_ char *escaped = metrics_escape(error);
+
+		head(out, "ebb_series_last_error", "gauge", "What went wrong last, in words");
+		fprintf(out, "ebb_series_last_error{message=\"%s\"} 1\n", escaped ? escaped : "");
+	}
+}
+
 static void write_http(FILE *out, const struct http_server *server)
 {
 	struct http_server_stats stats = {};
