@@ -2,6 +2,7 @@
 #include "executor.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,7 @@ struct executor {
 	char *token;
 	order_done_fn done;
 	void *userdata;
+	struct executor_fence fence;
 	pthread_t thread;
 	bool has_thread;
 	int wake; /* eventfd */
@@ -97,6 +99,15 @@ static void explain(const struct http_response *response, const json_t *body, ch
 			 response->body ? response->body : "");
 }
 
+/* A refusal for the term of the order tells the one that the agent has seen. */
+static void heed_term(struct executor *executor, const json_t *body)
+{
+	json_int_t term = json_integer_value(json_object_get(body, "term"));
+
+	if (term > 0 && executor->fence.outdated)
+		executor->fence.outdated(executor->fence.userdata, (uint64_t)term);
+}
+
 static void answered(void *userdata, const struct http_response *response)
 {
 	struct job *job = userdata;
@@ -119,6 +130,8 @@ static void answered(void *userdata, const struct http_response *response)
 			result.applied_ns = 0;
 	} else {
 		explain(response, body, result.error, sizeof(result.error));
+		if (response->status == 409)
+			heed_term(executor, body);
 	}
 	unlink_job(job);
 	finish(job, &result);
@@ -147,8 +160,20 @@ static void send_order(struct executor *executor, struct job *job)
 		.timeout_ms = job->order.timeout_ms ? job->order.timeout_ms : TIMEOUT_MS,
 		.response_max = RESPONSE_MAX,
 	};
+	char term_header[48];
+	const char *headers[] = {term_header, NULL};
+	uint64_t term = 0;
 	int r;
 
+	if (executor->fence.may_send &&
+	    !executor->fence.may_send(executor->fence.userdata, &term)) {
+		fail(job, "not the leader: the order was not sent");
+		return;
+	}
+	if (term) {
+		snprintf(term_header, sizeof(term_header), "Ebb-Term: %" PRIu64, term);
+		options.headers = headers;
+	}
 	if (!escaped || !body || asprintf(&path, "/container/%s", escaped) < 0) {
 		path = NULL;
 		fail(job, "the order could not be written down: no memory");
@@ -324,6 +349,11 @@ int executor_new(const char *token, order_done_fn done, void *userdata,
 	executor->has_thread = true;
 	*ret_executor = executor;
 	return 0;
+}
+
+void executor_set_fence(struct executor *executor, const struct executor_fence *fence)
+{
+	executor->fence = *fence;
 }
 
 void executor_free(struct executor *executor)

@@ -29,9 +29,22 @@ struct order_result {
 typedef void (*order_done_fn)(void *userdata, void *order_userdata,
 			      const struct order_result *result);
 
+/*
+ * Who may give orders, asked at the moment when each is sent. `may_send` false: it fails with "not
+ * the leader"; a term above 0 goes with the order (Ebb-Term). `outdated`: an agent has heard of a
+ * higher `term`. Both in the executor's thread.
+ */
+struct executor_fence {
+	bool (*may_send)(void *userdata, uint64_t *ret_term);
+	void (*outdated)(void *userdata, uint64_t term);
+	void *userdata;
+};
+
 struct executor;
 int executor_new(const char *token, order_done_fn done, void *userdata,
 		 struct executor **ret_executor);
+/* Before the first order. Without it every order is sent, without a term. */
+void executor_set_fence(struct executor *executor, const struct executor_fence *fence);
 /* Waits for orders under way (at most 5 s); what is left then is done with status 0. */
 void executor_free(struct executor *executor);
 /* Takes the order's members over, but on failure. Never blocks. -ESHUTDOWN: it is being freed. */

@@ -44,6 +44,7 @@ struct session {
 struct feed {
 	struct model *model;
 	struct scaler *scaler;
+	struct leader *leader; /* NULL: none to ask */
 	struct session *sessions;
 	struct feed_stats stats; /* under the model's lock */
 	double evaluating_ns;
@@ -492,6 +493,38 @@ static json_t *answer_to(const struct session *session, const struct feed_messag
 	return answer;
 }
 
+/* 421, with the leader as far as it is known: agents go there. */
+static void answer_misdirected(struct feed *feed, struct http_call *call)
+{
+	struct leader_state state = {0};
+	bool known;
+
+	if (feed->leader)
+		leader_get_state(feed->leader, &state);
+	known = state.holder[0] && !state.acts;
+	http_reply_json(call, 421,
+			json_pack("{s:s, s:s, s:s?, s:I}", "error", "Misdirected Request",
+				  "message",
+				  known ? "this controller stands by: feed the one that leads"
+					: "no controller leads at the moment: try again soon",
+				  "leader", known ? state.holder : NULL, "term",
+				  (json_int_t)state.term));
+}
+
+/* Do we lead the agent that says this? */
+static bool is_ours(struct feed *feed, const struct feed_message *message, uint64_t *ret_term)
+{
+	*ret_term = 0;
+	if (!feed->leader)
+		return true;
+	if (!leader_acts(feed->leader, ret_term))
+		return false;
+	if (!*ret_term || message->term <= (int64_t)*ret_term)
+		return true;
+	leader_outdated(feed->leader, (uint64_t)message->term);
+	return false;
+}
+
 void feed_handle(struct feed *feed, struct http_call *call)
 {
 	_cleanup_free_ char *error = NULL;
@@ -500,14 +533,22 @@ void feed_handle(struct feed *feed, struct http_call *call)
 	struct session *session;
 	uint64_t received_ns = now_ns();
 	json_t *answer = NULL;
-	bool taken;
+	uint64_t term;
+	bool taken, ours;
 	int r;
 
 	r = feed_message_parse(call->body, call->body_len, &message, &error);
+	ours = r >= 0 && is_ours(feed, &message, &term);
 	model_lock(feed->model);
-	if (r < 0) {
+	ours = ours && feed->model->leading;
+	if (r < 0 || !ours) {
 		feed->stats.rejected++;
 		model_unlock(feed->model);
+		if (r >= 0) {
+			answer_misdirected(feed, call);
+			feed_message_clear(&message);
+			return;
+		}
 		http_reply_error(call, r == -EINVAL ? 400 : 503, "%s",
 				 error ? error : strerror(-r));
 		return;
@@ -516,6 +557,8 @@ void feed_handle(struct feed *feed, struct http_call *call)
 	if (taken) {
 		feed->stats.messages++;
 		answer = answer_to(session, &message);
+		if (answer && term)
+			json_object_set_new(answer, "term", json_integer((json_int_t)term));
 	} else {
 		feed->stats.rejected++;
 	}
@@ -546,6 +589,11 @@ int feed_new(struct model *model, struct scaler *scaler, struct feed **ret_feed)
 	feed->scaler = scaler;
 	*ret_feed = feed;
 	return 0;
+}
+
+void feed_set_leader(struct feed *feed, struct leader *leader)
+{
+	feed->leader = leader;
 }
 
 void feed_free(struct feed *feed)

@@ -4,6 +4,7 @@
 #ifndef EBB_CONTROLLER_FEED_H
 #define EBB_CONTROLLER_FEED_H
 
+#include "leader.h"
 #include "model.h"
 #include "scaler.h"
 #include "ebb/http_server.h"
@@ -11,6 +12,9 @@
 struct feed;
 int feed_new(struct model *model, struct scaler *scaler, struct feed **ret_feed);
 void feed_free(struct feed *feed);
+/* Before the first message; `leader` outlives the feed. Without it every message is taken, and the
+ * answers tell no term. */
+void feed_set_leader(struct feed *feed, struct leader *leader);
 /* POST /feed: http_handler_fn body. Parses outside the lock, applies inside. */
 void feed_handle(struct feed *feed, struct http_call *call);
 

@@ -177,6 +177,9 @@ static int read_members(const json_t *json, struct feed_message *message, char *
 	    get_count(json_object_get(json, "guard_version"), "\"guard_version\"",
 		      &message->guard_version, ret_error) < 0)
 		return -EINVAL;
+	if (json_object_get(json, "term") &&
+	    get_count(json_object_get(json, "term"), "\"term\"", &message->term, ret_error) < 0)
+		return -EINVAL;
 	message->registration = json_object_get(json, "register");
 	if (message->registration && !json_is_object(message->registration))
 		return refuse(ret_error, "\"register\" must be an object");

@@ -30,7 +30,8 @@
 struct leader_options {
 	const char *uri; /* of the state; "sqlite:": leads alone */
 	const struct store_options *store;
-	const char *advertise; /* URL at which agents, people and the other controller reach us */
+	/* URL at which agents, people and the other controllers reach us. */
+	const char *advertise;
 	const char *token;
 	/*
 	 * In the leader's thread, no lock held: from now on it acts (`term` > 0), or no longer does
@@ -46,22 +47,36 @@ int leader_start(struct leader *leader);
 /* Gives the lease up, so that another need not wait for its end. */
 void leader_free(struct leader *leader);
 
-/* From any thread, without a lock: may we act at this moment? The term, 1 and more; 0 for SQLite.
+/*
+ * From any thread, without a lock: may we act at this moment? The term, 1 and more; 0 for SQLite.
+ * By CLOCK_BOOTTIME, which goes on while the machine is suspended: who wakes up late knows that it
+ * is.
  */
 bool leader_acts(const struct leader *leader, uint64_t *ret_term);
 
 struct leader_state {
 	bool acts;
 	uint64_t term;
-	char holder[256];  /* URL of who leads, as far as known; "" nobody */
-	char standby[256]; /* URLs of the others, separated by spaces */
+	char instance[32];  /* ours */
+	char holder[256];   /* URL of who leads, as far as known; "" nobody */
+	char standby[2200]; /* URLs of the others, separated by spaces */
 	unsigned long takeovers;
-	double renewed_age_s;
-	char error[160]; /* why it cannot renew; "" when it can */
+	double renewed_age_s; /* since the last renewal that was answered; NAN: never */
+	char error[256];      /* why it cannot renew or read; "" when it can */
 };
 void leader_get_state(struct leader *leader, struct leader_state *ret_state);
 
-/* A standby's answer to POST /leader/promise {"term","holder"}: true when it promises. */
-bool leader_promise(struct leader *leader, uint64_t term, const char *holder);
+/*
+ * What other controllers ask us over HTTP; each answers for our own instance, *ret_instance, which
+ * lives as long as `leader`. A leader that cannot reach the database wants our promise not to take
+ * over for a while: true when it is given. `acts`: it does so at the moment.
+ */
+bool leader_promise(struct leader *leader, uint64_t term, const char *instance, bool acts,
+		    uint64_t *ret_term, const char **ret_instance);
+/* A standby that would take over asks whether we act. */
+bool leader_asked(struct leader *leader, const char *url, const char *instance,
+		  const char **ret_instance);
+/* An agent has seen a higher term than ours: we act no more, and read the lease again. */
+void leader_outdated(struct leader *leader, uint64_t term);
 
 #endif

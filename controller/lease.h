@@ -105,6 +105,7 @@ struct lease {
 	uint64_t acts_until;
 	uint64_t tried_at; /* when the last renewal that came to an end was sent */
 	bool in_doubt;     /* we were away for too long to go on without the database */
+	bool told;         /* of one more standby, since the others were asked for their promises */
 	bool crowded;      /* there is a standby that found no room in the list */
 	unsigned long takeovers;
 

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "ebb/cleanup.h"
+#include "ebb/http_client.h"
 #include "ebb/http_server.h"
 #include "ebb/log.h"
 #include "ebb/units.h"
@@ -84,6 +85,7 @@ struct http_server {
 	size_t body_max;
 	const struct http_route *routes;
 	size_t n_routes;
+	bool (*admit)(void *userdata, const struct http_route *route, struct http_call *call);
 	void *userdata;
 
 	/* Loop mode. */
@@ -365,6 +367,24 @@ const char *http_header(struct http_call *call, const char *name)
 	return MHD_lookup_connection_value(call->request->connection, MHD_HEADER_KIND, name);
 }
 
+char *http_call_target(struct http_call *call)
+{
+	const struct http_request *request = call->request;
+	char *target = strdup(call->path), *longer;
+
+	for (size_t i = 0; target && i < request->n_args; i++) {
+		_cleanup_free_ char *name = http_escape(request->args[i].name);
+		_cleanup_free_ char *value = http_escape(request->args[i].value);
+
+		if (!name || !value ||
+		    asprintf(&longer, "%s%c%s=%s", target, i ? '&' : '?', name, value) < 0)
+			longer = NULL;
+		free(target);
+		target = longer;
+	}
+	return target;
+}
+
 json_t *http_body_object(struct http_call *call)
 {
 	json_error_t error;
@@ -546,7 +566,9 @@ static void call_handler(struct http_request *request, const char *method_name,
 
 	memcpy(call.captures, request->captures, sizeof(call.captures));
 	request->in_handler = true;
-	request->route->handler(request->server->userdata, &call);
+	if (!request->server->admit ||
+	    request->server->admit(request->server->userdata, request->route, &call))
+		request->route->handler(request->server->userdata, &call);
 	request->in_handler = false;
 
 	/* From here on a deferred request belongs to whoever answers it. */
@@ -932,6 +954,7 @@ int http_server_new(const struct http_server_options *options, struct http_serve
 	server->body_max = options->body_max ? options->body_max : EBB_MIB;
 	server->routes = options->routes;
 	server->n_routes = options->n_routes;
+	server->admit = options->admit;
 	server->userdata = options->userdata;
 	server->gate = calloc(1, sizeof(*server->gate));
 	if (server->gate) {

@@ -64,6 +64,9 @@ struct http_server_options {
 	struct loop *loop;
 	const struct http_route *routes;
 	size_t n_routes;
+	/* Before the handler of `route`, with the body there: false when it has answered instead.
+	 * NULL: every call is let in. */
+	bool (*admit)(void *userdata, const struct http_route *route, struct http_call *call);
 	void *userdata;
 };
 
@@ -85,6 +88,8 @@ const char *http_server_address(const struct http_server *server);
 /* Decoded. NULL when absent; "" for a key without a value (?cpu&mem). */
 const char *http_query(struct http_call *call, const char *key);
 const char *http_header(struct http_call *call, const char *name);
+/* Path and query anew, percent-encoded, for a Location. Caller frees; NULL on no memory. */
+char *http_call_target(struct http_call *call);
 
 /* Adds a response header to whatever reply follows, a deferred one included. */
 void http_reply_header(struct http_call *call, const char *name, const char *value);

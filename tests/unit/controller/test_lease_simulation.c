@@ -513,117 +513,116 @@ static void check_leaders(void)
 		w.acted = w.now;
 		if (acting >= 0) {
 			w.both++;
-			if (!w.trouble.partitions ||
+			if (!w.trouble.outages ||
 			    !(is_documented(acting, i) || is_documented(i, acting))) {
 				describe();
 				TEST_FAIL("at %.0f ms both %s and %s act", w.now,
 					  w.nodes[acting].lease.instance,
 					  w.nodes[i].lease.instance);
-				CHECK(is_acting(&w.nodes[acting], &other));
-				/* Who starts after a deletion cannot know the last term. */
-				CHECK(w.trouble.deletions || other != term);
 			}
-			acting = i;
+			CHECK(is_acting(&w.nodes[acting], &other));
+			/* Who starts after a deletion cannot know the last term. */
+			CHECK(w.trouble.deletions || other != term);
 		}
-		for (int i = 0; i < w.n; i++) {
-			double since = MAX(MAX(w.nodes[i].harmed, w.renewed), w.acted);
+		acting = i;
+	}
+	for (int i = 0; i < w.n; i++) {
+		double since = MAX(MAX(w.nodes[i].harmed, w.renewed), w.acted);
 
-			if (w.nodes[i].alive && w.db_up && !w.nodes[i].cut &&
-			    w.now - since > TAKEOVER_MS) {
-				describe();
-				TEST_FAIL("at %.0f ms nobody has led for %d ms, and %s could",
-					  w.now, TAKEOVER_MS, w.nodes[i].lease.instance);
-			}
+		if (w.nodes[i].alive && w.db_up && !w.nodes[i].cut && w.now - since > TAKEOVER_MS) {
+			describe();
+			TEST_FAIL("at %.0f ms nobody has led for %d ms, and %s could", w.now,
+				  TAKEOVER_MS, w.nodes[i].lease.instance);
 		}
 	}
+}
 
-	static void simulate(int n, struct trouble trouble)
-	{
-		const char *given = getenv("EBB_TEST_SEED");
-		uint64_t seed = given ? strtoull(given, NULL, 0) : random_u64();
+static void simulate(int n, struct trouble trouble)
+{
+	const char *given = getenv("EBB_TEST_SEED");
+	uint64_t seed = given ? strtoull(given, NULL, 0) : random_u64();
 
-		memset(&w, 0, sizeof(w));
-		w.random = seed | 1;
-		w.n = n;
-		w.db_up = true;
-		w.trouble = trouble;
-		printf("# %d controllers, seed %llu\n", n, (unsigned long long)seed);
+	memset(&w, 0, sizeof(w));
+	w.random = seed | 1;
+	w.n = n;
+	w.db_up = true;
+	w.trouble = trouble;
+	printf("# %d controllers, seed %llu\n", n, (unsigned long long)seed);
+	for (int i = 0; i < n; i++) {
+		w.nodes[i].rate = uniform(0.95, 1.05);
+		w.nodes[i].offset = uniform(1e4, 1e6);
+		start(i);
+	}
+	for (w.now = 0; w.now < MINUTES * 60000.0; w.now += TICK_MS) {
+		misfortune();
+		for (int m = 0; m < MESSAGES_MAX; m++) {
+			struct message *message = &w.messages[m];
+
+			if (!message->used || message->at > w.now)
+				continue;
+			switch (message->kind) {
+			case TO_DB: at_db(message); break;
+			case TO_NODE: at_node(message); break;
+			default: answered(message);
+			}
+		}
 		for (int i = 0; i < n; i++) {
-			w.nodes[i].rate = uniform(0.95, 1.05);
-			w.nodes[i].offset = uniform(1e4, 1e6);
-			start(i);
+			struct node *node = &w.nodes[i];
+
+			/* A harm that lasts. */
+			if (!w.db_up || node->cut)
+				harm(i, w.now);
+			if (!runs(node))
+				continue;
+			if (node->waiting && w.now >= node->deadline)
+				end_call(node);
+			if (!node->waiting && w.now >= node->wake)
+				begin_call(i);
+			order(node);
 		}
-		for (w.now = 0; w.now < MINUTES * 60000.0; w.now += TICK_MS) {
-			misfortune();
-			for (int m = 0; m < MESSAGES_MAX; m++) {
-				struct message *message = &w.messages[m];
-
-				if (!message->used || message->at > w.now)
-					continue;
-				switch (message->kind) {
-				case TO_DB: at_db(message); break;
-				case TO_NODE: at_node(message); break;
-				default: answered(message);
-				}
-			}
-			for (int i = 0; i < n; i++) {
-				struct node *node = &w.nodes[i];
-
-				/* A harm that lasts. */
-				if (!w.db_up || node->cut)
-					harm(i, w.now);
-				if (!runs(node))
-					continue;
-				if (node->waiting && w.now >= node->deadline)
-					end_call(node);
-				if (!node->waiting && w.now >= node->wake)
-					begin_call(i);
-				order(node);
-			}
-			check_leaders();
-		}
-		printf("# %lu steps, %lu takeovers, %lu kills, %lu orders, %lu refused, both act %lu ms\n",
-		       w.steps, w.takeovers, w.kills, w.orders, w.refused, w.both * TICK_MS);
-		CHECK(w.steps > 20000);
-		CHECK(w.takeovers > 10);
-		CHECK(w.kills > 5);
-		CHECK(w.orders > 1000);
+		check_leaders();
 	}
+	printf("# %lu steps, %lu takeovers, %lu kills, %lu orders, %lu refused, both act %lu ms\n",
+	       w.steps, w.takeovers, w.kills, w.orders, w.refused, w.both * TICK_MS);
+	CHECK(w.steps > 20000);
+	CHECK(w.takeovers > 10);
+	CHECK(w.kills > 5);
+	CHECK(w.orders > 1000);
+}
 
-	TEST(two_controllers_with_a_database_that_stays)
-	{
-		simulate(2, (struct trouble){0});
-	}
+TEST(two_controllers_with_a_database_that_stays)
+{
+	simulate(2, (struct trouble){0});
+}
 
-	TEST(three_controllers_with_a_database_that_stays)
-	{
-		simulate(3, (struct trouble){0});
-	}
+TEST(three_controllers_with_a_database_that_stays)
+{
+	simulate(3, (struct trouble){0});
+}
 
-	TEST(two_controllers_with_a_database_that_goes_and_comes)
-	{
-		simulate(2, (struct trouble){.outages = true});
-	}
+TEST(two_controllers_with_a_database_that_goes_and_comes)
+{
+	simulate(2, (struct trouble){.outages = true});
+}
 
-	TEST(three_controllers_with_a_database_that_goes_and_comes)
-	{
-		simulate(3, (struct trouble){.outages = true});
-	}
+TEST(three_controllers_with_a_database_that_goes_and_comes)
+{
+	simulate(3, (struct trouble){.outages = true});
+}
 
-	TEST(two_controllers_and_every_partition)
-	{
-		simulate(2, (struct trouble){.outages = true, .partitions = true});
-	}
+TEST(two_controllers_and_every_partition)
+{
+	simulate(2, (struct trouble){.outages = true, .partitions = true});
+}
 
-	TEST(three_controllers_and_every_partition)
-	{
-		simulate(3, (struct trouble){.outages = true, .partitions = true});
-	}
+TEST(three_controllers_and_every_partition)
+{
+	simulate(3, (struct trouble){.outages = true, .partitions = true});
+}
 
-	TEST(three_controllers_and_somebody_who_deletes_the_document)
-	{
-		simulate(3,
-			 (struct trouble){.outages = true, .partitions = true, .deletions = true});
-	}
+TEST(three_controllers_and_somebody_who_deletes_the_document)
+{
+	simulate(3, (struct trouble){.outages = true, .partitions = true, .deletions = true});
+}
 
-	TEST_MAIN()
+TEST_MAIN()
