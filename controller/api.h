@@ -11,6 +11,7 @@
 #include "container_scaler.h"
 #include "feed.h"
 #include "feed_opentsdb.h"
+#include "leader.h"
 #include "model.h"
 #include "scaler.h"
 #include "series.h"
@@ -26,17 +27,22 @@ struct api {
 	struct series *series;                       /* NULL in tests */
 	struct store *store;
 	struct http_server *server; /* for /metrics; set after the server exists */
+	struct leader *leader;      /* NULL in tests: nobody else leads */
 	double started;             /* wall clock, s */
 };
 
 /* Handlers get a struct api * as userdata. */
 extern const struct http_route api_structure_routes[], api_rule_routes[], api_service_routes[],
-	api_system_routes[];
+	api_system_routes[], api_leader_routes[];
 extern const size_t api_structure_n_routes, api_rule_n_routes, api_service_n_routes,
-	api_system_n_routes;
+	api_system_n_routes, api_leader_n_routes;
 
 /* All groups in one array; caller frees. */
 int api_routes(struct http_route **ret_routes, size_t *ret_n);
+/* For http_server_options: what changes something is the leader's; a standby shows the way. */
+bool api_admit(void *userdata, const struct http_route *route, struct http_call *call);
+/* As GET /leader answers. NULL on no memory. */
+json_t *api_leader_json(struct api *api);
 
 /*
  * Shared by the groups. Those that return false or NULL have answered the call already, and hold no

@@ -54,6 +54,13 @@ static void heartbeat(void *userdata, struct http_call *call)
 			  "guardian_active", guardian, "scaler_active", scaler);
 	if (api->store)
 		json_object_set_new(reply, "state", state_health(api->store));
+	if (reply && api->leader) {
+		_cleanup_json_ json_t *state = api_leader_json(api);
+
+		json_object_set(reply, "role", json_object_get(state, "role"));
+		json_object_set(reply, "leader", json_object_get(state, "leader"));
+		json_object_set(reply, "term", json_object_get(state, "term"));
+	}
 	api_reply(call, reply);
 }
 

@@ -11,6 +11,7 @@
 #include "container_scaler.h"
 #include "executor.h"
 #include "feed.h"
+#include "leader.h"
 #include "feed_opentsdb.h"
 #include "model.h"
 #include "request_document.h"
@@ -42,6 +43,7 @@ struct controller {
 	struct model *model;
 	struct audit *audit;
 	struct scaler *scaler;
+	struct leader *leader;
 	struct executor *executor;
 	struct feed *feed;
 	struct container_scalers *container_scalers;
@@ -88,8 +90,9 @@ static void on_retry(void *userdata)
 	double now = wall_seconds();
 
 	model_lock(controller->model);
-	if (now - controller->retried >= controller->model->scaler.polling_frequency ||
-	    now < controller->retried) {
+	if (controller->model->leading &&
+	    (now - controller->retried >= controller->model->scaler.polling_frequency ||
+	     now < controller->retried)) {
 		controller->retried = now;
 		scaler_run(controller->scaler);
 	}
@@ -132,13 +135,54 @@ static int set_leading(struct controller *controller, bool leading)
 	return r;
 }
 
-static int start_leading(struct controller *controller)
+/* In the leader's thread. */
+static void on_leading(void *userdata, uint64_t term)
 {
-	int r;
+	struct controller *controller = userdata;
+	int r = set_leading(controller, term > 0);
 
-	r = store_follow(controller->store, on_state_changed, controller);
+	if (r < 0)
+		log_error_errno(r, "Cannot take over the state");
+}
+
+static bool may_send(void *userdata, uint64_t *ret_term)
+{
+	return leader_acts(userdata, ret_term);
+}
+
+static void on_outdated(void *userdata, uint64_t term)
+{
+	leader_outdated(userdata, term);
+}
+
+static int make_leader(struct controller *controller, const struct controller_options *options,
+		       const struct store_options *store)
+{
+	const struct leader_options leader = {
+		.uri = options->state,
+		.store = store,
+		.token = controller->token,
+		.changed = on_leading,
+		.userdata = controller,
+	};
+	int r = leader_new(&leader, &controller->leader);
+
+	return r < 0 ? log_error_errno(r, "Cannot start the election of a leader") : 0;
+}
+
+/* When the address is known. */
+static int start_leading(struct controller *controller, const struct controller_options *options)
+{
+	_cleanup_free_ char *advertise =
+		controller_advertise(options->advertise, controller_address(controller));
+	int r = advertise ? 0 : -ENOMEM;
+
 	if (r >= 0)
+		r = store_follow(controller->store, on_state_changed, controller);
+	if (r >= 0 && !store_is_shared(controller->store))
 		r = set_leading(controller, true);
+	if (r >= 0)
+		r = leader_start(controller->leader, advertise);
 	return r < 0 ? log_error_errno(r, "Cannot follow the state") : 0;
 }
 
@@ -196,6 +240,8 @@ static int start_state(struct controller *controller, const struct controller_op
 	if (r < 0)
 		return log_error_errno(r, "Cannot load the state");
 	r = store_start(controller->store);
+	if (r >= 0)
+		r = make_leader(controller, options, &store);
 	if (r < 0)
 		return r;
 	/* With a CouchDB nobody has made it. */
@@ -208,6 +254,11 @@ static int start_state(struct controller *controller, const struct controller_op
 
 static int start_scaling(struct controller *controller)
 {
+	const struct executor_fence fence = {
+		.may_send = may_send,
+		.outdated = on_outdated,
+		.userdata = controller->leader,
+	};
 	int r;
 
 	r = scaler_new(controller->model, controller->audit, &controller->scaler);
@@ -216,10 +267,13 @@ static int start_scaling(struct controller *controller)
 				 &controller->executor);
 	if (r < 0)
 		return log_error_errno(r, "Cannot start the executor");
+	executor_set_fence(controller->executor, &fence);
 	scaler_set_executor(controller->scaler, controller->executor);
 	r = executor_every(controller->executor, RETRY_TICK_S, on_retry, controller);
 	if (r >= 0)
 		r = feed_new(controller->model, controller->scaler, &controller->feed);
+	if (r >= 0)
+		feed_set_leader(controller->feed, controller->leader);
 	return r < 0 ? log_error_errno(r, "Cannot start the scaler") : 0;
 }
 
@@ -279,6 +333,7 @@ static int start_server(struct controller *controller, const struct controller_o
 		.body_max = BODY_MAX,
 		.connections_max = CONNECTIONS_MAX,
 		.threads = options->threads,
+		.admit = api_admit,
 		.userdata = &controller->api,
 	};
 	int r;
@@ -292,6 +347,7 @@ static int start_server(struct controller *controller, const struct controller_o
 		.container_scalers = controller->container_scalers,
 		.series = controller->series,
 		.store = controller->store,
+		.leader = controller->leader,
 		.started = wall_seconds(),
 	};
 	r = api_routes(&controller->routes, &server.n_routes);
@@ -325,9 +381,9 @@ int controller_new(const struct controller_options *options, struct controller *
 	if (r >= 0)
 		r = start_series(controller, options);
 	if (r >= 0)
-		r = start_leading(controller);
-	if (r >= 0)
 		r = start_server(controller, options);
+	if (r >= 0)
+		r = start_leading(controller, options);
 	if (r < 0) {
 		controller_free(controller);
 		return r;
@@ -369,6 +425,10 @@ void controller_free(struct controller *controller)
 	series_free(controller->series);
 	tsdb_free(controller->tsdb);
 	executor_free(controller->executor);
+	/* The next leader begins with what this one wrote. */
+	if (controller->leader)
+		store_flush(controller->store);
+	leader_free(controller->leader);
 	feed_free(controller->feed);
 	scaler_free(controller->scaler);
 	audit_free(controller->audit);

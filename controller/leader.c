@@ -477,7 +477,7 @@ void leader_get_state(struct leader *leader, struct leader_state *ret_state)
 	pthread_mutex_lock(&leader->lock);
 	snprintf(state.instance, sizeof(state.instance), "%s", lease->instance);
 	if (leader->alone) {
-		snprintf(state.holder, sizeof(state.holder), "%s", leader->advertise);
+		snprintf(state.holder, sizeof(state.holder), "%s", lease->url);
 	} else {
 		if (!state.acts)
 			state.term = lease->doc.term;
@@ -513,8 +513,6 @@ int leader_new(const struct leader_options *options, struct leader **ret_leader)
 	char instance[LEASE_INSTANCE_MAX];
 	int r;
 
-	if (strlen(options->advertise) >= LEASE_URL_MAX)
-		return -ENAMETOOLONG;
 	leader = calloc(1, sizeof(*leader));
 	if (!leader)
 		return -ENOMEM;
@@ -526,10 +524,8 @@ int leader_new(const struct leader_options *options, struct leader **ret_leader)
 	pthread_cond_init(&leader->wake, &attributes);
 	pthread_condattr_destroy(&attributes);
 	snprintf(instance, sizeof(instance), "%016" PRIx64, random_u64());
-	lease_init(&leader->lease, options->advertise, instance, now_ms());
-	r = copy_text(options->advertise, &leader->advertise);
-	if (r >= 0)
-		r = copy_text(options->token, &leader->token);
+	lease_init(&leader->lease, "", instance, now_ms());
+	r = copy_text(options->token, &leader->token);
 	if (r >= 0 && options->store)
 		r = copy_text(options->store->ca_file, &leader->ca_file);
 	if (r >= 0 && !leader->alone)
@@ -546,12 +542,18 @@ int leader_new(const struct leader_options *options, struct leader **ret_leader)
 	return 0;
 }
 
-int leader_start(struct leader *leader)
+int leader_start(struct leader *leader, const char *advertise)
 {
 	int r;
 
-	if (leader->alone)
-		return 0;
+	if (strlen(advertise) >= LEASE_URL_MAX)
+		return -ENAMETOOLONG;
+	pthread_mutex_lock(&leader->lock);
+	r = copy_text(advertise, &leader->advertise);
+	snprintf(leader->lease.url, sizeof(leader->lease.url), "%s", advertise);
+	pthread_mutex_unlock(&leader->lock);
+	if (r < 0 || leader->alone)
+		return r;
 	r = -pthread_create(&leader->thread, NULL, run, leader);
 	leader->has_thread = r == 0;
 	return r;
@@ -577,8 +579,7 @@ static void stop(struct leader *leader)
 		pthread_mutex_lock(&leader->lock);
 		resign = lease_resign(&leader->lease, &step);
 		pthread_mutex_unlock(&leader->lock);
-		if (!resign ||
-		    write_document(leader, &step.doc, RESIGN_MS, rev) != LEASE_CONFLICT)
+		if (!resign || write_document(leader, &step.doc, RESIGN_MS, rev) != LEASE_CONFLICT)
 			return;
 		read_step(leader);
 	}

@@ -30,8 +30,6 @@
 struct leader_options {
 	const char *uri; /* of the state; "sqlite:": leads alone */
 	const struct store_options *store;
-	/* URL at which agents, people and the other controllers reach us. */
-	const char *advertise;
 	const char *token;
 	/*
 	 * In the leader's thread, no lock held: from now on it acts (`term` > 0), or no longer does
@@ -43,7 +41,8 @@ struct leader_options {
 
 struct leader;
 int leader_new(const struct leader_options *options, struct leader **ret_leader);
-int leader_start(struct leader *leader);
+/* `advertise`: URL at which agents, people and the other controllers reach us. */
+int leader_start(struct leader *leader, const char *advertise);
 /* Gives the lease up, so that another need not wait for its end. */
 void leader_free(struct leader *leader);
 

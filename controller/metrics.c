@@ -298,6 +298,23 @@ static void write_agentless(FILE *out, const struct api *api)
 	      "Metrics left out at present, because it does not have them", stats.unknown_metrics);
 }
 
+static void write_leader(FILE *out, struct leader *leader)
+{
+	struct leader_state state;
+
+	leader_get_state(leader, &state);
+	value(out, "ebb_controller_leading", "gauge", "1 while this controller leads", state.acts);
+	value(out, "ebb_controller_term", "gauge",
+	      "The term of who leads, as far as it is known; 0 where there is one controller",
+	      (double)state.term);
+	value(out, "ebb_controller_takeovers_total", "counter",
+	      "Times that this controller became the leader", (double)state.takeovers);
+	if (isfinite(state.renewed_age_s))
+		value(out, "ebb_controller_lease_age_seconds", "gauge",
+		      "Since the last renewal of the lease that CouchDB has taken",
+		      state.renewed_age_s);
+}
+
 static void write_store(FILE *out, struct store *store)
 {
 	struct store_stats stats = {};
@@ -477,6 +494,8 @@ int metrics_format(struct api *api, char **ret_text, size_t *ret_len)
 		write_series(out, api->series);
 	if (api->store)
 		write_store(out, api->store);
+	if (api->leader)
+		write_leader(out, api->leader);
 	/* Set by the thread that made it, when it serves already. */
 	server = __atomic_load_n(&api->server, __ATOMIC_ACQUIRE);
 	if (server)

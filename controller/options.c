@@ -27,6 +27,12 @@ static const struct option_spec option_table[] = {
 	 .value = "ADDR:PORT|unix:PATH",
 	 .help = "where agents and people reach it; beyond loopback it needs --token-file",
 	 .by_default = "127.0.0.1:5000"},
+	{.name = "advertise",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(advertise),
+	 .value = "URL",
+	 .help = "where agents, people and other controllers reach it, when that differs from "
+		 "--listen"},
 	{.name = "state",
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(state),
@@ -144,9 +150,40 @@ static char *check_opentsdb(const struct controller_options *options)
 	return NULL;
 }
 
+char *controller_advertise(const char *advertise, const char *bound)
+{
+	char name[256] = "localhost", *url = NULL;
+	const char *port = strrchr(bound, ':');
+	int r;
+
+	if (advertise) {
+		size_t n = strlen(advertise);
+
+		while (n && advertise[n - 1] == '/')
+			n--;
+		return strndup(advertise, n);
+	}
+	if (strncmp(bound, "unix:", 5) == 0)
+		return strdup(bound);
+	if (strncmp(bound, "0.0.0.0:", 8) == 0 || strncmp(bound, "[::]:", 5) == 0) {
+		gethostname(name, sizeof(name) - 1);
+		r = asprintf(&url, "http://%s%s", name, port);
+	} else {
+		r = asprintf(&url, "http://%s", bound);
+	}
+	return r < 0 ? NULL : url;
+}
+
 char *controller_options_check(const struct controller_options *options)
 {
 	char *text = NULL;
+
+	if (options->advertise &&
+	    (!is_http_url(options->advertise) || strlen(options->advertise) > 255 ||
+	     strpbrk(options->advertise, " @\"\\")) &&
+	    asprintf(&text, "--advertise %s is no address: write http://HOST:PORT",
+		     options->advertise) > 0)
+		return text;
 
 	if (!address_is_local(options->listen) && !options->token_file &&
 	    asprintf(&text,

@@ -13,9 +13,10 @@
 enum controller_auth { AUTH_BASIC, AUTH_COOKIE };
 
 struct controller_options {
-	char *listen; /* "ADDR:PORT" or "unix:PATH" */
-	char *state;  /* "sqlite:PATH", or the URL of a CouchDB */
-	char *audit;  /* file of decisions, beside the state; worked out, no option */
+	char *listen;    /* "ADDR:PORT" or "unix:PATH" */
+	char *advertise; /* URL; NULL: as bound */
+	char *state;     /* "sqlite:PATH", or the URL of a CouchDB */
+	char *audit;     /* file of decisions, beside the state; worked out, no option */
 	char *state_credentials;
 	int state_auth; /* enum controller_auth */
 	bool state_optional;
@@ -38,6 +39,10 @@ void controller_options_clear(struct controller_options *options);
 
 /* Pure: NULL, or what is wrong and how to put it right (caller frees). */
 char *controller_options_check(const struct controller_options *options);
+/* The URL that others are told, from `advertise` (may be NULL) and the address that the API is
+ * bound to; one bound to all addresses is reached under the name of this machine. Caller frees;
+ * NULL on no memory. */
+char *controller_advertise(const char *advertise, const char *bound);
 /* Pure: where the state is kept unless told. `xdg_state` and `home` may be NULL. Caller frees;
  * NULL: there is no such place, or no memory. */
 char *controller_default_state(bool root, const char *xdg_state, const char *home);

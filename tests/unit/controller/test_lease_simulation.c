@@ -142,6 +142,12 @@ static void start(int i)
 	node->wake = 0;
 	node->acts_until = 0;
 	w.listed[i] = INFINITY;
+	/* What was on its way to or from the process before went with its connections; what the
+	 * database has not yet seen goes on. */
+	for (int m = 0; m < MESSAGES_MAX; m++)
+		if ((w.messages[m].kind == TO_NODE && w.messages[m].to == i) ||
+		    (w.messages[m].kind != TO_DB && w.messages[m].from == i))
+			w.messages[m].used = false;
 	lease_init(&node->lease, url, instance, clock_of(node));
 }
 
