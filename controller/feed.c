@@ -502,13 +502,12 @@ static void answer_misdirected(struct feed *feed, struct http_call *call)
 	if (feed->leader)
 		leader_get_state(feed->leader, &state);
 	known = state.holder[0] && !state.acts;
-	http_reply_json(call, 421,
-			json_pack("{s:s, s:s, s:s?, s:I}", "error", "Misdirected Request",
-				  "message",
-				  known ? "this controller stands by: feed the one that leads"
-					: "no controller leads at the moment: try again soon",
-				  "leader", known ? state.holder : NULL, "term",
-				  (json_int_t)state.term));
+	http_reply_json(
+		call, 421,
+		json_pack("{s:s, s:s, s:s?, s:I}", "error", "Misdirected Request", "message",
+			  known ? "this controller stands by: feed the one that leads"
+				: "no controller leads at the moment: try again soon",
+			  "leader", known ? state.holder : NULL, "term", (json_int_t)state.term));
 }
 
 /* Do we lead the agent that says this? */

@@ -37,7 +37,7 @@ struct feed_message {
 	json_t *json; /* owned; the pointers below are into it */
 	const char *host, *session;
 	int64_t seq, guard_version, now;
-	int64_t term; /* the highest that the agent has heard of; 0: none */
+	int64_t term;                     /* the highest that the agent has heard of; 0: none */
 	json_t *registration;             /* NULL: none */
 	json_t *added, *limits, *removed; /* arrays, checked; NULL: none */
 	int64_t *added_numbers;           /* "c" of each of `added`, ascending */
