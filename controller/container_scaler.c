@@ -140,7 +140,9 @@ static struct host *poll_host(struct poll *poll)
 {
 	struct host *host = model_host(poll->scalers->model, poll->host);
 
-	return host && host->agentless && host->left == poll->left ? host : NULL;
+	return host && poll->scalers->model->leading && host->agentless && host->left == poll->left
+		       ? host
+		       : NULL;
 }
 
 static int take(struct poll *poll, struct host *host, const json_t *containers)

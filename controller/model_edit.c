@@ -195,7 +195,8 @@ static void edit_others(struct structure *s, struct structure *to)
 
 	s->doc = TAKE_PTR(to->doc);
 	/* Where its agent is, that one says. */
-	if (host && (s->subtype == STRUCTURE_HOST ? host->address != NULL : s->live)) {
+	if (host && !host->agentless &&
+	    (s->subtype == STRUCTURE_HOST ? host->address != NULL : s->live)) {
 		if (!s->doc)
 			s->doc = json_object();
 		keep_member(before, s->doc, "host_rescaler_ip");
@@ -343,13 +344,13 @@ static void delete_structure(struct model *model, const char *id)
 
 	if (!s)
 		return;
-	if (s->subtype == STRUCTURE_HOST && host->connected) {
+	if (s->subtype == STRUCTURE_HOST && host->connected && !host->agentless) {
 		model_log(model, LOG_LEVEL_WARNING,
 			  "The document of host %s was deleted in the database, but its agent is "
 			  "here: it is written again",
 			  id);
 		model_touch(model, s, MODEL_DIRTY_STRUCTURE);
-	} else if (s->live && host) {
+	} else if (s->live && host && !host->agentless) {
 		start_anew(model, s);
 	} else {
 		model_log(model, LOG_LEVEL_INFO, "%s %s was deleted in the database",

@@ -15,6 +15,7 @@
 
 /* BDWatchdog's points of a moment arrive up to 10 s after it. */
 #define WINDOW_DELAY_S 10.0
+#define CPUS_MAX       65536
 
 /* A key of the host's document, in the spelling of a document or of a configuration. */
 static const json_t *host_key(const struct host *host, const char *key, const char *config_key)
@@ -59,10 +60,11 @@ static char *rescaler_of(const json_t *doc)
 
 	if (!ip || !*ip)
 		return NULL;
-	if (strncmp(ip, "unix:", 5) == 0)
+	if (strncmp(ip, "unix:", 5) == 0 || strstr(ip, "://"))
 		return strdup(ip);
 	if (json_to_int64(port, &number) < 0 || number < 1 || number > 65535 ||
-	    asprintf(&address, "http://%s:%d", ip, (int)number) < 0)
+	    asprintf(&address, strchr(ip, ':') && *ip != '[' ? "http://[%s]:%d" : "http://%s:%d",
+		     ip, (int)number) < 0)
 		return NULL;
 	return address;
 }
@@ -161,8 +163,7 @@ void model_choose_feeds(struct model *model, bool has_opentsdb, double leading_s
 {
 	for (size_t i = 0; i < model->n_hosts; i++) {
 		struct host *host = model->hosts[i];
-		_cleanup_free_ char *address =
-			host->agentless ? strdup(host->address) : container_scaler_of(host);
+		_cleanup_free_ char *address = container_scaler_of(host);
 		const char *last =
 			json_string_value(json_object_get(host->structure->doc, "feed_in_use"));
 		struct feed_case c = {
@@ -179,7 +180,8 @@ void model_choose_feeds(struct model *model, bool has_opentsdb, double leading_s
 		};
 		struct feed_choice choice = feed_choose(&c);
 
-		if (choice.agentless && !host->agentless)
+		/* Or its document was told of another Container Scaler. */
+		if (choice.agentless && (!host->agentless || strcmp(host->address, address) != 0))
 			leave_agent(model, host, address);
 		else if (!choice.agentless && host->agentless)
 			abandon(model, host);
@@ -218,6 +220,30 @@ static json_t *host_cpus(const struct host *host, const json_t *topology)
 		json_array_append_new(cpus, json_integer(all.cpus[i]));
 	cpu_list_clear(&all);
 	return cpus;
+}
+
+int model_resize_cores(struct model *model, struct host *host, size_t n)
+{
+	_cleanup_json_ json_t *mapping = cpumap_to_json(host->cpumap);
+	_cleanup_json_ json_t *cpus = json_array();
+	char key[32];
+	const char *has;
+	json_t *core;
+
+	json_object_foreach(mapping, has, core) {
+		uint64_t cpu;
+
+		if (json_array_size(cpus) < n && parse_u64(has, &cpu) >= 0)
+			json_array_append_new(cpus, json_integer((json_int_t)cpu));
+	}
+	for (size_t cpu = 0; json_array_size(cpus) < n && cpu < CPUS_MAX; cpu++) {
+		snprintf(key, sizeof(key), "%zu", cpu);
+		if (!json_object_get(mapping, key))
+			json_array_append_new(cpus, json_integer((json_int_t)cpu));
+	}
+	return json_array_size(cpus) < n
+		       ? -EINVAL
+		       : registration_set_cores(model, host, cpus, host->topology);
 }
 
 int model_adopt_host(struct model *model, struct host *host, const json_t *topology)

@@ -147,7 +147,7 @@ static int set_host_max(struct model *model, struct structure *structure,
 	struct host *host = structure->host;
 	int64_t held = 0;
 
-	if (resource == EBB_CPU || resource == EBB_MEM)
+	if ((resource == EBB_CPU || resource == EBB_MEM) && !host->agentless)
 		return model_fail(-EINVAL, ret_error,
 				  "What host %s has of cpu and mem comes from its agent",
 				  structure->name);
@@ -158,6 +158,14 @@ static int set_host_max(struct model *model, struct structure *structure,
 				  "The containers of %s hold %lld %s of %s: lower their max first",
 				  structure->name, (long long)held, ebb_resource_unit(resource),
 				  ebb_resource_name(resource));
+	if (resource == EBB_CPU) {
+		if (max < EBB_SHARES_PER_CORE ||
+		    model_resize_cores(model, host, (size_t)(max / EBB_SHARES_PER_CORE)) < 0)
+			return model_fail(-EINVAL, ret_error,
+					  "The cpu of host %s must be some cores, 100 shares each",
+					  structure->name);
+		max = host->max[resource];
+	}
 	host->max[resource] = max;
 	host->free[resource] = max > 0 ? max - held : 0;
 	structure->resources[resource].present = max > 0;

@@ -67,6 +67,8 @@ int registration_set_cores(struct model *model, struct host *host, const json_t 
 bool model_set_address(struct model *model, struct host *host, const char *address);
 
 /* model_feeds.c */
+/* So many cores of an agentless host: the first that it has, and the lowest beside them. -EINVAL */
+int model_resize_cores(struct model *model, struct host *host, size_t n);
 /* An agent registers from `address`. */
 void model_agent_takes_over(struct model *model, struct host *host, const char *address);
 

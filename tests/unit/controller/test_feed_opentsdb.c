@@ -628,4 +628,98 @@ TEST(an_agent_takes_over_and_is_followed)
 	adds_up();
 }
 
+/* As the original's Orchestrator and an operator change documents. */
+static void edit(const char *id, json_t *(*change)(json_t *doc))
+{
+	_cleanup_json_ json_t *base = NULL, *doc = NULL;
+
+	model_lock(model);
+	base = structure_to_json(model_structure(model, id));
+	doc = change ? change(json_deep_copy(base)) : NULL;
+	model_document_changed(model, DB_STRUCTURES, id, base, doc);
+	model_unlock(model);
+}
+
+static bool is_forgotten(void *name)
+{
+	return !model_structure(model, name);
+}
+
+TEST(what_is_desubscribed_is_let_go)
+{
+	start();
+	know("c0", 50);
+	start_threads();
+	WAIT(is_live, "c0");
+	edit("c0", NULL);
+	WAIT(is_forgotten, "c0");
+	adds_up();
+	model_lock(model);
+	CHECK_INT(model_host(model, "h0")->free[EBB_CPU], 400);
+	model_unlock(model);
+	/* Nor does its being there bring it back. */
+	usleep(500000);
+	model_lock(model);
+	CHECK(is_forgotten("c0"));
+	model_unlock(model);
+	edit("h0", NULL);
+	WAIT(is_forgotten, "h0");
+}
+
+static json_t *with_six_cores(json_t *doc)
+{
+	json_t *resources = json_object_get(doc, "resources");
+
+	json_object_set_new(json_object_get(resources, "cpu"), "max", json_integer(600));
+	json_object_set_new(json_object_get(resources, "mem"), "max", json_integer(6000));
+	return doc;
+}
+
+TEST(the_document_says_how_large_the_host_is)
+{
+	_cleanup_free_ char *error = NULL;
+	struct host *host;
+
+	start();
+	know("c0", 50);
+	start_threads();
+	WAIT(is_live, "c0");
+	edit("h0", with_six_cores);
+	model_lock(model);
+	host = model_host(model, "h0");
+	CHECK_INT(host->max[EBB_CPU], 600);
+	CHECK_INT(host->free[EBB_CPU], 500);
+	CHECK_INT(host->max[EBB_MEM], 6000);
+	/* But not smaller than what it has given out. */
+	CHECK(model_set_parameter(model, host->structure, EBB_CPU, "max", 50, &error) < 0);
+	CHECK_INT(host->max[EBB_CPU], 600);
+	model_unlock(model);
+	adds_up();
+}
+
+static json_t *with_another_scaler(json_t *doc)
+{
+	json_object_set_new(doc, "host_rescaler_port", json_string("1"));
+	return doc;
+}
+
+static bool is_away(void *name)
+{
+	const struct host *host = model_host(model, name);
+
+	return !host->connected && host->agentless &&
+	       strcmp(host->address, "http://127.0.0.1:1") == 0;
+}
+
+TEST(the_document_says_where_the_container_scaler_is)
+{
+	start();
+	know("c0", 50);
+	start_threads();
+	WAIT(is_live, "c0");
+	edit("h0", with_another_scaler);
+	WAIT(is_away, "h0");
+	adds_up();
+}
+
 TEST_MAIN()
