@@ -301,6 +301,7 @@ static void *run(void *arg)
 	struct series *series = arg;
 	uint64_t drain_ns;
 
+	pthread_setname_np(pthread_self(), "series");
 	series_points_start(series->points);
 	drain_ns = now_ns() + DRAIN_NS;
 	pthread_mutex_lock(&series->lock);

@@ -1,0 +1,233 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What the agent writes to OpenTSDB, read back from a strict double and from VictoriaMetrics, against
+# what the cgroup files and /proc say: every container in every interval, the numbers themselves,
+# processes with any name, children too short to be seen, and nothing lost in an outage with a kill -9.
+. "$(dirname "$0")/agent.bash"
+. "$(dirname "$0")/../peers/peers.bash"
+need_cgroups agent_series
+need_peer opentsdb_double agent_series
+start_opentsdb_double || { not_ok the_double_starts; exit 1; }
+DISK=$(mktemp -d /var/tmp/ebb-test.XXXXXX)
+put_first_at_exit "rm -rf '$DISK'"
+
+# inside NAME COMMAND...: in place of this (sub)shell.
+inside() {
+	local name=$1 c
+	shift
+	for c in $(controllers); do echo "$BASHPID" >"$(cg "$c" "$name")/cgroup.procs" || exit 1; done
+	exec "$@"
+}
+# stopped NAME COMM SCRIPT: a bash in NAME that calls itself COMM and stops before SCRIPT; sets PID.
+stopped() {
+	# shellcheck disable=SC2016 # the inner bash's
+	(inside "$1" bash -c 'printf %s "$1" >/proc/self/comm; kill -STOP $BASHPID; eval "$2"; while :; do sleep 1000; done' - "$2" "$3") &
+	PID=$!
+	disown
+	wait_for is_stopped "$PID"
+}
+state_of() { sed 's/.*) //; s/ .*//' "/proc/$1/stat"; }
+is_stopped() { [ "$(state_of "$1")" = T ]; }
+is_asleep() { [ "$(state_of "$1")" = S ]; }
+cpu_ns() {
+	local d
+	d=$(cg cpuacct "$1")
+	if [ -f "$d/cpuacct.usage" ]; then cat "$d/cpuacct.usage"; else awk '/^usage_usec/ {print $2 * 1000}' "$d/cpu.stat"; fi
+}
+working_set() { # bytes
+	local d
+	d=$(cg memory "$1")
+	if [ -f "$d/memory.current" ]; then
+		echo $(($(<"$d/memory.current") - $(awk '$1 == "inactive_file" {print $2}' "$d/memory.stat")))
+	else
+		echo $(($(<"$d/memory.usage_in_bytes") - $(awk '$1 == "total_inactive_file" {print $2}' "$d/memory.stat")))
+	fi
+}
+
+points() { curl -s "$OPENTSDB/control/points" >"$TMP/points"; }
+forget() { curl -s -X DELETE "$OPENTSDB/control/points" >/dev/null; }
+# pick FILTER: of the points, `.metric`, `.timestamp`, `.value`, `.tags`.
+pick() { jq -r "$1" "$TMP/points"; }
+# intervals HOST N: at least N of them have been written.
+intervals() {
+	points
+	[ "$(pick "[.[] | select(.tags.host == \"$1\") | .timestamp] | unique | length")" -ge "$2" ]
+}
+# near NAME GOT WANT SHARE SLACK
+near() {
+	if awk -v g="$2" -v w="$3" -v s="$4" -v a="$5" 'BEGIN {d = g - w; if (d < 0) d = -d; exit !(g != "" && d <= w * s + a)}'; then
+		ok "$1"
+	else
+		not_ok "$1" "got $2, want $3"
+	fi
+}
+# With one second an interval a rate is an amount. used FILTER: ns of CPU.
+used() { pick "[.[] | select(.metric == \"proc.cpu.user\" or .metric == \"proc.cpu.kernel\") | select($1) | .value] | add * 1e7"; }
+latest() { pick "[.[] | select(.metric == \"$2\" and .tags.host == \"$1\")] | max_by(.timestamp) | .value"; }
+
+# --- the metrics are made first: the double refuses others, as OpenTSDB does
+"$BUILD/ebb-agent" --opentsdb "$OPENTSDB" --assign-metrics >"$TMP/assigned" 2>&1
+same assign_metrics_succeeds $? 0
+same print_mkmetric_is_one_line_of_arguments "$("$BUILD/ebb-agent" --print-mkmetric | wc -l)" 1
+check every_printed_metric_was_made sh -c "for m in \$('$BUILD/ebb-agent' --print-mkmetric); do
+	curl -s '$OPENTSDB/api/suggest?type=metrics&max=1000' | grep -q \"\\\"\$m\\\"\" || exit 1; done"
+
+# --- the container set
+make_cgroup busy
+make_cgroup idle
+stopped busy spinner 'while :; do :; done'
+BUSY=$PID
+start_agent --period 10 --opentsdb "$OPENTSDB" --opentsdb-period 1 || { not_ok the_agent_starts; finish; }
+wait_for intervals busy 2
+before=$(cpu_ns busy)
+kill -CONT "$BUSY"
+sleep 3.3
+kill -STOP "$BUSY"
+wait_for is_stopped "$BUSY"
+after=$(cpu_ns busy)
+(inside busy dd if=/dev/zero "of=$DISK/file" bs=1M count=40 oflag=direct status=none)
+points
+n=$(pick '[.[] | select(.tags.host == "busy") | .timestamp] | unique | length')
+wait_for intervals busy $((n + 3))
+near cpu_is_what_the_cgroup_counted "$(used '.tags.host == "busy"')" $((after - before)) 0.04 2e7
+near writes_are_what_was_written \
+	"$(pick '[.[] | select(.metric == "proc.disk.writes.mb" and .tags.host == "busy") | .value] | add')" 40 0.04 1
+page=$(getconf PAGESIZE)
+near resident_is_that_of_its_process "$(latest busy proc.mem.resident)" \
+	"$(awk -v p="$page" '{printf "%.2f", $2 * p / 1048576}' "/proc/$BUSY/statm")" 0 0.006
+near virtual_is_that_of_its_process "$(latest busy proc.mem.virtual)" \
+	"$(awk -v p="$page" '{printf "%.2f", $1 * p / 1048576}' "/proc/$BUSY/statm")" 0 0.006
+near working_set_is_that_of_the_cgroup "$(latest busy proc.mem.working_set)" \
+	"$(working_set busy | awk '{printf "%.2f", $1 / 1048576}')" 0 0.006
+for metric in proc.cpu.user proc.cpu.kernel proc.mem.resident proc.mem.virtual proc.disk.reads.mb \
+	proc.disk.writes.mb proc.cpu.throttled proc.mem.working_set; do
+	same "idle_has_every_second_of_$metric" "$(pick "
+		[.[] | select(.tags == {host: \"idle\"} and .metric == \"$metric\")] | sort_by(.timestamp) |
+		\"\(length > 5) \(length == (.[-1].timestamp - .[0].timestamp + 1)) \(all(.value == 0)) \(all(.writes == 1))\"")" \
+		"true true true true"
+done
+same nothing_but_containers_is_written "$(pick '[.[].tags | keys | tostring] | unique | tostring')" '["[\"host\"]"]'
+same nothing_was_refused "$(curl -s "$OPENTSDB/control" | jq .counters.rejected)" 0
+check no_body_is_too_large sh -c "[ \$(curl -s '$OPENTSDB/control' | jq .counters.largest_body) -le 8192 ]"
+api GET /metrics >/dev/null
+check metrics_tell_of_it grep -q '^ebb_agent_opentsdb_reachable 1$' "$TMP/body"
+
+# A quota of a fifth of a core, all of it used.
+d=$(cg cpu busy)
+if [ -f "$d/cpu.max" ]; then echo "20000 100000" >"$d/cpu.max"; else echo 20000 >"$d/cpu.cfs_quota_us"; fi
+n=$(pick '[.[].timestamp] | max')
+kill -CONT "$BUSY"
+sleep 4
+points
+check a_throttled_container_says_so test "$(pick "[.[] | select(.metric == \"proc.cpu.throttled\" and
+	.tags.host == \"busy\" and .timestamp > $n) | .value] | max >= 90")" = true
+kill -9 "$BUSY"
+stop_agent
+
+# --- processes, and the host
+forget
+make_cgroup names
+make_cgroup short
+PIDS=()
+# shellcheck disable=SC2016 # as above
+for comm in 'two words' 'q"uote' '@[x]' $'\xc3\xa9l\xc3\xa8ve' 'a+b'; do
+	stopped names "$comm" 'for ((i = 0; i < 400000; i++)); do :; done'
+	PIDS+=("$PID")
+done
+# shellcheck disable=SC2016
+stopped short parent 'for ((i = 0; i < 250; i++)); do /bin/true; (:); done'
+PARENT=$PID
+stopped names changes 'exec -a x sleep 1000'
+EXEC=$PID
+start_agent --period 10 --opentsdb "$OPENTSDB" --opentsdb-period 1 --opentsdb-sets process,host ||
+	{ not_ok the_agent_starts_again; finish; }
+wait_for intervals names 2
+before=$(cpu_ns short)
+declare -A FROM=()
+for pid in "${PIDS[@]}"; do
+	read -r FROM["$pid"] _ <"/proc/$pid/schedstat"
+done
+kill -CONT "${PIDS[@]}" "$PARENT" "$EXEC"
+for pid in "${PIDS[@]}" "$PARENT"; do wait_for is_asleep "$pid" || wait_for is_asleep "$pid" || wait_for is_asleep "$pid"; done
+after=$(cpu_ns short)
+points
+n=$(pick '[.[] | select(.tags.host == "names") | .timestamp] | unique | length')
+wait_for intervals names $((n + 3))
+for pid in "${PIDS[@]}"; do
+	read -r now _ <"/proc/$pid/schedstat"
+	near "a_process_called_$(tr -dc 'a-z' <"/proc/$pid/comm")_counts" "$(used ".tags.pid == \"$pid\"")" $((now - FROM[$pid])) 0.05 1e7
+done
+same every_name_is_a_valid_tag "$(pick '[.[].tags[] | select(test("^[-_./A-Za-z0-9]+$") | not)] | length')" 0
+near short_lives_are_counted "$(used '.tags.host == "short"')" $((after - before)) 0.06 2e7
+check short_lives_have_no_pid_of_their_own test "$(pick '[.[] | select(.tags.host == "short") | .tags.pid] | unique | length')" -le 20
+near exec_goes_on_under_the_new_name "$(pick "[.[] | select(.tags.host == \"names\" and .metric == \"proc.cpu.user\" and .value > 150)] | length")" 0 0 0
+same every_container_has_every_second "$(pick '[.[] | select(.tags == {host: "idle"} and .metric == "proc.mem.resident")] |
+	sort_by(.timestamp) | "\(length > 4) \(length == (.[-1].timestamp - .[0].timestamp + 1))"')" "true true"
+near idle_cpu_of_the_host "$(pick '[.[] | select(.metric == "sys.cpu.idle" or .metric == "sys.cpu.user" or .metric == "sys.cpu.kernel" or
+	.metric == "sys.cpu.wait")] | group_by([.timestamp, .tags.core]) | [.[] | map(.value) | add] | add / length')" 100 0.2 0
+near free_memory_of_the_host "$(pick '[.[] | select(.metric == "sys.mem.free")] | max_by(.timestamp) | .value')" \
+	"$(awk '/^MemFree/ {print $2 / 1024}' /proc/meminfo)" 0.3 200
+same nothing_was_refused_of_processes "$(curl -s "$OPENTSDB/control" | jq .counters.rejected)" 0
+check lost_ends_are_none sh -c "curl -s 'http://$ADDRESS/metrics' | grep -q '^ebb_agent_series_lost_exits_total 0$'"
+# One that ends is closed by a zero.
+kill -9 "${PIDS[0]}"
+points
+n=$(pick '[.[].timestamp] | max')
+closed() { points; [ "$(pick "[.[] | select(.tags.pid == \"${PIDS[0]}\" and .timestamp > $n and .value == 0)] | length")" -ge 0 ] && intervals names "$1"; }
+wait_for closed $(($(pick '[.[] | select(.tags.host == "names") | .timestamp] | unique | length') + 3))
+same an_ended_process_ends_at_zero "$(pick "[.[] | select(.tags.pid == \"${PIDS[0]}\")] | group_by(.metric) |
+	map(max_by(.timestamp).value) | unique | tostring")" "[0]"
+stop_agent
+
+# --- an outage, and a kill -9 in it
+forget
+start_agent --period 10 --opentsdb "$OPENTSDB" --opentsdb-period 1 --opentsdb-sets container,host --spool "$TMP/spool" ||
+	{ not_ok the_agent_starts_with_a_spool; finish; }
+wait_for intervals idle 2
+kill_opentsdb_double
+metric() { sed -n "s/^$1 //p" "$TMP/body"; }
+# All that was made is taken, or in the spool.
+waiting() {
+	api GET /metrics >/dev/null
+	[ "$(metric ebb_agent_opentsdb_waiting_points)" -ge 100 ] || return 1
+	MADE_POINTS=$(metric ebb_agent_series_points_total)
+	[ $(($(metric ebb_agent_opentsdb_waiting_points) + $(metric ebb_agent_opentsdb_points_total))) -eq "$MADE_POINTS" ]
+}
+wait_for waiting || wait_for waiting
+check points_wait_while_nobody_takes_them test "${MADE_POINTS:-0}" -gt 100
+TAKEN=$(metric ebb_agent_opentsdb_points_total)
+stop_agent KILL
+restart_opentsdb_double
+"$BUILD/ebb-agent" --opentsdb "$OPENTSDB" --assign-metrics >/dev/null 2>&1
+start_agent --period 10 --opentsdb "$OPENTSDB" --opentsdb-period 1 --opentsdb-sets container,host --spool "$TMP/spool" ||
+	{ not_ok the_agent_starts_after_the_kill; finish; }
+# The double forgot what it had, and each point is told once.
+arrived() { points; [ "$(pick 'length')" -ge $((MADE_POINTS - TAKEN)) ] && intervals idle 4; }
+wait_for arrived
+check nothing_that_waited_was_lost arrived
+points
+same no_second_of_the_outage_is_missing "$(pick '[.[] | select(.tags == {host: "idle"} and .metric == "proc.cpu.user") | .timestamp] | sort |
+	. as $t | [range(1; length) | $t[.] - $t[. - 1] | select(. > 1)] | length <= 1')" true
+stop_agent
+
+# --- a real server
+why=$("$PEERS/peer" --why victoria)
+if [ -n "$why" ]; then
+	skip victoria_has_the_same_numbers "$why"
+	finish
+fi
+start_victoria || not_ok victoria_starts
+start_agent --period 10 --opentsdb "$VICTORIA" --opentsdb-period 1 || { not_ok the_agent_starts_for_victoria; finish; }
+stored() { [ "$(victoria_export '{__name__="proc.mem.working_set",host="names"}' | jq '.values | length')" -ge 3 ] 2>/dev/null; }
+wait_for stored
+near victoria_has_the_same_numbers "$(victoria_export '{__name__="proc.mem.working_set",host="names"}' | jq '.values[-1]')" \
+	"$(working_set names | awk '{printf "%.2f", $1 / 1048576}')" 0 0.006
+same victoria_has_every_name "$(victoria_export '{host="idle"}' | jq -r '.metric.__name__' | sort | tr '\n' ' ')" \
+	"proc.cpu.kernel proc.cpu.throttled proc.cpu.user proc.disk.reads.mb proc.disk.writes.mb proc.mem.resident proc.mem.virtual proc.mem.working_set "
+stop_agent
+
+# --- mistakes
+"$BUILD/ebb-agent" --opentsdb http://u:hunter2@127.0.0.1:1 --opentsdb-sets proc >"$TMP/out" 2>&1
+same a_set_that_does_not_exist_is_one_clear_line "$(wc -l <"$TMP/out") $(grep -c 'write container, process, host' "$TMP/out")" "1 1"
+check the_password_is_not_shown sh -c "! grep -q hunter2 '$TMP/out'"
+finish
