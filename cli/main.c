@@ -14,8 +14,8 @@
 #include "ebb/util.h"
 
 static const struct verb *const verbs[] = {
-	&verb_ps,  &verb_top,   &verb_guard, &verb_unguard,
-	&verb_set, &verb_rules, &verb_why,   &verb_doctor,
+	&verb_ps,    &verb_top, &verb_guard,  &verb_unguard, &verb_set,
+	&verb_rules, &verb_why, &verb_doctor, &verb_migrate,
 };
 
 static const struct verb *find_verb(const char *name)
