@@ -25,8 +25,8 @@ static int parse_user(const char *text, size_t len, struct tsdb_target *target)
 	size_t user_len = colon ? (size_t)(colon - text) : len;
 	const char *password = colon ? colon + 1 : text + len;
 
-	target->user = malloc(len + 1);
-	target->password = malloc(len + 1);
+	target->user = calloc(1, len + 1);
+	target->password = calloc(1, len + 1);
 	if (!target->user || !target->password)
 		return -ENOMEM;
 	if (http_percent_decode(text, user_len, target->user) < 0 ||
