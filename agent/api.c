@@ -114,6 +114,17 @@ static double sample_age(const struct metrics_source *source)
 }
 
 /* What `ebb doctor` asks. */
+static json_t *opentsdb_health(struct tsdb *tsdb)
+{
+	struct tsdb_stats stats;
+
+	tsdb_get_stats(tsdb, &stats);
+	return json_pack("{s:b, s:I, s:f, s:I, s:I, s:s}", "reachable", stats.reachable,
+			 "waiting_points", (json_int_t)stats.waiting_points, "oldest_s",
+			 stats.oldest_s, "dropped", (json_int_t)stats.dropped, "rejected",
+			 (json_int_t)stats.rejected, "error", stats.last_error);
+}
+
 static void get_heartbeat(void *userdata, struct http_call *call)
 {
 	const struct api *api = userdata;
@@ -136,6 +147,8 @@ static void get_heartbeat(void *userdata, struct http_call *call)
 		feed_get_stats(source->feed, &feed);
 		json_object_set_new(beat, "controller_connected", json_boolean(feed.connected));
 	}
+	if (source->tsdb)
+		json_object_set_new(beat, "opentsdb", opentsdb_health(source->tsdb));
 	http_reply_json(call, 200, beat);
 }
 

@@ -196,6 +196,9 @@ waiting() {
 wait_for waiting || wait_for waiting
 check points_wait_while_nobody_takes_them test "${MADE_POINTS:-0}" -gt 100
 TAKEN=$(metric ebb_agent_opentsdb_points_total)
+ebb_doctor() { "$BUILD/ebb" doctor --agent "http://$ADDRESS" >"$TMP/doctor" 2>&1; }
+ebb_doctor
+check doctor_says_what_waits grep -qE '^WARN  *opentsdb  *does not take points, [0-9]+ wait' "$TMP/doctor"
 stop_agent KILL
 restart_opentsdb_double
 "$BUILD/ebb-agent" --opentsdb "$OPENTSDB" --assign-metrics >/dev/null 2>&1
