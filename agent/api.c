@@ -146,6 +146,9 @@ static void get_heartbeat(void *userdata, struct http_call *call)
 	if (source->feed) {
 		feed_get_stats(source->feed, &feed);
 		json_object_set_new(beat, "controller_connected", json_boolean(feed.connected));
+		json_object_set_new(beat, "controller", json_string(feed_controller(source->feed)));
+		json_object_set_new(beat, "term",
+				    json_integer((json_int_t)api->options.term->seen));
 	}
 	if (source->tsdb)
 		json_object_set_new(beat, "opentsdb", opentsdb_health(source->tsdb));
@@ -337,6 +340,31 @@ static void put_done(void *userdata, const struct apply_result *result)
 		put_free(put);
 }
 
+/* Orders of controllers carry the term in which they lead; those of people do not. False: answered.
+ */
+static bool heed_term(struct api *api, struct http_call *call)
+{
+	const char *text = http_header(call, "Ebb-Term");
+	uint64_t term;
+
+	if (!text)
+		return true;
+	if (parse_u64(text, &term) < 0 || term < 1 || term > TERM_MAX) {
+		http_reply_error(call, 400, "the header Ebb-Term takes a whole number from 1");
+		return false;
+	}
+	if (term_heed(api->options.term, term) >= 0)
+		return true;
+	http_reply_json(call, 409,
+			json_pack("{s:s, s:o, s:I}", "error", "Conflict", "message",
+				  json_sprintf("this order is of term %" PRIu64
+					       ", but a controller leads in term %" PRIu64
+					       " by now; nothing was changed",
+					       term, api->options.term->seen),
+				  "term", (json_int_t)api->options.term->seen));
+	return false;
+}
+
 static void put_container(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
@@ -358,6 +386,8 @@ static void put_container(void *userdata, struct http_call *call)
 		http_reply_error(call, r == -EINVAL ? 400 : 500, "%s", message);
 		return;
 	}
+	if (!heed_term(api, call))
+		return;
 
 	struct put *put = calloc(1, sizeof(*put));
 	char *copy = put ? strdup(container->name) : NULL;

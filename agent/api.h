@@ -10,6 +10,7 @@
 #include "apply.h"
 #include "host.h"
 #include "metrics.h"
+#include "term.h"
 #include "ebb/loop.h"
 
 struct api_options {
@@ -22,6 +23,7 @@ struct api_options {
 	struct applier *applier;
 	/* Completed with the server on every request: the feed starts after the API. */
 	const struct metrics_source *metrics;
+	struct term *term;
 };
 
 struct api;

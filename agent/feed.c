@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "controllers.h"
 #include "feed_message.h"
 #include "hash.h"
 #include "limits.h"
@@ -20,8 +21,11 @@
 #include "ebb/units.h"
 #include "ebb/util.h"
 
-#define BATCH_NS    EBB_NS_PER_SEC
-#define TIMEOUT_MS  5000
+#define BATCH_NS   EBB_NS_PER_SEC
+#define TIMEOUT_MS 5000
+/* Where another controller may have taken over from one that hangs; a registration takes longer. */
+#define IMPATIENT_MS 1500
+/* For what another controller would not change. */
 #define BACKOFF_MS  100
 #define BACKOFF_CAP 5000
 #define KEEP_MS     10000
@@ -65,7 +69,8 @@ struct feed_container {
 
 struct feed {
 	struct feed_options options;
-	char *controller, *token, *host_name, *api_address;
+	char *token, *host_name, *api_address;
+	struct controllers controllers;
 	struct http_client *client;
 	struct loop_source *timer; /* for retries, and what no sweep would send */
 
@@ -73,7 +78,7 @@ struct feed {
 	uint64_t seq, next_c;
 	bool registered, registering, sending, sending_batch;
 	bool carries_news; /* the message under way */
-	unsigned attempt;
+	unsigned failed;   /* messages in a row */
 	uint64_t retry_at, batch_at;
 	struct text message;
 	size_t recheck; /* index of the next one */
@@ -502,6 +507,8 @@ static int build_message(struct feed *feed, bool batch)
 		    ",\"session\":\"%s\",\"seq\":%" PRIu64 ",\"guard_version\":%" PRIu64
 		    ",\"now\":%" PRIu64,
 		    feed->session, ++feed->seq, feed->guard_version, now);
+	if (feed->options.term->seen)
+		text_printf(message, ",\"term\":%" PRIu64, feed->options.term->seen);
 	feed->registering = !feed->registered;
 	if (feed->registering) {
 		r = add_registration(feed);
@@ -584,9 +591,21 @@ static void settle(struct feed *feed, bool arrived)
 
 /* --- Answers ---------------------------------------------------------------------------------- */
 
-static void failed(struct feed *feed, const char *reason)
+static void retry_in(struct feed *feed, unsigned wait_ms)
 {
-	unsigned wait_ms = backoff_ms(feed->attempt++, BACKOFF_MS, BACKOFF_CAP);
+	feed->retry_at = now_ns() + wait_ms * EBB_NS_PER_MS;
+	feed->batch_at = 0;
+	loop_set_timer(feed->timer, wait_ms * EBB_NS_PER_MS, 0);
+}
+
+/* `moves`: another controller may do better; `leader`, see controllers_move_on(). */
+static void failed(struct feed *feed, const char *reason, bool moves, bool spoke,
+		   const char *leader)
+{
+	const char *asked = controllers_current(&feed->controllers);
+	bool last_of_all =
+		feed->failed % feed->options.controllers->n == feed->options.controllers->n - 1;
+	unsigned wait_ms;
 
 	settle(feed, false);
 	/* Whether a lost registration was understood cannot be known: a new session is clean. */
@@ -594,13 +613,31 @@ static void failed(struct feed *feed, const char *reason)
 		session_start(feed);
 	feed->stats.failures++;
 	feed->stats.connected = false;
-	if (!feed->told_away)
-		log_warning("controller %s: %s; all limits stay as they are, trying again",
-			    feed->controller, reason);
-	feed->told_away = true;
-	feed->retry_at = now_ns() + wait_ms * EBB_NS_PER_MS;
-	feed->batch_at = 0;
-	loop_set_timer(feed->timer, wait_ms * EBB_NS_PER_MS, 0);
+	/* When one of several has gone another is fed soon, which says it all. */
+	if (!feed->told_away && last_of_all)
+		log_warning("controller %s: %s; all limits stay as they are, trying again", asked,
+			    reason);
+	else
+		log_debug("controller %s: %s", asked, reason);
+	feed->told_away = feed->told_away || last_of_all;
+	feed->failed++;
+	if (moves) {
+		wait_ms = controllers_move_on(&feed->controllers, spoke, leader);
+		if (controllers_current(&feed->controllers) != asked)
+			session_start(feed);
+	} else {
+		wait_ms = backoff_ms(feed->failed - 1, BACKOFF_MS, BACKOFF_CAP);
+	}
+	retry_in(feed, wait_ms);
+}
+
+/* False: of a controller that led before. */
+static bool heed_term(struct feed *feed, const json_t *answer)
+{
+	json_int_t term = json_integer_value(json_object_get(answer, "term"));
+
+	return term < 1 || (uint64_t)term > TERM_MAX ||
+	       term_heed(feed->options.term, (uint64_t)term) >= 0;
 }
 
 static void succeeded(struct feed *feed, const json_t *answer)
@@ -610,10 +647,12 @@ static void succeeded(struct feed *feed, const json_t *answer)
 
 	settle(feed, true);
 	if (!feed->stats.connected)
-		log_info("feeding controller %s as \"%s\"", feed->controller, feed->host_name);
+		log_info("feeding controller %s as \"%s\"", controllers_current(&feed->controllers),
+			 feed->host_name);
+	controllers_settle(&feed->controllers);
 	feed->stats.connected = true;
 	feed->told_away = false;
-	feed->attempt = 0;
+	feed->failed = 0;
 	feed->retry_at = 0;
 	/* The first answer of a session says all: what it does not name is not guarded. */
 	if (json_is_object(guard) || feed->registering)
@@ -626,10 +665,11 @@ static void succeeded(struct feed *feed, const json_t *answer)
 static void unknown_session(struct feed *feed)
 {
 	if (feed->registering) {
-		failed(feed, "it asks for a registration in answer to one");
+		failed(feed, "it asks for a registration in answer to one", true, false, NULL);
 		return;
 	}
-	log_info("controller %s does not know this session; registering anew", feed->controller);
+	log_info("controller %s does not know this session; registering anew",
+		 controllers_current(&feed->controllers));
 	settle(feed, false);
 	session_start(feed);
 	feed->batch_at = 0;
@@ -646,20 +686,25 @@ static void answered(void *userdata, const struct http_response *response)
 	if (response->body_len)
 		answer = json_loadb(response->body, response->body_len, 0, &error);
 	if (response->status == 200 && json_is_object(answer)) {
-		succeeded(feed, answer);
+		if (heed_term(feed, answer))
+			succeeded(feed, answer);
+		else
+			failed(feed, "it led before another did", true, true, NULL);
 	} else if (response->status == 409 && json_is_true(json_object_get(answer, "register"))) {
 		unknown_session(feed);
 	} else if (response->status == 401 || response->status == 403) {
-		failed(feed, "it does not accept the token (--token-file)");
+		failed(feed, "it does not accept the token (--token-file)", false, true, NULL);
 	} else if (response->status) {
 		const char *message = json_string_value(json_object_get(answer, "message"));
+		const char *leader = json_string_value(json_object_get(answer, "leader"));
+		bool standby = response->status == 421 || response->status == 307;
 
 		snprintf(reason, sizeof(reason), "answered %ld%s%s", response->status,
 			 message ? ", " : "", message ? message : "");
-		failed(feed, reason);
+		failed(feed, reason, standby || response->status >= 500, standby, leader);
 	} else {
 		snprintf(reason, sizeof(reason), "%s", response->error);
-		failed(feed, reason);
+		failed(feed, reason, true, false, NULL);
 	}
 	feed_send_due(feed);
 }
@@ -670,7 +715,7 @@ static void feed_send(struct feed *feed, bool batch)
 {
 	struct http_request_options request = {
 		.method = "POST",
-		.address = feed->controller,
+		.address = controllers_current(&feed->controllers),
 		.path = "/feed",
 		.token = feed->token,
 		.timeout_ms = TIMEOUT_MS,
@@ -678,6 +723,8 @@ static void feed_send(struct feed *feed, bool batch)
 	};
 	int r = build_message(feed, batch);
 
+	if (feed->options.controllers->n > 1 && !feed->registering)
+		request.timeout_ms = IMPATIENT_MS;
 	if (r == 0) {
 		request.body = feed->message.data;
 		request.body_len = feed->message.len;
@@ -685,7 +732,7 @@ static void feed_send(struct feed *feed, bool batch)
 	}
 	feed->sending_batch = batch;
 	if (r < 0) {
-		failed(feed, strerror(-r));
+		failed(feed, strerror(-r), false, false, NULL);
 		return;
 	}
 	feed->sending = true;
@@ -816,12 +863,11 @@ int feed_new(const struct feed_options *options, struct feed **ret_feed)
 	if (!feed)
 		return -ENOMEM;
 	feed->options = *options;
-	feed->controller = strdup(options->controller);
+	controllers_init(&feed->controllers, options->controllers);
 	feed->host_name = strdup(options->host_name);
 	feed->api_address = strdup(options->api_address);
 	feed->token = options->token ? strdup(options->token) : NULL;
-	if (!feed->controller || !feed->host_name || !feed->api_address ||
-	    (options->token && !feed->token))
+	if (!feed->host_name || !feed->api_address || (options->token && !feed->token))
 		goto fail;
 	r = http_client_new(options->loop, &feed->client);
 	if (r < 0)
@@ -866,11 +912,15 @@ void feed_free(struct feed *feed)
 	text_clear(&feed->message);
 	json_decref(feed->guard);
 	free(feed->guarded);
-	free(feed->controller);
 	free(feed->token);
 	free(feed->host_name);
 	free(feed->api_address);
 	free(feed);
+}
+
+const char *feed_controller(const struct feed *feed)
+{
+	return controllers_current(&feed->controllers);
 }
 
 void feed_get_stats(const struct feed *feed, struct feed_stats *ret_stats)

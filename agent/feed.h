@@ -13,11 +13,14 @@
 #include "discovery.h"
 #include "host.h"
 #include "sampler.h"
+#include "term.h"
+#include "ebb/config.h"
 #include "ebb/http_client.h"
 
 struct feed_options {
 	struct loop *loop;
-	const char *controller; /* URL */
+	const struct string_list *controllers; /* URLs, at least one; outlive the feed */
+	struct term *term;
 	const char *token;
 	const char *host_name;
 	const char *api_address; /* where the controller reaches this agent */
@@ -45,6 +48,9 @@ void feed_limits_changed(struct feed *feed, struct container *container);
 /* An order that takes time begins or ends: until then what samples show of the limits is its doing,
  * and no other hand's. */
 void feed_limits_changing(struct feed *feed, struct container *container, bool under_way);
+
+/* The one that is fed, or asked at the moment. */
+const char *feed_controller(const struct feed *feed);
 
 struct feed_stats {
 	bool connected; /* the last message was answered, and the controller knows the session */

@@ -21,6 +21,7 @@
 #include "sampler.h"
 #include "series.h"
 #include "shrink.h"
+#include "term.h"
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
 #include "ebb/loop.h"
@@ -40,6 +41,7 @@ struct manager {
 	const struct agent_options *options;
 	char *token, *api_url;
 	struct instance instance;
+	struct term term;
 	struct loop *loop;
 	struct hierarchies hierarchies;
 	struct host host;
@@ -331,6 +333,7 @@ static int start_api(struct manager *manager)
 		.hierarchies = &manager->hierarchies,
 		.bpf = manager->bpf,
 		.applier = manager->applier,
+		.term = &manager->term,
 	};
 	r = api_new(
 		&(struct api_options){
@@ -342,6 +345,7 @@ static int start_api(struct manager *manager)
 			.table = table,
 			.applier = manager->applier,
 			.metrics = &manager->metrics,
+			.term = &manager->term,
 		},
 		&manager->api);
 	if (r < 0)
@@ -354,7 +358,7 @@ static int start_feed(struct manager *manager)
 {
 	const struct agent_options *options = manager->options;
 
-	if (!options->controller) {
+	if (!options->controllers.n) {
 		log_info("no --controller: nothing is fed");
 		return 0;
 	}
@@ -363,16 +367,18 @@ static int start_feed(struct manager *manager)
 	if (!manager->api_url)
 		return -ENOMEM;
 
-	if (!agent_api_is_reachable(options->controller, manager->api_url))
-		log_warning("controller %s is on another machine and cannot send orders to %s: "
-			    "--listen on an address that it reaches, with a --token-file, or "
-			    "--advertise one",
-			    options->controller, manager->api_url);
+	for (size_t i = 0; i < options->controllers.n; i++)
+		if (!agent_api_is_reachable(options->controllers.items[i], manager->api_url))
+			log_warning("controller %s is on another machine and cannot send orders to "
+				    "%s: --listen on an address that it reaches, with a "
+				    "--token-file, or --advertise one",
+				    options->controllers.items[i], manager->api_url);
 
 	int r = feed_new(
 		&(struct feed_options){
 			.loop = manager->loop,
-			.controller = options->controller,
+			.controllers = &options->controllers,
+			.term = &manager->term,
 			.token = manager->token,
 			.host_name = options->name,
 			.api_address = manager->api_url,
@@ -384,7 +390,7 @@ static int start_feed(struct manager *manager)
 		},
 		&manager->feed);
 	if (r < 0)
-		return log_error_errno(r, "cannot start the feed to %s", options->controller);
+		return log_error_errno(r, "cannot start the feed");
 	manager->metrics.feed = manager->feed;
 	return 0;
 }
@@ -444,6 +450,8 @@ static int start(struct manager *manager)
 			return r;
 	}
 	r = instance_acquire("/run", options->pin_dir, &manager->instance);
+	if (r >= 0)
+		r = term_open(manager->instance.path, &manager->term);
 	if (r < 0)
 		return r;
 	r = loop_new(&manager->loop);
@@ -542,6 +550,7 @@ void manager_free(struct manager *manager)
 	host_clear(&manager->host);
 	hierarchies_close(&manager->hierarchies);
 	loop_free(manager->loop);
+	term_close(&manager->term);
 	instance_release(&manager->instance);
 	free(manager->api_url);
 	free(manager->token);

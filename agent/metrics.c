@@ -338,6 +338,11 @@ int metrics_write(struct text *text, const struct metrics_source *source)
 	metrics_write_containers(text, containers, n);
 	add_sampler(text, source);
 	add_applier(text, source->applier);
+	add_own(text, "ebb_agent_term", "gauge",
+		"The highest term of a controller that was heard of.", (double)source->term->seen);
+	add_own(text, "ebb_agent_outdated_total", "counter",
+		"Orders and feed answers refused for their lower term.",
+		(double)source->term->refused);
 	if (source->feed)
 		add_feed(text, source->feed);
 	if (source->series)

@@ -11,6 +11,7 @@
 #include "container.h"
 #include "feed.h"
 #include "sampler.h"
+#include "term.h"
 #include "series.h"
 #include "text.h"
 #include "ebb/http_server.h"
@@ -23,6 +24,7 @@ struct metrics_source {
 	struct bpf_programs *bpf; /* NULL: none */
 	const struct feed *feed;  /* NULL: none */
 	const struct applier *applier;
+	const struct term *term;
 	struct series *series; /* NULL: none; then `tsdb` is too */
 	struct tsdb *tsdb;
 	const struct http_server *server; /* NULL: left out */

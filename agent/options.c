@@ -31,10 +31,11 @@ static const struct option_spec option_table[] = {
 	 .value = "URL",
 	 .help = "the API's address as the controller reaches it, when it differs from --listen"},
 	{.name = "controller",
-	 .kind = OPTION_STRING,
-	 .offset = FIELD(controller),
+	 .kind = OPTION_LIST,
+	 .offset = FIELD(controllers),
 	 .value = "URL",
-	 .help = "the controller to feed, http://HOST:PORT; without it nothing is sent"},
+	 .help = "the controllers of the site, http://HOST:PORT; the one that leads is fed. "
+		 "Without it nothing is sent"},
 	{.name = "name",
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(name),
@@ -231,11 +232,16 @@ const char *agent_options_check(const struct agent_options *options, char *buffe
 			       "reaches it could set limits: give a --token-file, or listen on "
 			       "127.0.0.1 or unix:PATH",
 			       options->listen);
-	if (options->controller && strncmp(options->controller, "http://", 7) &&
-	    strncmp(options->controller, "https://", 8) && strncmp(options->controller, "unix:", 5))
-		return problem(buffer, size,
-			       "--controller %s is no address: write http://HOST:PORT or unix:PATH",
-			       options->controller);
+	for (size_t i = 0; i < options->controllers.n; i++) {
+		const char *url = options->controllers.items[i];
+
+		if (strncmp(url, "http://", 7) && strncmp(url, "https://", 8) &&
+		    strncmp(url, "unix:", 5))
+			return problem(buffer, size,
+				       "--controller %s is no address: write http://HOST:PORT or "
+				       "unix:PATH",
+				       url);
+	}
 	if (options->advertise && strncmp(options->advertise, "http://", 7) &&
 	    strncmp(options->advertise, "https://", 8) && strncmp(options->advertise, "unix:", 5))
 		return problem(buffer, size,

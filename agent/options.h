@@ -9,10 +9,10 @@
 #include "ebb/config.h"
 
 struct agent_options {
-	char *listen;     /* "ADDR:PORT" or "unix:PATH" */
-	char *advertise;  /* the same API as the controller reaches it; NULL: as bound */
-	char *controller; /* URL; NULL: no feed */
-	char *name;       /* of the host; its node name by default */
+	char *listen;    /* "ADDR:PORT" or "unix:PATH" */
+	char *advertise; /* the same API as the controller reaches it; NULL: as bound */
+	struct string_list controllers; /* URLs; none: no feed */
+	char *name;                     /* of the host; its node name by default */
 	char *token_file;
 	char *pin_dir;
 	char *disk; /* a path on the disk whose bandwidth is limited */

@@ -93,9 +93,9 @@ TEST(options_that_make_no_sense_together)
 	options.name = empty;
 	wrong("--name");
 	options = base;
-	options.controller = bad_url;
+	options.controllers = (struct string_list){(char *[]){unix_path, bad_url}, 2};
 	wrong("--controller");
-	options.controller = unix_path;
+	options.controllers.n = 1;
 	options.advertise = bad_url;
 	wrong("--advertise");
 	options = base;
