@@ -35,7 +35,7 @@ TEST(options_defaults)
 	CHECK_STR(options.listen, "127.0.0.1:8000");
 	CHECK_STR(options.pin_dir, "/sys/fs/bpf/ebb");
 	CHECK_STR(options.disk, "/");
-	CHECK(!options.controller && !options.token_file && !options.advertise);
+	CHECK(!options.controllers.n && !options.token_file && !options.advertise);
 	CHECK_INT(options.period_ms, 100);
 	CHECK_INT(options.max_containers, 4096);
 	CHECK_INT(options.sampler, SAMPLER_AUTO);
