@@ -125,6 +125,7 @@ static struct segment *unlink_first(struct tsdb_spool *spool)
 	if (spool->open == segment)
 		spool->open = NULL;
 	drop_points(spool, segment->points);
+	segment->points = 0;
 	return segment;
 }
 
@@ -465,12 +466,18 @@ int tsdb_spool_peek(struct tsdb_spool *spool, uint8_t **body, size_t *room,
 		again = false;
 		if (segment) {
 			r = peek_segment(spool, segment, size, before, body, room);
-			/* Nothing good was left in it, and another one follows. */
+			/* Nothing good was left in it: what it still counts is lost. There may be
+			 * more by now, or another one. */
 			pthread_mutex_lock(&spool->lock);
+			if (r == 0 && segment->offset >= segment->size) {
+				drop_points(spool, segment->points);
+				segment->points = 0;
+			}
 			again = r == 0 && segment->offset >= size &&
 				(segment->size > size || segment->next);
 			pthread_mutex_unlock(&spool->lock);
 			segment_unref(spool, segment);
+			tell_dropped(spool, "it is damaged");
 		}
 	}
 	if (r == 0)

@@ -235,13 +235,21 @@ static void *run_server(void *arg)
 
 static char top[64];
 
+static void stop_server(void)
+{
+	if (server.fd < 0)
+		return;
+	shutdown(server.fd, SHUT_RDWR);
+	pthread_join(server.thread, NULL);
+	close(server.fd);
+	server.fd = -1;
+}
+
 static void clean_up(void *arg)
 {
 	char command[128];
 
-	shutdown(server.fd, SHUT_RDWR);
-	pthread_join(server.thread, NULL);
-	close(server.fd);
+	stop_server();
 	for (int s = 0; s < SERIES; s++)
 		free(server.arrived[s]);
 	snprintf(command, sizeof(command), "rm -rf '%s'", top);
@@ -342,6 +350,7 @@ TEST(what_was_flushed_arrives_in_order_and_nothing_else)
 	close(fd);
 	CHECK(WIFEXITED(status));
 	CHECK_INT(WEXITSTATUS(status), 0);
+	stop_server();
 
 	if (*server.wrong)
 		TEST_FAIL("%s", server.wrong);
