@@ -262,20 +262,27 @@ static int explain_access(struct couchdb *couch, long status, const char *method
 			    "CouchDB at %s wants a user and a password: give them with "
 			    "--state-credentials FILE",
 			    server);
-	if (status == 401)
+	/* CouchDB says 401 too of what only others may do. */
+	if (status == 401 && !strcasestr(reason, "you are not"))
 		return fail(couch, -EACCES,
 			    "CouchDB at %s refuses user %s: the name or the password is wrong; "
 			    "correct --state-credentials, or both in --state",
 			    server, couch->url.user);
 	return fail(couch, -EACCES,
-		    "CouchDB at %s does not let user %s do %s %s (%s): give the user that right",
+		    "CouchDB at %s does not let user %s do %s %s (%s): give the user that "
+		    "right, or let an administrator do it",
 		    server, couch->url.user, method, path, reason);
+}
+
+static bool speaks_of_full_disk(const char *reason)
+{
+	return strcasestr(reason, "enospc") || strcasestr(reason, "no space") ||
+	       strcasestr(reason, "insufficient_storage");
 }
 
 static bool disk_is_full(long status, const char *reason)
 {
-	return status == 507 ||
-	       (status == 500 && (strcasestr(reason, "enospc") || strcasestr(reason, "no space")));
+	return status == 507 || (status == 500 && speaks_of_full_disk(reason));
 }
 
 /* Its "error" and "reason", "" when it says nothing. */
@@ -321,6 +328,20 @@ int couchdb_fail(struct couchdb *couch, int result, const char *what,
 	reason_of(reply->json, reason, sizeof(reason));
 	return fail(couch, result, "CouchDB at %s answers %ld%s%s to %s", couch->url.server,
 		    reply->status, *reason ? " " : "", reason, what);
+}
+
+void couchdb_fail_document(struct couchdb *couch, const json_t *line)
+{
+	const char *id = json_string_value(json_object_get(line, "id"));
+	char reason[256];
+
+	reason_of(line, reason, sizeof(reason));
+	if (speaks_of_full_disk(reason))
+		fail(couch, 0, "CouchDB at %s has no room left on its disk (%s): make some there",
+		     couch->url.server, reason);
+	else
+		fail(couch, 0, "CouchDB at %s does not write %s now: %s", couch->url.server,
+		     id ?: "a document", *reason ? reason : "no reason given");
 }
 
 void couchdb_set_stopped(struct couchdb *couch, bool (*stopped)(void *userdata), void *userdata)

@@ -58,6 +58,8 @@ const char *couchdb_error(const struct couchdb *couch);
 /* Makes an unexpected reply to `what` the error: `result`. */
 int couchdb_fail(struct couchdb *couch, int result, const char *what,
 		 const struct couchdb_reply *reply);
+/* The same for a document that `_bulk_docs` could not write now, of which it says `line`. */
+void couchdb_fail_document(struct couchdb *couch, const json_t *line);
 /* Asked at least once a second during a call; true ends it with -EAGAIN. */
 void couchdb_set_stopped(struct couchdb *couch, bool (*stopped)(void *userdata), void *userdata);
 /* "http://HOST:PORT". */

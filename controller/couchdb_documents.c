@@ -273,7 +273,7 @@ static void fall_behind(struct couchdb_document *document)
 
 static void catch_up(struct couchdb_document *document)
 {
-	document->behind = document->queued = document->redo = false;
+	document->behind = document->queued = document->redo = document->again = false;
 	set_text(&document->before, NULL);
 }
 

@@ -37,6 +37,7 @@ struct couchdb_document {
 	bool redo;      /* found again, but other than it was: `before` has to be merged with it */
 	bool untold;    /* there was nobody to tell yet */
 	bool queued;    /* a write of it waits since before the database could be read */
+	bool again;     /* its last write is to be tried again */
 	bool twin_told; /* another document with the same name was said in the log */
 	struct couchdb_document *prev, *next;
 };

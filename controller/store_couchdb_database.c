@@ -45,43 +45,43 @@ static int call(struct couchdb *couch, enum store_db db, const char *method, con
 	return couchdb_call(couch, method, path, body, timeout_ms, ret_reply);
 }
 
+/* 1: the server does not let us, or cannot. */
 static int make_index(struct couchdb *couch, enum store_db db, const char *name, const char *fields)
 {
-	_cleanup_free_ char *body = NULL, *db_name = couchdb_db_name(couch, db);
+	_cleanup_free_ char *body = NULL;
 	struct couchdb_reply reply;
 	int r;
 
-	if (!db_name || asprintf(&body,
-				 "{\"index\":{\"fields\":%s},\"ddoc\":\"%s\",\"name\":\"%s\","
-				 "\"type\":\"json\"}",
-				 fields, name, name) < 0)
+	if (asprintf(
+		    &body,
+		    "{\"index\":{\"fields\":%s},\"ddoc\":\"%s\",\"name\":\"%s\",\"type\":\"json\"}",
+		    fields, name, name) < 0) {
+		body = NULL;
 		return -ENOMEM;
-	r = call(couch, db, "POST", "/_index", body, 0, &reply);
-	if (r == -EACCES) {
-		log_warning("State: no index on %s in the database %s: %s, or an administrator "
-			    "makes it; going on without",
-			    fields, db_name, couchdb_error(couch));
-		r = 0;
-	} else if (r == 0 && reply.status / 100 != 2) {
-		log_warning("State: CouchDB makes no index on %s in the database %s (%ld); queries "
-			    "by others will be slow there",
-			    fields, db_name, reply.status);
 	}
+	r = call(couch, db, "POST", "/_index", body, 0, &reply);
+	if (r == 0 && reply.status / 100 != 2)
+		r = couchdb_fail(couch, -EACCES, "making an index", &reply);
 	couchdb_reply_clear(&reply);
-	return r;
+	return r == -EACCES ? 1 : r;
 }
 
-static int make_indexes(struct couchdb *couch, enum store_db db)
+/* Without them all works, but what others ask is slow. */
+static int make_indexes(struct couchdb_store *store, struct couchdb *couch, enum store_db db)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(indexes) && r == 0; i++)
 		if (indexes[i].db == DB_MAX || indexes[i].db == db)
 			r = make_index(couch, db, indexes[i].name, indexes[i].fields);
-	return r;
+	if (r == 1 && !atomic_exchange(&store->index_said, true))
+		log_warning("State: the databases get no indexes, and queries by others will be "
+			    "slow: %s",
+			    couchdb_error(couch));
+	return MIN(r, 0);
 }
 
-/* 1: it was made. Another controller may make it at the same time. */
+/* Another controller may make it at the same time. */
 static int ensure_database(struct couchdb *couch, enum store_db db, char **ret_seq)
 {
 	struct couchdb_reply reply;
@@ -162,7 +162,7 @@ int couchdb_prepare_database(struct couchdb_store *store, struct couchdb *couch,
 	/* The sequence before anything is read: nothing falls between. */
 	r = ensure_database(couch, db, &since);
 	if (r == 0)
-		r = make_indexes(couch, db);
+		r = make_indexes(store, couch, db);
 	if (r == 0)
 		r = ensure_marker(couch, db, &marker);
 	if (r < 0) {

@@ -155,7 +155,8 @@ static void on_done(void *userdata, const struct http_response *response)
 		couchdb_database(store, feed->db)->lost = true;
 		pthread_mutex_unlock(&store->lock);
 	}
-	if (response->status / 100 > 2) {
+	/* A cookie's end, like a database's, is put right at the next attempt. */
+	if (response->status / 100 > 2 && feed->attempts > 0) {
 		snprintf(why, sizeof(why), "CouchDB at %s answers %ld to _changes of %s",
 			 couchdb_server(store->follower), response->status,
 			 store_db_name(feed->db));

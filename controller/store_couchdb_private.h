@@ -35,12 +35,12 @@ struct couchdb_store {
 	void *userdata;
 	unsigned long unchanged, conflicts;
 	uint64_t swept_ns;
-	_Atomic bool stopping;
+	_Atomic bool stopping, index_said;
 
 	/* What a write handed to us may have been made from; see couchdb_document.behind. */
 	uint64_t call_ns, call_end_ns; /* when the last call of write() began and ended */
-	uint64_t clean_ns;             /* when the last began that left nothing to do again */
-	bool dirty;                    /* the last one did leave something */
+	uint64_t done_ns;              /* when the last began that did not fail as a whole */
+	bool failing;                  /* the last one did */
 
 	char error[512]; /* the writer's */
 	bool optional;

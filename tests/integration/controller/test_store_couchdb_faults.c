@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store over a strict double that does what a CouchDB does on a bad day. */
+#include "couchdb_site.h"
+
+#include <fcntl.h>
+
+static void begin_double(const char *modes)
+{
+	peer_start(&peer, "couchdb_double", modes);
+	test_at_end(end_store, NULL);
+}
+
+static void begin_double_open(const char *modes)
+{
+	begin_double(modes);
+	open_store();
+	follow_store();
+}
+
+static json_int_t counter(const char *name)
+{
+	struct http_result result;
+	json_int_t value;
+
+	peer_call(peer.address, NULL, "GET", "/control", NULL, &result);
+	CHECK_INT(result.status, 200);
+
+	_cleanup_json_ json_t *json = json_loads(result.body, 0, NULL);
+	http_result_clear(&result);
+	json = json ?: json_null();
+	value = json_integer_value(json_object_get(json_object_get(json, "counters"), name));
+	return value;
+}
+
+static void put_n(const char *id, int n)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "{\"name\":\"%s\",\"n\":%d}", id, n);
+	put(DB_LIMITS, id, text);
+}
+
+static void check_n(const char *id, int n)
+{
+	_cleanup_json_ json_t *doc = read_back("limits", id);
+
+	CHECK(doc);
+	CHECK_INT(number_at(doc, NULL, "n"), n);
+}
+
+/* The store still hears what others do. */
+static void check_followed(const char *id)
+{
+	char key[64], text[128];
+
+	snprintf(key, sizeof(key), "rules/%s", id);
+	snprintf(text, sizeof(text), "{\"name\":\"%s\"}", id);
+	create("rules", id, text);
+	json_decref(wait_told(key, is_there, 0));
+}
+
+/* Each kind of failure, of the next requests that write: tried again until it is there. */
+static void check_failure(const char *modes)
+{
+	struct store_stats stats;
+
+	begin_double_open(NULL);
+	put_n("c0", 1);
+	flush();
+	peer_control(&peer, modes);
+	put_n("c0", 2);
+	put_n("c1", 2);
+	flush();
+	peer_control(&peer, "{\"fail\":null}");
+	check_n("c0", 2);
+	check_n("c1", 2);
+	store_get_stats(store, &stats);
+	CHECK(stats.failures > 0);
+	CHECK_INT(stats.conflicts, 0);
+	CHECK_INT(stats.queued, 0);
+	check_followed("r1");
+}
+
+TEST(write_answered_500)
+{
+	check_failure("{\"fail\":500,\"fail_next\":2,\"fail_path\":\"_bulk_docs\"}");
+}
+
+TEST(write_answered_503)
+{
+	check_failure("{\"fail\":503,\"fail_next\":2,\"fail_path\":\"_bulk_docs\"}");
+}
+
+TEST(write_answered_429_with_a_time)
+{
+	check_failure(
+		"{\"fail\":429,\"fail_next\":1,\"fail_path\":\"_bulk_docs\",\"retry_after\":1}");
+}
+
+TEST(write_reset)
+{
+	check_failure("{\"fail\":\"reset\",\"fail_next\":2,\"fail_path\":\"_bulk_docs\"}");
+}
+
+/* Done, but nobody said so: the next try finds its own work, and that is no conflict. */
+TEST(write_whose_answer_is_lost)
+{
+	check_failure("{\"fail\":\"lost\",\"fail_next\":2,\"fail_path\":\"_bulk_docs\"}");
+}
+
+TEST(write_whose_answer_is_lost_when_nobody_follows)
+{
+	struct store_stats stats;
+
+	begin_double(NULL);
+	open_store();
+	CHECK_INT(store_start(store), 0);
+	peer_control(&peer, "{\"fail\":\"lost\",\"fail_next\":2,\"fail_path\":\"_bulk_docs\"}");
+	put_n("c0", 1);
+	put_n("c1", 1);
+	flush();
+	peer_control(&peer, "{\"fail\":null}");
+	check_n("c0", 1);
+	check_n("c1", 1);
+	store_get_stats(store, &stats);
+	CHECK_INT(stats.conflicts, 0);
+}
+
+static void check_full_disk(const char *full)
+{
+	struct store_stats stats;
+	char modes[64];
+
+	begin_double_open(NULL);
+	put_n("c0", 1);
+	flush();
+	snprintf(modes, sizeof(modes), "{\"disk_full\":%s}", full);
+	peer_control(&peer, modes);
+	put_n("c0", 2);
+	CHECK_INT(store_flush(store), -EIO);
+	store_get_stats(store, &stats);
+	CHECK(strstr(stats.last_error, "no room left on its disk"));
+	put_n("c0", 3);
+	peer_control(&peer, "{\"disk_full\":null}");
+	flush();
+	check_n("c0", 3);
+}
+
+TEST(full_disk_said_of_each_document)
+{
+	check_full_disk("true");
+}
+
+TEST(full_disk_said_by_507)
+{
+	check_full_disk("507");
+}
+
+TEST(full_disk_said_by_500)
+{
+	check_full_disk("500");
+}
+
+/* All documents of a batch conflict, and each is merged for itself. */
+TEST(a_batch_of_conflicts)
+{
+	struct store_stats stats;
+	char id[16], text[512];
+
+	begin_double(NULL);
+	open_store();
+	CHECK_INT(store_start(store), 0);
+	for (int i = 0; i < 20; i++) {
+		snprintf(id, sizeof(id), "c%d", i);
+		snprintf(text, sizeof(text),
+			 "{\"name\":\"%s\",\"resources\":{\"cpu\":{\"max\":1,\"current\":1}}}", id);
+		put(DB_STRUCTURES, id, text);
+	}
+	flush();
+	for (int i = 0; i < 20; i++) {
+		snprintf(id, sizeof(id), "c%d", i);
+		edit("structures", id, "cpu", "max", 2);
+		snprintf(text, sizeof(text),
+			 "{\"name\":\"%s\",\"resources\":{\"cpu\":{\"max\":1,\"current\":3}}}", id);
+		put(DB_STRUCTURES, id, text);
+	}
+	flush();
+	for (int i = 0; i < 20; i++) {
+		snprintf(id, sizeof(id), "c%d", i);
+
+		_cleanup_json_ json_t *doc = read_back("structures", id);
+		CHECK_INT(number_at(doc, "cpu", "max"), 2);
+		CHECK_INT(number_at(doc, "cpu", "current"), 3);
+	}
+	store_get_stats(store, &stats);
+	CHECK(stats.conflicts >= 1 && stats.conflicts <= 20);
+}
+
+TEST(a_document_that_is_too_large_is_dropped_alone)
+{
+	struct store_stats stats;
+	_cleanup_free_ char *large = malloc(3000);
+	_cleanup_json_ json_t *doc = NULL;
+
+	begin_double_open("max_document_size=2000");
+	memset(large, 'x', 2999);
+	large[2999] = '\0';
+	doc = json_pack("{s:s, s:s}", "name", "large", "x", large);
+	put_n("c0", 1);
+	CHECK_INT(store_put(store, DB_LIMITS, "large", doc), 0);
+	put_n("c1", 1);
+	flush();
+	check_n("c0", 1);
+	check_n("c1", 1);
+	CHECK(!read_back("limits", "large"));
+	store_get_stats(store, &stats);
+	CHECK_INT(stats.refused, 1);
+}
+
+TEST(feed_cut_in_the_middle_of_lines)
+{
+	char id[16];
+
+	begin_double_open(NULL);
+	check_followed("r0");
+	peer_control(&peer, "{\"cut_feed\":150,\"cut_feed_times\":20,\"drop_feeds\":true}");
+	for (int i = 1; i <= 12; i++) {
+		snprintf(id, sizeof(id), "r%d", i);
+		check_followed(id);
+	}
+	/* Nothing twice, nothing missing. */
+	CHECK_INT(told_count(), 13);
+}
+
+TEST(feeds_dropped_again_and_again)
+{
+	char id[16];
+
+	begin_double_open(NULL);
+	for (int i = 0; i < 10; i++) {
+		peer_control(&peer, "{\"drop_feeds\":true}");
+		snprintf(id, sizeof(id), "r%d", i);
+		check_followed(id);
+	}
+	CHECK_INT(told_count(), 10);
+}
+
+TEST(half_open_feed_is_begun_anew)
+{
+	begin_double_open(NULL);
+	check_followed("r0");
+	peer_control(&peer, "{\"mute\":true}");
+	create("rules", "r1", "{\"name\":\"r1\"}");
+	/* The silence ends it; by then new ones are heard again. */
+	json_int_t before = counter("feeds");
+	while (counter("feeds") == before)
+		nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+	peer_control(&peer, "{\"mute\":false}");
+	json_decref(wait_told("rules/r1", is_there, 0));
+}
+
+TEST(slow_bytes)
+{
+	begin_double_open(NULL);
+	peer_control(&peer, "{\"slow\":true,\"drop_feeds\":true}");
+	put_n("c0", 1);
+	flush();
+	check_followed("r0");
+	peer_control(&peer, "{\"slow\":false}");
+	check_n("c0", 1);
+}
+
+TEST(cookies_that_end_are_renewed)
+{
+	const struct store_options options = {.cookie = true};
+
+	begin_double("require_valid_user=true");
+	CHECK_INT(store_open(peer.state, &options, &store), 0);
+	load_all();
+	follow_store();
+	for (int i = 0; i < 3; i++) {
+		char id[16];
+
+		put_n("c0", i);
+		flush();
+		peer_control(&peer, "{\"expire_cookies\":true,\"drop_feeds\":true}");
+		snprintf(id, sizeof(id), "r%d", i);
+		check_followed(id);
+	}
+	put_n("c0", 9);
+	flush();
+	check_n("c0", 9);
+}
+
+TEST(wrong_password_for_a_cookie)
+{
+	const struct store_options options = {.cookie = true};
+	char uri[512];
+
+	begin_double("require_valid_user=true");
+	snprintf(uri, sizeof(uri), "http://admin:wrong@%s/", strstr(peer.address, "//") + 2);
+	CHECK_INT(store_open(uri, &options, &store), -EACCES);
+	store = NULL;
+}
+
+TEST(no_password)
+{
+	begin_double("require_valid_user=true");
+	CHECK_INT(store_open(peer.address, NULL, &store), -EACCES);
+	store = NULL;
+}
+
+/* Not an administrator: databases cannot be made, and that ends it. */
+TEST(no_right_to_make_databases)
+{
+	char uri[512];
+
+	begin_double(NULL);
+	snprintf(uri, sizeof(uri), "http://ebb:ebbpw@%s/", strstr(peer.address, "//") + 2);
+	CHECK_INT(store_open(uri, NULL, &store), -EACCES);
+	store = NULL;
+}
+
+TEST(no_right_to_make_indexes)
+{
+	begin_double_open("index_forbidden=all");
+	put_n("c0", 1);
+	flush();
+	check_n("c0", 1);
+	check_followed("r0");
+}
+
+TEST(tls_by_a_ca_of_ones_own)
+{
+	char ca[256], uri[512];
+	const struct store_options options = {.ca_file = ca};
+
+	begin_double("tls=true");
+	snprintf(ca, sizeof(ca), "%s/ca.pem", peer.dir);
+	snprintf(uri, sizeof(uri), "%s", peer.state);
+	CHECK_INT(store_open(uri, &options, &store), 0);
+	load_all();
+	CHECK_INT(store_start(store), 0);
+	put_n("c0", 1);
+	flush();
+}
+
+static bool give_up(void *userdata)
+{
+	return true;
+}
+
+TEST(tls_by_nobody_we_know)
+{
+	const struct store_options options = {.give_up = give_up};
+
+	begin_double("tls=true");
+	CHECK_INT(store_open(peer.state, &options, &store), -ECANCELED);
+	store = NULL;
+}
+
+/* What stands in both, and what a sequence from before means, is as CouchDB 3 has it. */
+TEST(database_made_anew_on_a_strict_server)
+{
+	begin_double_open(NULL);
+	put(DB_STRUCTURES, "c0", CONTAINER("c0", 200, 100));
+	flush();
+	drop("structures", true);
+	create("structures", "c2", CONTAINER("c2", 222, 100));
+	_cleanup_json_ json_t *c0 = wait_back("structures", "c0");
+	CHECK_INT(number_at(c0, "cpu", "max"), 200);
+	json_decref(wait_told("structures/c2", cpu_max_is, 222));
+	edit("structures", "c0", "cpu", "max", 333);
+	json_decref(wait_told("structures/c0", cpu_max_is, 333));
+}
+
+TEST(all_databases_deleted_at_once)
+{
+	begin_double_open(NULL);
+	for (int i = 0; i < 20; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "c%d", i);
+		put_n(id, i);
+	}
+	put(DB_STRUCTURES, "c0", CONTAINER("c0", 200, 100));
+	flush();
+	for (enum store_db db = 0; db < DB_MAX; db++)
+		drop(store_db_name(db), false);
+	json_decref(wait_back("structures", "c0"));
+	json_decref(wait_back("limits", "c19"));
+	for (int i = 0; i < 20; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "c%d", i);
+		json_decref(wait_back("limits", id));
+		check_n(id, i);
+	}
+	pthread_mutex_lock(&told.lock);
+	unsigned n = told.n;
+	pthread_mutex_unlock(&told.lock);
+	CHECK_INT(n, 0);
+}
+
+TEST(killed_double_comes_back_as_it_was)
+{
+	begin_double_open(NULL);
+	for (int round = 0; round < 4; round++) {
+		for (int i = 0; i < 30; i++) {
+			char id[16];
+
+			snprintf(id, sizeof(id), "c%d", i);
+			put_n(id, round);
+			if (i == 15) {
+				store_flush(store);
+				peer_kill(&peer);
+			}
+		}
+		peer_restart(&peer);
+		flush();
+	}
+	for (int i = 0; i < 30; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "c%d", i);
+		check_n(id, 3);
+	}
+	check_followed("r0");
+}
+
+TEST_MAIN()
