@@ -230,6 +230,25 @@ static void check_hosts(struct doctor *doctor)
 		       cli->controller);
 }
 
+/* Of several controllers on one CouchDB. */
+static void check_leader(struct doctor *doctor, const json_t *beat)
+{
+	const char *role = json_get_text(beat, "role"), *leader = json_get_text(beat, "leader");
+	long long term = (long long)json_get_integer(beat, "term", 0);
+
+	if (!*role || (!strcmp(role, "leader") && !term))
+		return;
+	if (!strcmp(role, "leader"))
+		report(doctor, VERDICT_OK, "leader", "%s leads, in term %lld", leader, term);
+	else if (*leader)
+		report(doctor, VERDICT_OK, "leader", "%s leads, in term %lld; %s stands by", leader,
+		       term, doctor->cli->controller);
+	else
+		report(doctor, VERDICT_FAIL, "leader",
+		       "no controller leads: nothing is decided. Do they reach their CouchDB? GET "
+		       "/leader of each says why not");
+}
+
 static void check_controller(struct doctor *doctor)
 {
 	struct cli *cli = doctor->cli;
@@ -261,6 +280,7 @@ static void check_controller(struct doctor *doctor)
 		       "%s, version %s: %lld containers, %lld guarded", cli->controller, version,
 		       (long long)json_get_integer(beat, "containers", 0),
 		       (long long)json_get_integer(beat, "guarded", 0));
+	check_leader(doctor, beat);
 	if (json_is_false(json_object_get(beat, "guardian_active")))
 		report(doctor, VERDICT_WARN, "guardian",
 		       "switched off: nothing is decided. PUT /service/guardian/ACTIVE "

@@ -35,7 +35,8 @@ static void print_help(FILE *out)
 		fprintf(out, "  %-9s %s\n", verbs[i]->name, verbs[i]->summary);
 	fputs("  help      more about a verb: ebb help VERB\n\n"
 	      "Options, before or after the verb:\n"
-	      "  --controller URL   the controller [EBB_CONTROLLER or http://127.0.0.1:5000]\n"
+	      "  --controller URL   the controller [EBB_CONTROLLER or http://127.0.0.1:5000]; of\n"
+	      "                     several, separated by commas, the first that answers\n"
 	      "  --agent URL        this host's agent, for doctor [EBB_AGENT or "
 	      "http://127.0.0.1:8000]\n"
 	      "  --token-file FILE  a file with the token, where one is asked for "
@@ -93,6 +94,28 @@ static const char *choose(const char *option, const char *variable, const char *
 	return option ? option : environment && *environment ? environment : by_default;
 }
 
+/* Of several, separated by commas, the first that answers; the first when none does. */
+static char *choose_controller(const char *urls)
+{
+	_cleanup_free_ char *list = strdup(urls);
+	char *first = NULL, *save, *url = list ? strtok_r(list, ", ", &save) : NULL;
+	char error[256];
+
+	if (!strchr(urls, ','))
+		return address_normalize(urls);
+	for (; url; url = strtok_r(NULL, ", ", &save)) {
+		_cleanup_free_ char *address = address_normalize(url);
+
+		if (address && request_try(address, NULL, "/heartbeat", NULL, error)) {
+			free(first);
+			return TAKE_PTR(address);
+		}
+		if (!first)
+			first = TAKE_PTR(address);
+	}
+	return first;
+}
+
 static int run(struct cli *cli, char **argv)
 {
 	const char *controller = NULL, *agent = NULL, *token_file = NULL, *error, *word;
@@ -126,7 +149,7 @@ static int run(struct cli *cli, char **argv)
 
 	token_file = choose(token_file, "EBB_TOKEN_FILE", NULL);
 	cli->controller =
-		address_normalize(choose(controller, "EBB_CONTROLLER", "http://127.0.0.1:5000"));
+		choose_controller(choose(controller, "EBB_CONTROLLER", "http://127.0.0.1:5000"));
 	cli->agent = address_normalize(choose(agent, "EBB_AGENT", "http://127.0.0.1:8000"));
 	if (!cli->controller || !cli->agent)
 		return cli_fail("out of memory");

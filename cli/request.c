@@ -68,10 +68,49 @@ static int refuse(const struct cli *cli, long status, const json_t *doc)
 	return status == 404 ? -ENOENT : -EINVAL;
 }
 
-int request_call(const struct cli *cli, const char *method, const char *path, const json_t *body,
-		 json_t **ret_doc)
+bool request_split_location(const char *location, char **ret_address, char **ret_path)
 {
-	_cleanup_free_ char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	_cleanup_free_ char *address = NULL;
+	size_t scheme = strncmp(location, "http://", 7) == 0    ? 7
+			: strncmp(location, "https://", 8) == 0 ? 8
+								: 0;
+	size_t host = scheme ? strcspn(location + scheme, "/?#") : 0;
+	char *path;
+
+	/* Nobody's password but ours goes along, and nothing but a path behind the host. */
+	if (!host || location[scheme + host] != '/' || memchr(location + scheme, '@', host))
+		return false;
+	address = strndup(location, scheme + host);
+	path = address ? strdup(location + scheme + host) : NULL;
+	if (!path)
+		return false;
+	*ret_address = TAKE_PTR(address);
+	*ret_path = path;
+	return true;
+}
+
+/* One that stands by sends a change to the one that leads: there it is made, or not. */
+static int follow(struct http_session *session, struct http_request_options *options,
+		  struct http_result *result)
+{
+	const char *location = http_session_header(session, "Location");
+	_cleanup_free_ char *address = NULL, *path = NULL;
+	int r;
+
+	if (!location || !request_split_location(location, &address, &path))
+		return 0;
+	http_result_clear(result);
+	options->address = address;
+	options->path = path;
+	r = http_session_call(session, options, result);
+	options->address = NULL;
+	options->path = NULL;
+	return r;
+}
+
+static int call(const struct cli *cli, const char *method, const char *path, const char *text,
+		struct http_result *result)
+{
 	struct http_request_options options = {
 		.method = method,
 		.address = cli->controller,
@@ -81,12 +120,28 @@ int request_call(const struct cli *cli, const char *method, const char *path, co
 		.token = cli->token,
 		.timeout_ms = TIMEOUT_MS,
 	};
+	struct http_session *session;
+	int r = http_session_new(&session);
+
+	if (r < 0)
+		return r;
+	r = http_session_call(session, &options, result);
+	if (r >= 0 && result->status == 307)
+		r = follow(session, &options, result);
+	http_session_free(session);
+	return r;
+}
+
+int request_call(const struct cli *cli, const char *method, const char *path, const json_t *body,
+		 json_t **ret_doc)
+{
+	_cleanup_free_ char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	_cleanup_json_ json_t *doc = NULL;
 	struct http_result result = {};
 	long status;
 	int r;
 
-	r = http_call_blocking(&options, &result);
+	r = call(cli, method, path, text, &result);
 	if (r < 0 || !result.status) {
 		cli_fail("no controller at %s (%s). Start it with `ebb-controller`, or name "
 			 "another with --controller URL or EBB_CONTROLLER",

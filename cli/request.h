@@ -27,4 +27,10 @@ char *request_path(const char *prefix, const char *name, const char *rest);
  */
 char *address_normalize(const char *text);
 
+/*
+ * Pure: "http(s)://HOST[:PORT]" and the path of a Location header; false when it is something else.
+ * Caller frees both.
+ */
+bool request_split_location(const char *location, char **ret_address, char **ret_path);
+
 #endif
