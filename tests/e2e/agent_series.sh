@@ -232,5 +232,10 @@ stop_agent
 # --- mistakes
 "$BUILD/ebb-agent" --opentsdb http://u:hunter2@127.0.0.1:1 --opentsdb-sets proc >"$TMP/out" 2>&1
 same a_set_that_does_not_exist_is_one_clear_line "$(wc -l <"$TMP/out") $(grep -c 'write container, process, host' "$TMP/out")" "1 1"
+# Without the capabilities for eBPF.
+without_bpf() { setpriv --bounding-set=-bpf,-sys_admin,-perfmon --inh-caps=-all "$@"; }
+without_bpf "$BUILD/ebb-agent" --listen 127.0.0.1:0 --pin-dir "$PIN" --opentsdb http://127.0.0.1:1 --opentsdb-sets process \
+	>"$TMP/process" 2>&1
+same processes_without_ebpf_are_refused "$? $(grep -c 'error --opentsdb-sets process needs eBPF.*leave `process` out' "$TMP/process")" "1 1"
 check the_password_is_not_shown sh -c "! grep -q hunter2 '$TMP/out'"
 finish
