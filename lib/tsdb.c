@@ -209,7 +209,8 @@ int tsdb_new(const struct tsdb_options *options, struct tsdb **ret_tsdb)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&tsdb->changed, &attr);
 	pthread_condattr_destroy(&attr);
-	tsdb->body_max = options->body_max ? options->body_max : TSDB_BODY_MAX;
+	tsdb->body_max = options->body_max ? MIN(options->body_max, (size_t)TSDB_RECORD_BODY_MAX)
+					   : TSDB_BODY_MAX;
 	tsdb->on_disk = options->spool != NULL;
 	if (!max)
 		max = options->spool ? DISK_MAX_DEFAULT : TSDB_SPOOL_MEMORY;

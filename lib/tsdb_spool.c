@@ -649,23 +649,23 @@ static int list_segments(struct tsdb_spool *spool, uint64_t **ret_ids, size_t *r
 static int load(struct tsdb_spool *spool)
 {
 	_cleanup_free_ uint64_t *ids = NULL;
-	uint8_t slots[2][SLOT];
+	uint8_t slots[2][SLOT] = {0};
 	size_t n = 0;
 	int r;
 
-	if (pread(spool->taken_fd, slots, sizeof(slots), 0) == sizeof(slots))
-		for (int i = 0; i < 2; i++) {
-			uint64_t seq;
-			uint32_t check;
+	/* Short or unreadable: then more is sent again than had to be. */
+	ssize_t ignored = pread(spool->taken_fd, slots, sizeof(slots), 0);
+	(void)ignored;
+	for (int i = 0; i < 2; i++) {
+		uint64_t seq;
+		uint32_t check;
 
-			memcpy(&seq, slots[i], sizeof(seq));
-			memcpy(&check, slots[i] + sizeof(seq), sizeof(check));
-			if (le32toh(check) == tsdb_record_crc(slots[i], sizeof(seq)) &&
-			    le64toh(seq) <= INT64_MAX)
-				spool->taken = MAX(spool->taken, le64toh(seq));
-		}
-	else if (pwrite(spool->taken_fd, (uint8_t[2 * SLOT]){0}, sizeof(slots), 0) != sizeof(slots))
-		return -EIO;
+		memcpy(&seq, slots[i], sizeof(seq));
+		memcpy(&check, slots[i] + sizeof(seq), sizeof(check));
+		if (le32toh(check) == tsdb_record_crc(slots[i], sizeof(seq)) &&
+		    le64toh(seq) <= INT64_MAX)
+			spool->taken = MAX(spool->taken, le64toh(seq));
+	}
 	spool->next_seq = spool->taken + 1;
 
 	r = list_segments(spool, &ids, &n);
@@ -695,12 +695,20 @@ static int open_dir(struct tsdb_spool *spool)
 {
 	struct stat st;
 
-	if (mkdir(spool->dir, 0700) < 0 && errno != EEXIST)
+	bool made = mkdir(spool->dir, 0700) == 0;
+	if (!made && errno != EEXIST)
 		return log_error_errno(errno, "cannot make the spool %s: make its parent directory",
 				       spool->dir);
 	spool->dir_fd = open(spool->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (spool->dir_fd < 0 || fstat(spool->dir_fd, &st) < 0)
 		return log_error_errno(errno, "cannot open the spool %s", spool->dir);
+	if (made) {
+		/* A power loss must not take the directory itself. */
+		_cleanup_close_ int parent =
+			openat(spool->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (parent >= 0)
+			fsync(parent);
+	}
 	if (st.st_mode & 022) {
 		log_error("others may write to the spool %s: chmod go-w it", spool->dir);
 		return -EPERM;

@@ -403,6 +403,28 @@ TEST(slow_bytes_are_waited_for)
 	CHECK_INT(stats_now().failures, 0);
 }
 
+/* What a server holds on to is let go of at the end, and sent by the next run. */
+TEST(a_hanging_server_does_not_keep_the_end_waiting)
+{
+	struct tsdb_options options = {.url = peer.address, .timeout_ms = 60000};
+
+	peer_start(&peer, "opentsdb_double", NULL);
+	peer_control(&peer, "{\"fail\":\"hang\",\"fail_path\":\"/api/put\"}");
+	start_tsdb(peer.address, true);
+	options.spool = spool;
+	submit(50, moment0, 2);
+	CHECK_INT(tsdb_flush(tsdb), 0);
+	uint64_t begin = now_ns();
+	tsdb_free(tsdb);
+	tsdb = NULL;
+	/* 2 s are promised; the put itself may take 20. */
+	CHECK(now_ns() - begin < 15 * EBB_NS_PER_SEC);
+	peer_control(&peer, "{\"fail\":null}");
+	CHECK_INT(tsdb_new(&options, &tsdb), 0);
+	CHECK_INT(wait_until_empty().points, 600);
+	CHECK_INT(check_stored(50, moment0, 2), 600);
+}
+
 TEST(restart_of_the_server)
 {
 	peer_start(&peer, "opentsdb_double", NULL);

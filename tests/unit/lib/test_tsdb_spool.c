@@ -525,6 +525,25 @@ TEST(full_disk_falls_back_to_memory_in_order)
 	take_all(40, 50);
 }
 
+/* A program must come up all the same, and make a note again when it can. */
+TEST(start_on_a_full_disk)
+{
+	make_top();
+	test_at_end(end_file_limit, NULL);
+	signal(SIGXFSZ, SIG_IGN);
+	set_file_limit(0);
+	reopen(MIB);
+	CHECK_INT(append(0, 3), -EFBIG);
+	CHECK_INT(take(), 0);
+	set_file_limit(RLIM_INFINITY);
+	CHECK_INT(append(3, 6), 0);
+	take_all(1, 6);
+	CHECK_INT(append(6, 8), 0);
+	CHECK_INT(take(), 6);
+	reopen(MIB);
+	take_all(7, 8);
+}
+
 TEST(a_second_process_is_refused)
 {
 	make_top();
