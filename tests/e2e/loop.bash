@@ -3,6 +3,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/agent.bash"
 CONTROLLER=
 CONTROLLER_LISTEN=127.0.0.1:0
+STATE=sqlite:$TMP/state/state.db
 HOST=$TAG
 BUSY=()
 
@@ -11,7 +12,7 @@ says_address() { grep -q 'listens on' "$1" || ! kill -0 "$CONTROLLER" 2>/dev/nul
 start_controller() {
 	local address
 	CONTROLLER_LOG=$TMP/controller.log
-	"$BUILD/ebb-controller" --listen "$CONTROLLER_LISTEN" --state "sqlite:$TMP/state/state.db" "$@" \
+	"$BUILD/ebb-controller" --listen "$CONTROLLER_LISTEN" --state "$STATE" "$@" \
 		2>"$CONTROLLER_LOG" &
 	CONTROLLER=$!
 	wait_for says_address "$CONTROLLER_LOG"
