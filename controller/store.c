@@ -525,7 +525,7 @@ static int enqueue_new(struct store *store, enum store_db db, const char *id, ch
 	}
 	item->write.body = body;
 	item->number = store->n_queued + 1;
-	item->queued_ns = now_ns();
+	item->queued_ns = item->write.made_ns = now_ns();
 	if (!store->fresh_ns) {
 		store->fresh_ns = item->queued_ns;
 		pthread_cond_signal(&store->work);
@@ -544,6 +544,7 @@ static int enqueue(struct store *store, enum store_db db, const char *id, char *
 	if (item) {
 		free(item->write.body);
 		item->write.body = body;
+		item->write.made_ns = now_ns();
 	} else {
 		r = enqueue_new(store, db, id, body);
 		if (r < 0)

@@ -13,6 +13,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum store_db {
 	DB_STRUCTURES,
@@ -36,6 +37,12 @@ struct store_write {
 	enum store_db db;
 	char *id;
 	char *body; /* compact JSON; NULL: delete */
+	/*
+	 * When it was made (CLOCK_MONOTONIC). One that was made after a change began to be told
+	 * takes that change into account: whoever is told of one writes what it makes of it, also
+	 * when that is what was there before.
+	 */
+	uint64_t made_ns;
 	/*
 	 * Set by write(): 0, it is in the database, or what somebody else wrote meanwhile has been
 	 * merged with it and is; -EAGAIN, try again; -EINVAL, the database refuses this document

@@ -47,16 +47,15 @@ void couchdb_tell(struct couchdb_store *store, enum store_db db, struct couchdb_
 
 		pthread_mutex_lock(&store->lock);
 		fn = store->fn;
-		pthread_mutex_unlock(&store->lock);
-		if (fn)
-			fn(store->userdata, db, item->key, item->base, item->doc);
-		pthread_mutex_lock(&store->lock);
 		document = couchdb_documents_by_key(store->dbs[db].documents, item->key);
+		/* What is made of it may be handed to the writer before `fn` returns. */
 		if (document && document->told_ns == UINT64_MAX)
 			document->told_ns = now_ns();
 		if (document && !fn)
 			document->untold = true;
 		pthread_mutex_unlock(&store->lock);
+		if (fn)
+			fn(store->userdata, db, item->key, item->base, item->doc);
 		next = item->next;
 		couchdb_told_free(item);
 	}
@@ -179,9 +178,33 @@ static void couchdb_store_close(void *backend)
 	free(store);
 }
 
+/* These were made by somebody who knew of the last change: it stays as they say, or goes. */
+static void note_knowing(struct couchdb_store *store, struct store_write *const *writes, size_t n)
+{
+	pthread_mutex_lock(&store->lock);
+	for (size_t i = 0; i < n; i++) {
+		struct couchdb_document *document = couchdb_documents_by_key(
+			store->dbs[writes[i]->db].documents, writes[i]->id);
+
+		if (!document || !document->behind || document->untold || document->redo ||
+		    document->told_ns == UINT64_MAX || writes[i]->made_ns < document->told_ns)
+			continue;
+		document->behind = false;
+		free(document->before);
+		document->before = NULL;
+	}
+	pthread_mutex_unlock(&store->lock);
+}
+
+static int couchdb_store_write_knowing(void *backend, struct store_write *const *writes, size_t n)
+{
+	note_knowing(backend, writes, n);
+	return couchdb_store_write(backend, writes, n);
+}
+
 static const struct store_backend_ops couchdb_ops = {
 	.load = couchdb_store_load,
-	.write = couchdb_store_write,
+	.write = couchdb_store_write_knowing,
 	.follow = couchdb_store_follow,
 	.error = couchdb_store_error,
 	.add_stats = couchdb_store_add_stats,
