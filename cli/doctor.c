@@ -249,6 +249,37 @@ static void check_leader(struct doctor *doctor, const json_t *beat)
 		       "/leader of each says why not");
 }
 
+/* Of the heartbeat of `who`, the agent or the controller; NULL: it writes no series. */
+static void check_series(struct doctor *doctor, const char *who, const json_t *opentsdb)
+{
+	const char *error = json_get_text(opentsdb, "error");
+	long long waiting = json_get_integer(opentsdb, "waiting_points", 0);
+	long long rejected = json_get_integer(opentsdb, "rejected", 0);
+	long long dropped = json_get_integer(opentsdb, "dropped", 0);
+	char age[AMOUNT_MAX];
+
+	if (!opentsdb)
+		return;
+	duration_format(json_get_real(opentsdb, "oldest_s", 0), age);
+	if (!json_is_true(json_object_get(opentsdb, "reachable")))
+		report(doctor, VERDICT_WARN, "opentsdb",
+		       "does not take points, %lld wait in the %s, the oldest for %s%s%s", waiting,
+		       who, age, *error ? ": " : "", error);
+	else
+		report(doctor, VERDICT_OK, "opentsdb", "takes points, %lld wait in the %s", waiting,
+		       who);
+	if (rejected)
+		report(doctor, VERDICT_WARN, "opentsdb",
+		       "%lld points of the %s were refused%s%s; where metrics are unknown, "
+		       "`ebb-agent --opentsdb URL --assign-metrics` makes them",
+		       rejected, who, *error ? ": " : "", error);
+	if (dropped)
+		report(doctor, VERDICT_WARN, "opentsdb",
+		       "%lld points of the %s were lost: the spool is too small (--spool-max), or "
+		       "its disk is full",
+		       dropped, who);
+}
+
 static void check_controller(struct doctor *doctor)
 {
 	struct cli *cli = doctor->cli;
@@ -281,6 +312,7 @@ static void check_controller(struct doctor *doctor)
 		       (long long)json_get_integer(beat, "containers", 0),
 		       (long long)json_get_integer(beat, "guarded", 0));
 	check_leader(doctor, beat);
+	check_series(doctor, "controller", json_object_get(beat, "opentsdb"));
 	if (json_is_false(json_object_get(beat, "guardian_active")))
 		report(doctor, VERDICT_WARN, "guardian",
 		       "switched off: nothing is decided. PUT /service/guardian/ACTIVE "
@@ -290,36 +322,6 @@ static void check_controller(struct doctor *doctor)
 		       "switched off: nothing is applied. PUT /service/scaler/ACTIVE "
 		       "{\"value\":true}");
 	check_hosts(doctor);
-}
-
-/* Of the agent's heartbeat; NULL: it writes no series. */
-static void check_series(struct doctor *doctor, const json_t *opentsdb)
-{
-	const char *error = json_get_text(opentsdb, "error");
-	long long waiting = json_get_integer(opentsdb, "waiting_points", 0);
-	long long rejected = json_get_integer(opentsdb, "rejected", 0);
-	long long dropped = json_get_integer(opentsdb, "dropped", 0);
-	char age[AMOUNT_MAX];
-
-	if (!opentsdb)
-		return;
-	duration_format(json_get_real(opentsdb, "oldest_s", 0), age);
-	if (!json_is_true(json_object_get(opentsdb, "reachable")))
-		report(doctor, VERDICT_WARN, "opentsdb",
-		       "does not take points, %lld wait, the oldest for %s%s%s", waiting, age,
-		       *error ? ": " : "", error);
-	else
-		report(doctor, VERDICT_OK, "opentsdb", "takes points, %lld wait", waiting);
-	if (rejected)
-		report(doctor, VERDICT_WARN, "opentsdb",
-		       "%lld points were refused%s%s; where metrics are unknown, `ebb-agent "
-		       "--opentsdb URL --assign-metrics` makes them",
-		       rejected, *error ? ": " : "", error);
-	if (dropped)
-		report(doctor, VERDICT_WARN, "opentsdb",
-		       "%lld points were lost: the spool is too small (--spool-max), or its disk "
-		       "is full",
-		       dropped);
 }
 
 /* True when it answers. */
@@ -363,7 +365,7 @@ static bool check_agent(struct doctor *doctor)
 	if (json_is_false(json_object_get(beat, "controller_connected")))
 		report(doctor, VERDICT_WARN, "feed",
 		       "the agent cannot reach its controller; limits stay as they are");
-	check_series(doctor, json_object_get(beat, "opentsdb"));
+	check_series(doctor, "agent", json_object_get(beat, "opentsdb"));
 	return true;
 }
 

@@ -230,7 +230,7 @@ static void sum_application(struct run *run, struct total *total)
 				      json_string_value(json_array_get(containers, at++)), visit);
 		if (at >= n) {
 			finish_total(run->aggregate, total);
-			if (run->aggregate->applications)
+			if (run->aggregate->applications && model->leading)
 				write_application(run, application, total);
 		}
 		model_hold_end(&run->hold);
@@ -292,7 +292,9 @@ static void sum_user(struct run *run, const char *name, size_t number)
 					json_string_value(json_array_get(clusters, at++)), number);
 		if (at >= n) {
 			finish_total(run->aggregate, &total);
-			write_user(run, name, user, &total);
+			/* Who leads no more follows what another writes. */
+			if (run->hold.model->leading)
+				write_user(run, name, user, &total);
 		}
 		model_hold_end(&run->hold);
 	} while (at < n);

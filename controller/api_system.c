@@ -26,6 +26,23 @@ static json_t *state_health(struct store *store)
 			 "failures", (json_int_t)stats.failures, "last_error", stats.last_error);
 }
 
+/* How the series fare; the same keys as in an agent's heartbeat. NULL: there are none. */
+static json_t *opentsdb_health(struct series *series)
+{
+	struct series_stats stats;
+	const struct tsdb_stats *tsdb = &stats.tsdb;
+
+	series_get_stats(series, &stats);
+	if (!stats.has_tsdb)
+		return NULL;
+	return json_pack(
+		"{s:b, s:I, s:f, s:I, s:I, s:s}", "reachable", tsdb->reachable, "waiting_points",
+		(json_int_t)tsdb->waiting_points, "oldest_s", tsdb->oldest_s, "dropped",
+		(json_int_t)tsdb->dropped, "rejected", (json_int_t)tsdb->rejected, "error",
+		utf8_is_valid(tsdb->last_error, strlen(tsdb->last_error)) ? tsdb->last_error
+									  : "see the log");
+}
+
 static void heartbeat(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
@@ -54,6 +71,12 @@ static void heartbeat(void *userdata, struct http_call *call)
 			  "guardian_active", guardian, "scaler_active", scaler);
 	if (api->store)
 		json_object_set_new(reply, "state", state_health(api->store));
+	if (api->series) {
+		json_t *health = opentsdb_health(api->series);
+
+		if (health)
+			json_object_set_new(reply, "opentsdb", health);
+	}
 	if (reply && api->leader) {
 		_cleanup_json_ json_t *state = api_leader_json(api);
 

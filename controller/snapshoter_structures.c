@@ -62,7 +62,8 @@ static void set_disks(struct model *model, struct aggregate_result *result)
 		unsigned changed = 0;
 
 		while (changed < CHANGES_PER_HOLD && (structure = model_walk_next(&walk))) {
-			if (structure->subtype != STRUCTURE_CONTAINER || !set_disk(structure))
+			if (structure->subtype != STRUCTURE_CONTAINER || !model->leading ||
+			    !set_disk(structure))
 				continue;
 			model_touch(model, structure, MODEL_DIRTY_STRUCTURE);
 			changed++;

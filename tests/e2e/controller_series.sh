@@ -128,6 +128,9 @@ first=$(date +%s)
 runs=$(metric 'ebb_series_runs_total{service="database_snapshoter"}')
 check runs_go_on wait_for metric_above 'ebb_series_runs_total{service="database_snapshoter"}' "$((runs + 3))"
 check points_wait metric_above ebb_opentsdb_waiting_points 0
+same heartbeat_tells "$(ctl GET /heartbeat) $(jq -c '.opentsdb|[.reachable,.waiting_points>0,(.error|length)>0,.dropped]' "$TMP/body")" "200 [false,true,true,0]"
+ebb doctor >/dev/null
+check doctor_tells grep -q "opentsdb.*does not take points, .* in the controller" "$TMP/out"
 last=$(($(date +%s) - 1))
 stop_controller KILL
 control "$OPENTSDB" '{"fail":null,"fail_path":""}' >/dev/null

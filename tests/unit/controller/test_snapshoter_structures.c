@@ -241,6 +241,31 @@ TEST(snapshoter_structures_disk)
 	CHECK_STR(kept(model, "app", "disk", "current"), "7");
 }
 
+/* It may have lost the lead while it ran. */
+TEST(snapshoter_structures_writes_only_what_it_leads)
+{
+	struct model *model = new_world();
+	json_t *u;
+
+	set_up();
+	config.structures |= SERIES_USER;
+	config.resources = 63;
+	add_two_applications(model);
+	add_structure(model, "{'subtype':'container','name':'d','resources':{'disk':{},"
+			     "'disk_read':{'current':5},'disk_write':{'current':6}}}");
+	u = add_user(model, user);
+	model->leading = false;
+	run(model);
+	CHECK_INT(result.changed, 0);
+	CHECK_STR(kept(model, "app", "cpu", "current"), "-");
+	CHECK_STR(kept(model, "d", "disk", "current"), "-");
+	CHECK_STR(text_at(u, "cpu", "current"), "-");
+	model->leading = true;
+	run(model);
+	CHECK_INT(result.changed, 4);
+	CHECK_STR(kept(model, "d", "disk", "current"), "11");
+}
+
 TEST(snapshoter_structures_large_application)
 {
 	struct model *model = new_world();
