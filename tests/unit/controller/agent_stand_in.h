@@ -27,6 +27,8 @@ struct stand_in {
 	const char *answer;  /* NULL: what was asked, as re-read */
 	const char *applied; /* NULL: the clock */
 	char token[64];      /* as received, without "Bearer " */
+	char ebb_term[32];   /* likewise; "": none */
+	int seen_term;       /* orders with a lower one are refused; 0: none */
 };
 
 /* {"cpu":{"cpu_allowance_limit":N}} as the agent would re-read it. */
@@ -45,12 +47,16 @@ __attribute__((unused)) static void stand_in_put(void *userdata, struct http_cal
 	struct stand_in *agent = userdata;
 	json_t *body = http_body_object(call), *answer;
 	const char *authorization = http_header(call, "Authorization");
+	const char *ebb_term = http_header(call, "Ebb-Term");
 	char applied[32];
 	unsigned delay, status;
+	int outdated;
 
 	if (!body)
 		return;
 	pthread_mutex_lock(&agent->lock);
+	snprintf(agent->ebb_term, sizeof(agent->ebb_term), "%s", ebb_term ? ebb_term : "");
+	outdated = ebb_term && atoi(ebb_term) < agent->seen_term ? agent->seen_term : 0;
 	json_array_append_new(agent->asked, json_pack("{s:s, s:O}", "container", call->captures[0],
 						      "body", body));
 	snprintf(agent->token, sizeof(agent->token), "%s",
@@ -67,6 +73,13 @@ __attribute__((unused)) static void stand_in_put(void *userdata, struct http_cal
 
 	if (delay)
 		usleep(delay * 1000);
+	if (outdated) {
+		json_decref(answer);
+		http_reply_json(call, 409,
+				json_pack("{s:s, s:s, s:i}", "error", "Conflict", "message",
+					  "an older term", "term", outdated));
+		return;
+	}
 	if (status && status != 201) {
 		json_decref(answer);
 		http_reply_error(call, status, "told to");

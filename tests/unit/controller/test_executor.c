@@ -184,4 +184,85 @@ TEST(timers_run_in_its_thread)
 	pthread_mutex_unlock(&lock);
 }
 
+/* --- who may give orders --- */
+
+static struct {
+	bool may;
+	uint64_t term, told;
+} leadership;
+
+static bool may_send(void *userdata, uint64_t *ret_term)
+{
+	*ret_term = leadership.term;
+	return leadership.may;
+}
+
+static void outdated(void *userdata, uint64_t term)
+{
+	leadership.told = term;
+}
+
+static void lead(bool may, uint64_t term)
+{
+	const struct executor_fence fence = {.may_send = may_send, .outdated = outdated};
+
+	leadership.may = may;
+	leadership.term = term;
+	leadership.told = 0;
+	executor_set_fence(executor, &fence);
+}
+
+TEST(the_term_goes_with_the_order)
+{
+	start();
+	lead(true, 42);
+	submit(0, NULL, "web", 0);
+	wait_for(1);
+	CHECK(outcomes[0].ok);
+	CHECK_STR(agent.ebb_term, "42");
+	CHECK_INT(leadership.told, 0);
+}
+
+TEST(with_one_controller_there_is_no_term)
+{
+	start();
+	lead(true, 0);
+	submit(0, NULL, "web", 0);
+	wait_for(1);
+	CHECK(outcomes[0].ok);
+	CHECK_STR(agent.ebb_term, "");
+}
+
+TEST(who_does_not_lead_sends_nothing)
+{
+	start();
+	lead(false, 42);
+	submit(0, NULL, "web", 0);
+	wait_for(1);
+	CHECK(!outcomes[0].ok);
+	CHECK_INT(outcomes[0].status, 0);
+	CHECK(strstr(outcomes[0].error, "not the leader"));
+	CHECK_INT(json_array_size(agent.asked), 0);
+}
+
+TEST(a_higher_term_at_an_agent_is_told)
+{
+	start();
+	agent.seen_term = 43;
+	lead(true, 42);
+	submit(0, NULL, "web", 0);
+	wait_for(1);
+	CHECK(!outcomes[0].ok);
+	CHECK_INT(outcomes[0].status, 409);
+	CHECK_INT(leadership.told, 43);
+	agent.seen_term = 0;
+	/* A conflict of another kind is none. */
+	agent.status = 409;
+	leadership.told = 0;
+	submit(1, NULL, "web", 0);
+	wait_for(2);
+	CHECK_INT(outcomes[1].status, 409);
+	CHECK_INT(leadership.told, 0);
+}
+
 TEST_MAIN()
