@@ -401,6 +401,8 @@ static void *run(void *userdata)
 		case LEASE_WRITE: write_step(leader, &step); break;
 		case LEASE_ASK:
 			yes = ask_leader(leader, &step.doc);
+			log_debug("The lease has not been renewed; %s %s", step.doc.holder,
+				  yes ? "acts" : "does not act or answer");
 			pthread_mutex_lock(&leader->lock);
 			lease_ask_done(&leader->lease, now_ms(), yes);
 			pthread_mutex_unlock(&leader->lock);

@@ -13,7 +13,7 @@ start_ctl() {
 	mkdir -p "$TMP/home$n"
 	: >"$TMP/c$n.log"
 	HOME=$TMP/home$n XDG_STATE_HOME=$TMP/home$n "$BUILD/ebb-controller" --listen "${LISTEN[$n]}" \
-		--state "$COUCHDB_STATE" 2>>"$TMP/c$n.log" &
+		--state "$COUCHDB_STATE" --log-level "${LEADER_LOG-info}" 2>>"$TMP/c$n.log" &
 	CTL[n]=$!
 	wait_for says_that_it_listens "$n"
 	address=$(sed -n 's/.*listens on \([^ ,]*\).*/\1/p' "$TMP/c$n.log")
