@@ -37,7 +37,9 @@ static json_t *to_json(struct model *model, const struct structure *s, bool live
 	const struct host *host = model_host(model, s->host_name ? s->host_name : s->name);
 	json_t *doc = structure_to_json(s), *more, *resources;
 
-	if (doc && host && s->subtype == STRUCTURE_HOST)
+	/* A standby shows what the leader wrote. */
+	if (doc && host && s->subtype == STRUCTURE_HOST &&
+	    (model->leading || !json_object_get(doc, "feed_in_use")))
 		json_object_set_new(doc, "feed_in_use", json_string(host_feed_name(host)));
 	if (!doc || !live)
 		return doc;
@@ -492,6 +494,12 @@ static void feed_put(void *userdata, struct http_call *call)
 		return;
 	if (feed_setting_from_json(value) == FEED_SETTING_MAX) {
 		http_reply_error(call, 400, "A host's feed is local, opentsdb or auto");
+		return;
+	}
+	if (feed_setting_from_json(value) == FEED_OPENTSDB && !api->feed_opentsdb) {
+		http_reply_error(
+			call, 409,
+			"This controller has no OpenTSDB to ask: start it with --opentsdb URL");
 		return;
 	}
 	s = api_lock_structure(api, call);

@@ -25,7 +25,7 @@
 #define PERIOD_MIN_S 1.0
 #define WINDOW_MIN_S 10.0
 #define TIMEOUT_MS   10000
-#define RESPONSE_MAX (64u << 20)
+#define RESPONSE_MAX (16u << 20)
 /* A container that was just started has no point yet. */
 #define UNKNOWN_NS (60 * EBB_NS_PER_SEC)
 /* Queries refused in one round; what is left is asked for in the next. */
@@ -239,8 +239,12 @@ static void take_source(struct feed_opentsdb *feed, struct source *source, doubl
 	sample.at = (double)(newest + TSDB_QUERY_BUCKET_S);
 	sample.seconds = (double)(newest - oldest + 2 * TSDB_QUERY_BUCKET_S);
 	/* What was measured before says nothing about limits that somebody else looked after. */
-	if (sample.at - sample.seconds < host->fed_since)
+	if (sample.at - sample.seconds < host->fed_since) {
+		for (int r = 0; r < EBB_RESOURCE_MAX; r++)
+			if (sample.valid & 1u << r)
+				s->resources[r].usage = sample.usage[r];
 		return;
+	}
 	age = fmax(now - sample.at, 0) * (double)EBB_NS_PER_SEC;
 	times.sampled_ns = received_ns - MIN((uint64_t)age, received_ns);
 	(void)guarding_take_sample(feed->model, feed->scaler, s, config, &sample, &times);

@@ -298,7 +298,8 @@ static const char *held_back(const struct scaler *scaler, const struct slot *slo
 	if (!scaler->model->scaler.active)
 		return "the scaler is not active";
 	if (!s->live || !host || !host->connected || !host->address)
-		return "its agent is not connected";
+		return host && host->agentless ? "its Container Scaler does not answer"
+					       : "its agent is not connected";
 	if (slot->under_way[resource])
 		return "an order is under way";
 	if (now < slot->not_before_ns[resource])

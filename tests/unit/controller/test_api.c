@@ -582,6 +582,32 @@ TEST(service_values_keep_their_meaning)
 	CHECK(json_is_true(json_object_get(json_object_get(doc, "config"), "CHECK_CORE_MAP")));
 }
 
+TEST(the_feed_of_a_host_can_be_chosen)
+{
+	json_t *doc;
+
+	start();
+	doc = put("/structure/h0/feed", "{'value':'LOCAL'}");
+	CHECK_STR(json_string_value(json_object_get(doc, "feed")), "local");
+	json_decref(doc);
+	ask("GET", "/structure/h0", NULL);
+	doc = answer();
+	CHECK_STR(json_string_value(json_object_get(doc, "feed_in_use")), "local");
+	json_decref(doc);
+	ask("PUT", "/structure/h0/feed", "{'value':'opentsdb'}");
+	CHECK_INT(status, 409);
+	CHECK(strstr(body, "--opentsdb"));
+	ask("PUT", "/structure/h0/feed", "{'value':'atop'}");
+	CHECK_INT(status, 400);
+	ask("PUT", "/structure/c0/feed", "{'value':'auto'}");
+	CHECK_INT(status, 400);
+	CHECK(strstr(body, "Only a host"));
+	doc = put("/service/guardian/FEED", "{'value':'local'}");
+	json_decref(doc);
+	ask("PUT", "/service/guardian/FEED", "{'value':'atop'}");
+	CHECK_INT(status, 400);
+}
+
 TEST(bad_service_changes_are_refused)
 {
 	start();

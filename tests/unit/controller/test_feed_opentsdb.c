@@ -406,6 +406,31 @@ TEST(limits_as_a_container_scaler_tells_them)
 	limits_are("{}", 400, "{}");
 }
 
+static double delay_with(struct host *host, const char *doc, double guardian)
+{
+	json_decref(host->structure->doc);
+	host->structure->doc = json_loads(doc, 0, NULL);
+	CHECK(host->structure->doc);
+	model->guardian.window_delay = guardian;
+	return model_window_delay(model, host);
+}
+
+TEST(the_delay_is_that_of_bdwatchdog_unless_told)
+{
+	struct host *host;
+
+	start();
+	model_lock(model);
+	host = model_host(model, "h0");
+	CHECK(delay_with(host, "{}", 0) == 10);
+	CHECK(delay_with(host, "{}", 20) == 20);
+	CHECK(delay_with(host, "{\"window_delay\":0}", 20) == 0);
+	CHECK(delay_with(host, "{\"WINDOW_DELAY\":\"2.5\"}", 20) == 2.5);
+	CHECK(delay_with(host, "{\"window_delay\":-1}", 0) == 10);
+	CHECK(delay_with(host, "{\"window_delay\":\"soon\"}", 15) == 15);
+	model_unlock(model);
+}
+
 /* --- both threads --- */
 
 TEST(a_container_without_an_agent_is_guarded)

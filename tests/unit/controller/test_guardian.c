@@ -568,6 +568,8 @@ TEST(guardian_config_defaults)
 	CHECK_NEAR(config.window_timelapse, 0.3, 0);
 	CHECK_NEAR(config.window_delay, 0, 0);
 	CHECK_NEAR(config.event_timeout, 2, 0);
+	CHECK_INT(config.feed, FEED_AUTO);
+	CHECK_NEAR(config.feed_grace, 30, 0);
 	CHECK_INT(config.guardable,
 		  1 << EBB_CPU | 1 << EBB_MEM | 1 << EBB_DISK_READ | 1 << EBB_DISK_WRITE);
 }
@@ -578,6 +580,7 @@ TEST(guardian_config_as_the_original_writes_it)
 
 	CHECK_INT(configure("{\"ACTIVE\":\"false\",\"DEBUG\":true,\"EVENT_TIMEOUT\":120,"
 			    "\"WINDOW_DELAY\":\"20\",\"WINDOW_TIMELAPSE\":\"10\","
+			    "\"FEED\":\"OPENTSDB\",\"FEED_GRACE\":\"5\","
 			    "\"CPU_SHARES_PER_WATT\":5,\"STRUCTURE_GUARDED\":\"container\","
 			    "\"GUARDABLE_RESOURCES\":[\"cpu\"]}",
 			    &config, NULL),
@@ -586,6 +589,8 @@ TEST(guardian_config_as_the_original_writes_it)
 	CHECK_NEAR(config.window_timelapse, 10, 0);
 	CHECK_NEAR(config.window_delay, 20, 0);
 	CHECK_NEAR(config.event_timeout, 120, 0);
+	CHECK_INT(config.feed, FEED_OPENTSDB);
+	CHECK_NEAR(config.feed_grace, 5, 0);
 	CHECK_INT(config.guardable, 1 << EBB_CPU);
 }
 
@@ -601,6 +606,9 @@ TEST(guardian_config_refuses)
 		{"{\"WINDOW_TIMELAPSE\":1e9}", "at most 3600"},
 		{"{\"WINDOW_DELAY\":-0.1}", "WINDOW_DELAY must be a number of seconds from 0"},
 		{"{\"EVENT_TIMEOUT\":null}", "EVENT_TIMEOUT"},
+		{"{\"FEED\":\"influx\"}", "FEED must be local, opentsdb or auto"},
+		{"{\"FEED\":true}", "FEED"},
+		{"{\"FEED_GRACE\":-1}", "FEED_GRACE must be"},
 		{"{\"ACTIVE\":\"maybe\"}", "ACTIVE must be true or false"},
 		{"{\"ACTIVE\":2}", "ACTIVE"},
 		{"{\"GUARDABLE_RESOURCES\":\"cpu\"}", "must be an array"},
