@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an OpenTSDB, or whatever is in its place, answers to a query. */
+#include "../fuzz.h"
+#include "tsdb_query.h"
+
+static void on_series(void *userdata, const char *name, unsigned metric,
+		      const struct tsdb_bucket *buckets, size_t n)
+{
+	int64_t first, last;
+	double mean;
+
+	(void)userdata;
+	FUZZ_CHECK(name && tsdb_query_metric_name(metric));
+	for (size_t i = 1; i < n; i++)
+		FUZZ_CHECK(buckets[i - 1].at <= buckets[i].at);
+	if (tsdb_query_mean(buckets, n, 0, 4000000000, &mean, &first, &last))
+		FUZZ_CHECK(n > 0 && first <= last && first >= 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = fuzz_string(data, size), *error = NULL;
+	char subject[TSDB_QUERY_SUBJECT], line[64];
+
+	if (tsdb_query_parse(text, size, on_series, NULL, &error) < 0) {
+		FUZZ_CHECK(error && *error);
+		free(error);
+	} else {
+		FUZZ_CHECK(!error);
+	}
+	memset(subject, 'x', sizeof(subject));
+	switch (tsdb_query_trouble(400, text, size, subject, line, sizeof(line))) {
+	case TSDB_QUERY_UNKNOWN_NAME:
+	case TSDB_QUERY_UNKNOWN_METRIC:
+		FUZZ_CHECK(memchr(subject, '\0', sizeof(subject)) && *subject);
+		break;
+	default: FUZZ_CHECK(subject[0] == 'x');
+	}
+	FUZZ_CHECK(memchr(line, '\0', sizeof(line)));
+	free(text);
+	return 0;
+}
