@@ -11,7 +11,7 @@ trap 'end_of_peers; loop_cleanup' EXIT
 
 # start_controller of loop.bash keeps its state in a file.
 start_on_couchdb() {
-	start_controller --state "$COUCHDB_STATE" --opentsdb "$OPENTSDB" "$@"
+	start_controller --state "$COUCHDB_STATE" --opentsdb "$OPENTSDB"
 }
 couch() { # METHOD DB[/PATH] [BODY]
 	local args=(-s -X "$1" -H 'Content-Type: application/json')
@@ -23,16 +23,16 @@ document() { couch POST "$1/_find" "{\"selector\":{\"name\":\"$2\"},\"limit\":1}
 subscribe() { couch POST "$1" "$2" | jq -e .ok >/dev/null; }
 # change DB NAME JQ: reads, changes and writes until nobody was in between.
 change() {
-	local doc i
-	for i in 1 2 3 4 5 6 7 8; do
+	local doc
+	for _ in 1 2 3 4 5 6 7 8; do
 		doc=$(document "$1" "$2" | jq -c "$3")
 		couch POST "$1" "$doc" | jq -e .ok >/dev/null && return
 	done
 	return 1
 }
 desubscribe() {
-	local doc i
-	for i in 1 2 3 4 5 6 7 8; do
+	local doc
+	for _ in 1 2 3 4 5 6 7 8; do
 		doc=$(document "$1" "$2")
 		couch DELETE "$1/$(jq -r ._id <<<"$doc")?rev=$(jq -r ._rev <<<"$doc")" | jq -e .ok >/dev/null && return
 	done
