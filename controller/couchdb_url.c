@@ -2,11 +2,11 @@
 #include "couchdb.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fail.h"
 #include "ebb/cleanup.h"
 #include "ebb/util.h"
 
@@ -50,23 +50,6 @@ static int decode(const char *text, size_t len, char **ret_text)
 	*at = '\0';
 	*ret_text = out;
 	return 0;
-}
-
-static int refuse(char **ret_error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static int refuse(char **ret_error, const char *format, ...)
-{
-	va_list args;
-	char *text;
-	int n;
-
-	va_start(args, format);
-	n = vasprintf(&text, format, args);
-	va_end(args);
-	if (n < 0)
-		return -ENOMEM;
-	*ret_error = text;
-	return -EINVAL;
 }
 
 /* "HOST", "HOST:PORT", "[V6]:PORT": nothing in it may mean something else in a URL. */
@@ -114,15 +97,16 @@ static int parse_user(const char *text, size_t len, struct couchdb_url *url, cha
 	int r;
 
 	if (!colon || colon == text)
-		return refuse(ret_error,
-			      "The state's URL has a user without a password: give USER:PASSWORD@, "
-			      "or both in a file with --state-credentials");
+		return fail_with(
+			-EINVAL, ret_error,
+			"The state's URL has a user without a password: give USER:PASSWORD@, "
+			"or both in a file with --state-credentials");
 	r = decode(text, (size_t)(colon - text), &url->user);
 	if (r == 0)
 		r = decode(colon + 1, len - (size_t)(colon - text) - 1, &url->password);
 	if (r == -EINVAL)
-		return refuse(
-			ret_error,
+		return fail_with(
+			-EINVAL, ret_error,
 			"The user or the password in the state's URL has a '%%' that begins no "
 			"%%XX: write a '%%' itself as %%25");
 	return r;
@@ -136,7 +120,7 @@ static int parse(const char *uri, struct couchdb_url *url, char **ret_error)
 	int r;
 
 	if (!scheme)
-		return refuse(ret_error, "The state's URL is not of the form " FORM);
+		return fail_with(-EINVAL, ret_error, "The state's URL is not of the form " FORM);
 	len = strcspn(host, "/?#");
 	path = host + len;
 	at = memrchr(host, '@', len);
@@ -148,20 +132,22 @@ static int parse(const char *uri, struct couchdb_url *url, char **ret_error)
 		host = at + 1;
 	} else if (*path && strchr(path, '@')) {
 		/* Part of a password, most likely: nothing of it may be shown. */
-		return refuse(ret_error,
-			      "The user or the password in the state's URL has a '/', '?' or '#': "
-			      "write it as %%2F, %%3F or %%23");
+		return fail_with(
+			-EINVAL, ret_error,
+			"The user or the password in the state's URL has a '/', '?' or '#': "
+			"write it as %%2F, %%3F or %%23");
 	}
 	if (!host_is_sane(host, len))
-		return refuse(ret_error, "The state's URL has no valid HOST[:PORT]: it is " FORM);
+		return fail_with(-EINVAL, ret_error,
+				 "The state's URL has no valid HOST[:PORT]: it is " FORM);
 	if (*path == '/')
 		path++;
 	r = decode(path, strlen(path), &url->prefix);
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0 || !prefix_is_sane(url->prefix))
-		return refuse(
-			ret_error,
+		return fail_with(
+			-EINVAL, ret_error,
 			"The prefix in the state's URL cannot begin the name of a database: it "
 			"begins with a-z, and has a-z, 0-9 and _$()+/- only");
 	if (asprintf(&url->server, "%.*s%.*s", (int)scheme, uri, (int)len, host) < 0) {

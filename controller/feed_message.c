@@ -2,36 +2,24 @@
 #include "feed_message.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fail.h"
 #include "feed_samples.h"
 #include "ebb/cleanup.h"
 #include "ebb/util.h"
 
 #define NAME_MAX_BYTES 255
 
-static int refuse(char **ret_error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static int refuse(char **ret_error, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	if (vasprintf(ret_error, format, ap) < 0)
-		*ret_error = NULL;
-	va_end(ap);
-	return -EINVAL;
-}
-
 static int get_name(const json_t *object, const char *key, const char **ret_name, char **ret_error)
 {
 	const char *name = json_string_value(json_object_get(object, key));
 
 	if (!name || !name_is_sane(name, NAME_MAX_BYTES))
-		return refuse(ret_error, "\"%s\" must be a string of 1 to %d bytes", key,
-			      NAME_MAX_BYTES);
+		return fail_with(-EINVAL, ret_error, "\"%s\" must be a string of 1 to %d bytes",
+				 key, NAME_MAX_BYTES);
 	*ret_name = name;
 	return 0;
 }
@@ -39,7 +27,8 @@ static int get_name(const json_t *object, const char *key, const char **ret_name
 static int get_count(const json_t *value, const char *what, int64_t *ret_count, char **ret_error)
 {
 	if (!json_is_integer(value) || json_integer_value(value) < 0)
-		return refuse(ret_error, "%s must be an integer that is not negative", what);
+		return fail_with(-EINVAL, ret_error, "%s must be an integer that is not negative",
+				 what);
 	*ret_count = json_integer_value(value);
 	return 0;
 }
@@ -55,10 +44,11 @@ static int get_containers(const json_t *message, const char *key, bool named, js
 	int r;
 
 	if (array && !json_is_array(array))
-		return refuse(ret_error, "\"%s\" must be an array", key);
+		return fail_with(-EINVAL, ret_error, "\"%s\" must be an array", key);
 	json_array_foreach(array, i, member) {
 		if (!json_is_object(member))
-			return refuse(ret_error, "\"%s\"[%zu] must be an object", key, i);
+			return fail_with(-EINVAL, ret_error, "\"%s\"[%zu] must be an object", key,
+					 i);
 		r = get_count(json_object_get(member, "c"), "\"c\"", &c, ret_error);
 		if (r >= 0 && named)
 			r = get_name(member, "name", &name, ret_error);
@@ -109,7 +99,7 @@ static int get_removed(const json_t *message, json_t **ret_array, char **ret_err
 	int r;
 
 	if (array && !json_is_array(array))
-		return refuse(ret_error, "\"removed\" must be an array");
+		return fail_with(-EINVAL, ret_error, "\"removed\" must be an array");
 	json_array_foreach(array, i, member) {
 		r = get_count(member, "a member of \"removed\"", &c, ret_error);
 		if (r < 0)
@@ -136,8 +126,8 @@ static int read_json(const char *text, size_t len, struct feed_message *message,
 	if (feed_samples_find(text, len, &begin, &end)) {
 		r = feed_samples_parse(text + begin, end - begin, &samples, &n, &at);
 		if (r == -EINVAL)
-			return refuse(
-				ret_error,
+			return fail_with(
+				-EINVAL, ret_error,
 				"\"samples\"[%zu] must be an array of %d integers that are not "
 				"negative, or null for a counter that is not there",
 				at, 2 + FEED_COUNTERS);
@@ -154,8 +144,9 @@ static int read_json(const char *text, size_t len, struct feed_message *message,
 	}
 	json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
 	if (!json)
-		return refuse(ret_error, "not JSON: %s (line %d, column %d, \"samples\" left out)",
-			      error.text, error.line, error.column);
+		return fail_with(-EINVAL, ret_error,
+				 "not JSON: %s (line %d, column %d, \"samples\" left out)",
+				 error.text, error.line, error.column);
 	message->samples = TAKE_PTR(samples);
 	message->n_samples = n;
 	*ret_json = json;
@@ -167,7 +158,7 @@ static int read_members(const json_t *json, struct feed_message *message, char *
 	const json_t *samples = json_object_get(json, "samples");
 
 	if (!json_is_object(json))
-		return refuse(ret_error, "a feed message is a JSON object");
+		return fail_with(-EINVAL, ret_error, "a feed message is a JSON object");
 	if (get_name(json, "host", &message->host, ret_error) < 0 ||
 	    get_name(json, "session", &message->session, ret_error) < 0 ||
 	    get_count(json_object_get(json, "seq"), "\"seq\"", &message->seq, ret_error) < 0 ||
@@ -182,10 +173,10 @@ static int read_members(const json_t *json, struct feed_message *message, char *
 		return -EINVAL;
 	message->registration = json_object_get(json, "register");
 	if (message->registration && !json_is_object(message->registration))
-		return refuse(ret_error, "\"register\" must be an object");
+		return fail_with(-EINVAL, ret_error, "\"register\" must be an object");
 	/* A key written with escapes, say, was not found. */
 	if (samples && (!json_is_array(samples) || json_array_size(samples)))
-		return refuse(ret_error, "\"samples\" must be an array");
+		return fail_with(-EINVAL, ret_error, "\"samples\" must be an array");
 	if (get_containers(json, "added", true, &message->added, ret_error) < 0 ||
 	    get_containers(json, "limits", false, &message->limits, ret_error) < 0 ||
 	    get_removed(json, &message->removed, ret_error) < 0)

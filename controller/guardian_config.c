@@ -1,36 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "ebb/util.h"
+#include "fail.h"
 #include "guardian.h"
+#include "ebb/util.h"
 
 /* An hour: the guardian's own memory of a feed ends there. */
 #define SECONDS_MAX 3600.0
 /* Longer than an agent, a controller or a leader takes to be back. */
 #define FEED_GRACE_S 30
-
-static int invalid(char **ret_error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static int invalid(char **ret_error, const char *format, ...)
-{
-	char *text;
-	va_list args;
-	int n;
-
-	if (!ret_error)
-		return -EINVAL;
-	va_start(args, format);
-	n = vasprintf(&text, format, args);
-	va_end(args);
-	if (n < 0)
-		return -ENOMEM;
-	*ret_error = text;
-	return -EINVAL;
-}
 
 static int get_seconds(const json_t *config, const char *key, bool may_be_zero, double *value,
 		       char **ret_error)
@@ -45,8 +26,9 @@ static int get_seconds(const json_t *config, const char *key, bool may_be_zero, 
 	else if (!json_is_string(json) || parse_double(json_string_value(json), &seconds) < 0)
 		seconds = NAN;
 	if (!(seconds >= 0 && seconds <= SECONDS_MAX) || (seconds == 0 && !may_be_zero))
-		return invalid(ret_error, "%s must be a number of seconds %s and at most %.0f.",
-			       key, may_be_zero ? "from 0" : "above 0", SECONDS_MAX);
+		return fail_with(-EINVAL, ret_error,
+				 "%s must be a number of seconds %s and at most %.0f.", key,
+				 may_be_zero ? "from 0" : "above 0", SECONDS_MAX);
 	*value = seconds;
 	return 0;
 }
@@ -61,18 +43,19 @@ static int get_resources(const json_t *config, unsigned *value, char **ret_error
 	if (!json)
 		return 0;
 	if (!json_is_array(json))
-		return invalid(ret_error, "GUARDABLE_RESOURCES must be an array of resources, such "
-					  "as [\"cpu\", \"mem\"].");
+		return fail_with(-EINVAL, ret_error,
+				 "GUARDABLE_RESOURCES must be an array of resources, such "
+				 "as [\"cpu\", \"mem\"].");
 	json_array_foreach(json, i, element) {
 		const char *name = json_string_value(element);
 		enum ebb_resource resource =
 			name ? ebb_resource_from_name(name) : EBB_RESOURCE_INVALID;
 
 		if (resource == EBB_RESOURCE_INVALID)
-			return invalid(ret_error,
-				       "GUARDABLE_RESOURCES[%zu] must be cpu, mem, disk_read, "
-				       "disk_write, net or energy.",
-				       i);
+			return fail_with(-EINVAL, ret_error,
+					 "GUARDABLE_RESOURCES[%zu] must be cpu, mem, disk_read, "
+					 "disk_write, net or energy.",
+					 i);
 		resources |= 1u << resource;
 	}
 	*value = resources;
@@ -84,7 +67,7 @@ static int get_active(const json_t *config, bool *value, char **ret_error)
 	const json_t *json = json_object_get(config, "ACTIVE");
 
 	if (json && json_to_bool(json, value) < 0)
-		return invalid(ret_error, "ACTIVE must be true or false.");
+		return fail_with(-EINVAL, ret_error, "ACTIVE must be true or false.");
 	return 0;
 }
 
@@ -96,7 +79,7 @@ static int get_feed(const json_t *config, enum feed_setting *value, char **ret_e
 	if (!json)
 		return 0;
 	if (setting == FEED_SETTING_MAX)
-		return invalid(ret_error, "FEED must be local, opentsdb or auto.");
+		return fail_with(-EINVAL, ret_error, "FEED must be local, opentsdb or auto.");
 	*value = setting;
 	return 0;
 }
@@ -118,12 +101,13 @@ int guardian_config_from_json(const json_t *config, struct guardian_config *ret_
 	int r;
 
 	if (config && !json_is_object(config))
-		return invalid(ret_error, "The guardian's config must be a JSON object.");
+		return fail_with(-EINVAL, ret_error,
+				 "The guardian's config must be a JSON object.");
 	if (guarded &&
 	    (!json_is_string(guarded) || strcmp(json_string_value(guarded), "container")))
-		return invalid(ret_error,
-			       "STRUCTURE_GUARDED must be \"container\": applications are "
-			       "not guarded.");
+		return fail_with(-EINVAL, ret_error,
+				 "STRUCTURE_GUARDED must be \"container\": applications are "
+				 "not guarded.");
 	r = get_active(config, &parsed.active, ret_error);
 	if (r >= 0)
 		r = get_seconds(config, "WINDOW_TIMELAPSE", false, &parsed.window_timelapse,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "boundaries.h"
+#include "couchdb.h"
 #include "model_private.h"
 #include "ebb/cleanup.h"
 
@@ -21,21 +22,6 @@ struct model_note {
 	enum log_level level;
 	char text[];
 };
-
-int model_fail(int err, char **ret_error, const char *format, ...)
-{
-	if (ret_error) {
-		char *text = NULL;
-		va_list ap;
-
-		va_start(ap, format);
-		if (vasprintf(&text, format, ap) < 0)
-			text = NULL;
-		va_end(ap);
-		*ret_error = text;
-	}
-	return err;
-}
 
 void model_log(struct model *model, enum log_level level, const char *format, ...)
 {
@@ -353,7 +339,7 @@ static int collect(void *userdata, const char *id, json_t *doc)
 {
 	const char *name = json_string_value(json_object_get(doc, "name"));
 
-	if (strcmp(id, MODEL_LEASE) == 0)
+	if (strcmp(id, COUCHDB_LEASE) == 0)
 		return 0;
 	return json_object_set(userdata, name ? name : id, doc) < 0 ? -ENOMEM : 0;
 }

@@ -325,16 +325,16 @@ int accounting_take(struct model *model, struct structure *structure, enum ebb_r
 		want = CLAMP(in_force, state->min, state->max);
 	want = MIN(want, free);
 	if (want < state->min || want <= 0)
-		return model_fail(-ENOSPC, ret_error,
-				  "Host %s has %lld %s of %s free, %s needs at least its min of "
-				  "%lld: lower its min, or free some by lowering the max of others",
-				  host->structure->name, (long long)free,
-				  ebb_resource_unit(resource), ebb_resource_name(resource),
-				  structure->name, (long long)state->min);
+		return fail_with(-ENOSPC, ret_error,
+				 "Host %s has %lld %s of %s free, %s needs at least its min of "
+				 "%lld: lower its min, or free some by lowering the max of others",
+				 host->structure->name, (long long)free,
+				 ebb_resource_unit(resource), ebb_resource_name(resource),
+				 structure->name, (long long)state->min);
 	got = model_allocate(model, structure, resource, want);
 	if (got < want) {
 		model_allocate(model, structure, resource, -got);
-		return model_fail(-ENOMEM, ret_error, "No memory to account %s", structure->name);
+		return fail_with(-ENOMEM, ret_error, "No memory to account %s", structure->name);
 	}
 	structure->held &= ~(1u << resource);
 	accounting_set_current(model, structure, resource, want);

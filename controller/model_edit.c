@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "boundaries.h"
+#include "couchdb.h"
 #include "document_merge.h"
 #include "model_private.h"
 #include "ebb/cleanup.h"
@@ -117,8 +118,8 @@ static void remove_resource(struct model *model, struct structure *s, enum ebb_r
 		clear_resource(state);
 		return;
 	}
-	model_fail(0, &error, "%s cannot be taken out while it is guarded or its host accounts it",
-		   ebb_resource_name(resource));
+	fail_with(0, &error, "%s cannot be taken out while it is guarded or its host accounts it",
+		  ebb_resource_name(resource));
 	refuse(model, "structure", s->name, error);
 }
 
@@ -164,7 +165,7 @@ static void edit_host_name(struct model *model, struct structure *s, struct stru
 	    strcmp(s->host_name ?: "", to->host_name ?: "") == 0)
 		return;
 	if (s->live) {
-		model_fail(0, &error, "its agent says that it is on host %s", s->host_name);
+		fail_with(0, &error, "its agent says that it is on host %s", s->host_name);
 		refuse(model, "structure", s->name, error);
 		return;
 	}
@@ -214,7 +215,7 @@ static void edit_bare_host(struct model *model, struct structure *s, json_t *doc
 
 	r = structure_from_json(doc, NULL, &to, &error);
 	if (r >= 0 && to->subtype != STRUCTURE_HOST)
-		r = model_fail(-EINVAL, &error, "a host stays one");
+		r = fail_with(-EINVAL, &error, "a host stays one");
 	if (r >= 0)
 		r = follow_host(s, to);
 	if (r < 0)
@@ -253,9 +254,9 @@ static void edit_structure(struct model *model, struct structure *s, const json_
 	if (merged)
 		r = structure_from_json(merged, NULL, &to, &error);
 	if (r >= 0 && to->subtype != s->subtype)
-		r = model_fail(-EINVAL, &error, "a %s cannot become a %s",
-			       structure_subtype_name(s->subtype),
-			       structure_subtype_name(to->subtype));
+		r = fail_with(-EINVAL, &error, "a %s cannot become a %s",
+			      structure_subtype_name(s->subtype),
+			      structure_subtype_name(to->subtype));
 	if (r < 0) {
 		refuse(model, "structure", s->name, error);
 		return;
@@ -283,7 +284,7 @@ static void add_structure(struct model *model, const char *id, json_t *doc)
 
 	r = structure_from_json(doc, NULL, &structure, &error);
 	if (r >= 0 && strcmp(id, "free") == 0)
-		r = model_fail(-EINVAL, &error, "that is what the core map calls what nobody has");
+		r = fail_with(-EINVAL, &error, "that is what the core map calls what nobody has");
 	if (r >= 0 && limits)
 		r = structure_set_limits(structure, limits, &error);
 	if (r >= 0) {
@@ -370,8 +371,8 @@ static void edit_boundary(struct model *model, struct structure *s, enum ebb_res
 	int r = 0;
 
 	if (!to->has_boundary && state->has_boundary && s->guard && state->guard) {
-		model_fail(0, &error, "%s is guarded, and has to have a boundary",
-			   ebb_resource_name(resource));
+		fail_with(0, &error, "%s is guarded, and has to have a boundary",
+			  ebb_resource_name(resource));
 		refuse(model, "limits", s->name, error);
 		return;
 	}
@@ -539,7 +540,7 @@ void model_document_changed(struct model *model, enum store_db db, const char *i
 	/* Requests and events have ids, all others their name. */
 	if (doc && db != DB_REQUESTS && db != DB_EVENTS && (!name || strcmp(name, id) != 0))
 		return;
-	if (db == DB_SERVICES && strcmp(id, MODEL_LEASE) == 0)
+	if (db == DB_SERVICES && strcmp(id, COUCHDB_LEASE) == 0)
 		return;
 	if (db == DB_REQUESTS) {
 		request_changed(model, id, doc);

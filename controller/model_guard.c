@@ -66,8 +66,8 @@ static int refuse_host(const struct structure *structure, char **ret_error)
 {
 	if (structure->subtype != STRUCTURE_HOST)
 		return 0;
-	return model_fail(-EINVAL, ret_error, "%s is a host: guard its containers, by their names",
-			  structure->name);
+	return fail_with(-EINVAL, ret_error, "%s is a host: guard its containers, by their names",
+			 structure->name);
 }
 
 int model_guard(struct model *model, struct structure *structure, bool guard, char **ret_error)
@@ -113,18 +113,18 @@ int model_guard_resources(struct model *model, struct structure *structure, unsi
 		if (!(mask & 1u << i))
 			continue;
 		if (!state->present)
-			return model_fail(-ENOENT, ret_error, "%s has no %s that can be limited",
-					  structure->name, name);
+			return fail_with(-ENOENT, ret_error, "%s has no %s that can be limited",
+					 structure->name, name);
 		if (guard && state->max <= 0)
-			return model_fail(-EINVAL, ret_error,
-					  "%s has no max for %s yet: set one first, PUT "
-					  "/structure/%s/resources/%s/max",
-					  structure->name, name, structure->name, name);
+			return fail_with(-EINVAL, ret_error,
+					 "%s has no max for %s yet: set one first, PUT "
+					 "/structure/%s/resources/%s/max",
+					 structure->name, name, structure->name, name);
 		if (guard && structure->live && structure->physical[i] == INT64_MIN)
-			return model_fail(-EINVAL, ret_error,
-					  "The agent of %s cannot limit %s: `ebb doctor` on its "
-					  "host says why",
-					  structure->name, name);
+			return fail_with(-EINVAL, ret_error,
+					 "The agent of %s cannot limit %s: `ebb doctor` on its "
+					 "host says why",
+					 structure->name, name);
 	}
 	if (guard && structure->guard) {
 		r = take_all(model, structure, mask, ret_error);
@@ -148,22 +148,22 @@ static int set_host_max(struct model *model, struct structure *structure,
 	int64_t held = 0;
 
 	if ((resource == EBB_CPU || resource == EBB_MEM) && !host->agentless)
-		return model_fail(-EINVAL, ret_error,
-				  "What host %s has of cpu and mem comes from its agent",
-				  structure->name);
+		return fail_with(-EINVAL, ret_error,
+				 "What host %s has of cpu and mem comes from its agent",
+				 structure->name);
 	for (struct structure *s = host->containers; s; s = s->host_next)
 		held += s->resources[resource].allocated;
 	if (max > 0 && max < held)
-		return model_fail(-EINVAL, ret_error,
-				  "The containers of %s hold %lld %s of %s: lower their max first",
-				  structure->name, (long long)held, ebb_resource_unit(resource),
-				  ebb_resource_name(resource));
+		return fail_with(-EINVAL, ret_error,
+				 "The containers of %s hold %lld %s of %s: lower their max first",
+				 structure->name, (long long)held, ebb_resource_unit(resource),
+				 ebb_resource_name(resource));
 	if (resource == EBB_CPU) {
 		if (max < EBB_SHARES_PER_CORE ||
 		    model_resize_cores(model, host, (size_t)(max / EBB_SHARES_PER_CORE)) < 0)
-			return model_fail(-EINVAL, ret_error,
-					  "The cpu of host %s must be some cores, 100 shares each",
-					  structure->name);
+			return fail_with(-EINVAL, ret_error,
+					 "The cpu of host %s must be some cores, 100 shares each",
+					 structure->name);
 		max = host->max[resource];
 	}
 	host->max[resource] = max;
@@ -187,10 +187,10 @@ static int refuse_below_least(const struct structure *structure, enum ebb_resour
 
 	if (structure->subtype != STRUCTURE_CONTAINER || value >= least)
 		return 0;
-	return model_fail(-EINVAL, ret_error,
-			  "%s %lld of %s %s is below %lld %s, the least that an agent sets", param,
-			  (long long)value, structure->name, ebb_resource_name(resource),
-			  (long long)least, ebb_resource_unit(resource));
+	return fail_with(-EINVAL, ret_error,
+			 "%s %lld of %s %s is below %lld %s, the least that an agent sets", param,
+			 (long long)value, structure->name, ebb_resource_name(resource),
+			 (long long)least, ebb_resource_unit(resource));
 }
 
 static int set_max(struct model *model, struct structure *structure, enum ebb_resource resource,
@@ -201,21 +201,21 @@ static int set_max(struct model *model, struct structure *structure, enum ebb_re
 	const char *name = ebb_resource_name(resource);
 
 	if (max > 0 && max < state->min)
-		return model_fail(-EINVAL, ret_error,
-				  "max %lld is below min %lld of %s %s: lower min first",
-				  (long long)max, (long long)state->min, structure->name, name);
+		return fail_with(-EINVAL, ret_error,
+				 "max %lld is below min %lld of %s %s: lower min first",
+				 (long long)max, (long long)state->min, structure->name, name);
 	if (max == 0 && (state->guard || resource == EBB_CPU || resource == EBB_MEM))
-		return model_fail(-EINVAL, ret_error,
-				  "A max of 0 takes %s from %s: unguard it instead", name,
-				  structure->name);
+		return fail_with(-EINVAL, ret_error,
+				 "A max of 0 takes %s from %s: unguard it instead", name,
+				 structure->name);
 	if (refuse_below_least(structure, resource, "max", max, ret_error) < 0)
 		return -EINVAL;
 	if (structure->subtype == STRUCTURE_CONTAINER && host && host->max[resource] > 0 &&
 	    max > host->max[resource])
-		return model_fail(-EINVAL, ret_error,
-				  "max %lld is more than the %lld %s of %s that host %s has",
-				  (long long)max, (long long)host->max[resource],
-				  ebb_resource_unit(resource), name, host->structure->name);
+		return fail_with(-EINVAL, ret_error,
+				 "max %lld is more than the %lld %s of %s that host %s has",
+				 (long long)max, (long long)host->max[resource],
+				 ebb_resource_unit(resource), name, host->structure->name);
 	state->max = max;
 	/* The limit in force follows downwards, never upwards. */
 	if (max > 0 && state->allocated > 0 && state->current > max) {
@@ -231,10 +231,10 @@ static int set_min(struct structure *structure, enum ebb_resource resource, int6
 	struct resource_state *state = &structure->resources[resource];
 
 	if (state->max > 0 && min > state->max)
-		return model_fail(-EINVAL, ret_error,
-				  "min %lld is above max %lld of %s %s: raise max first",
-				  (long long)min, (long long)state->max, structure->name,
-				  ebb_resource_name(resource));
+		return fail_with(-EINVAL, ret_error,
+				 "min %lld is above max %lld of %s %s: raise max first",
+				 (long long)min, (long long)state->max, structure->name,
+				 ebb_resource_name(resource));
 	if (refuse_below_least(structure, resource, "min", min, ret_error) < 0)
 		return -EINVAL;
 	state->min = min;
@@ -250,19 +250,19 @@ int model_set_parameter(struct model *model, struct structure *structure,
 	int r = 0;
 
 	if (!is_weight && !is_max && strcmp(param, "min") != 0)
-		return model_fail(-EINVAL, ret_error,
-				  "Parameter '%s' cannot be set: use max, min or weight", param);
+		return fail_with(-EINVAL, ret_error,
+				 "Parameter '%s' cannot be set: use max, min or weight", param);
 	if (!isfinite(value) || value < 0 || value > EXACT_MAX)
-		return model_fail(-EINVAL, ret_error, "%s must be a number, 0 or more", param);
+		return fail_with(-EINVAL, ret_error, "%s must be a number, 0 or more", param);
 	if (structure->subtype == STRUCTURE_HOST) {
 		if (!is_max)
-			return model_fail(-EINVAL, ret_error, "%s is a host: it has no %s",
-					  structure->name, param);
+			return fail_with(-EINVAL, ret_error, "%s is a host: it has no %s",
+					 structure->name, param);
 		return set_host_max(model, structure, resource, (int64_t)value, ret_error);
 	}
 	if (!state->present)
-		return model_fail(-ENOENT, ret_error, "%s has no %s that can be limited",
-				  structure->name, ebb_resource_name(resource));
+		return fail_with(-ENOENT, ret_error, "%s has no %s that can be limited",
+				 structure->name, ebb_resource_name(resource));
 	if (is_weight)
 		state->weight = value;
 	else if (is_max)
@@ -282,8 +282,8 @@ static int begin_limits(struct structure *structure, enum ebb_resource resource,
 	struct resource_state *state = &structure->resources[resource];
 
 	if (structure->subtype == STRUCTURE_HOST || !state->present)
-		return model_fail(-ENOENT, ret_error, "%s has no %s that can be limited",
-				  structure->name, ebb_resource_name(resource));
+		return fail_with(-ENOENT, ret_error, "%s has no %s that can be limited",
+				 structure->name, ebb_resource_name(resource));
 	if (!state->has_boundary) {
 		state->has_boundary = true;
 		state->boundary = 10;
@@ -298,7 +298,7 @@ int model_set_boundary(struct model *model, struct structure *structure, enum eb
 	int r;
 
 	if (boundary < 0 || boundary > 100)
-		return model_fail(-EINVAL, ret_error, "boundary must be a percentage, 0 to 100");
+		return fail_with(-EINVAL, ret_error, "boundary must be a percentage, 0 to 100");
 	r = begin_limits(structure, resource, ret_error);
 	if (r < 0)
 		return r;
@@ -315,9 +315,9 @@ int model_set_boundary_type(struct model *model, struct structure *structure,
 	int r;
 
 	if (parsed == BOUNDARY_TYPE_MAX)
-		return model_fail(-EINVAL, ret_error,
-				  "boundary_type must be percentage_of_max or "
-				  "percentage_of_current");
+		return fail_with(-EINVAL, ret_error,
+				 "boundary_type must be percentage_of_max or "
+				 "percentage_of_current");
 	r = begin_limits(structure, resource, ret_error);
 	if (r < 0)
 		return r;

@@ -3,14 +3,8 @@
 #ifndef EBB_MODEL_PRIVATE_H
 #define EBB_MODEL_PRIVATE_H
 
+#include "fail.h"
 #include "model.h"
-
-/* Sets *ret_error (unless NULL) to the text, and returns `err`. */
-int model_fail(int err, char **ret_error, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-/* A document in `services` that is no service: the lease of leader.h. The model never sees it. */
-#define MODEL_LEASE "ebb_leader"
 
 /* Of early_limits and of requests: more is somebody's mistake, and not to eat our memory. */
 #define MODEL_KEPT_MAX 10000

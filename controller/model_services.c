@@ -156,13 +156,13 @@ int scaler_config_from_json(const json_t *config, struct scaler_config *ret_conf
 	};
 
 	if (config && !json_is_object(config))
-		return model_fail(-EINVAL, ret_error, "config must be an object");
+		return fail_with(-EINVAL, ret_error, "config must be an object");
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
 		const json_t *value = json_object_get(config, flags[i].key);
 
 		if (value && json_to_bool(value, flags[i].value) < 0)
-			return model_fail(-EINVAL, ret_error, "%s must be true or false",
-					  flags[i].key);
+			return fail_with(-EINVAL, ret_error, "%s must be true or false",
+					 flags[i].key);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
 		const json_t *value = json_object_get(config, times[i].key);
@@ -172,8 +172,8 @@ int scaler_config_from_json(const json_t *config, struct scaler_config *ret_conf
 			continue;
 		if (json_to_double(value, &seconds) < 0 || seconds < times[i].least ||
 		    seconds > times[i].most)
-			return model_fail(-EINVAL, ret_error, "%s must be seconds, from %g to %g",
-					  times[i].key, times[i].least, times[i].most);
+			return fail_with(-EINVAL, ret_error, "%s must be seconds, from %g to %g",
+					 times[i].key, times[i].least, times[i].most);
 		*times[i].value = seconds;
 	}
 	*ret_config = c;
@@ -325,8 +325,8 @@ int model_set_service(struct model *model, json_t *doc, char **ret_error)
 	int r;
 
 	if (!name || !json_is_object(config))
-		return model_fail(-EINVAL, ret_error,
-				  "A service needs a name, and a config that is an object");
+		return fail_with(-EINVAL, ret_error,
+				 "A service needs a name, and a config that is an object");
 	r = compile_service(name, config, &guardian, &scaler, &series, ret_error);
 	if (r < 0)
 		return r;

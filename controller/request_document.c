@@ -23,9 +23,9 @@ static int get_number(const json_t *doc, const char *key, double by_default, dou
 
 	*ret_value = by_default;
 	if (!value || json_is_null(value))
-		return isnan(by_default) ? model_fail(-EINVAL, ret_error, "it has no %s", key) : 0;
+		return isnan(by_default) ? fail_with(-EINVAL, ret_error, "it has no %s", key) : 0;
 	return json_to_double(value, ret_value) < 0
-		       ? model_fail(-EINVAL, ret_error, "its %s is no number", key)
+		       ? fail_with(-EINVAL, ret_error, "its %s is no number", key)
 		       : 0;
 }
 
@@ -38,25 +38,25 @@ static int get_target(struct model *model, const json_t *doc, struct request *re
 	struct structure *s = name ? model_structure(model, name) : NULL;
 
 	if (!s)
-		return model_fail(-EINVAL, ret_error, "there is no structure %s",
-				  name ? name : "in it");
+		return fail_with(-EINVAL, ret_error, "there is no structure %s",
+				 name ? name : "in it");
 	if (s->subtype != STRUCTURE_CONTAINER)
-		return model_fail(-EINVAL, ret_error, "%s is a %s, and only containers are scaled",
-				  name, structure_subtype_name(s->subtype));
+		return fail_with(-EINVAL, ret_error, "%s is a %s, and only containers are scaled",
+				 name, structure_subtype_name(s->subtype));
 	request->structure = s;
 	request->resource = resource ? ebb_resource_from_name(resource) : EBB_RESOURCE_INVALID;
 	if (request->resource == EBB_RESOURCE_INVALID || !s->resources[request->resource].present)
-		return model_fail(-EINVAL, ret_error, "%s has no resource %s", name,
-				  resource ? resource : "of no name");
+		return fail_with(-EINVAL, ret_error, "%s has no resource %s", name,
+				 resource ? resource : "of no name");
 	if (field && strcmp(field, "current") != 0)
-		return model_fail(-EINVAL, ret_error, "only field current can be asked for, not %s",
-				  field);
+		return fail_with(-EINVAL, ret_error, "only field current can be asked for, not %s",
+				 field);
 	/* Half of a swap is worse than none. */
 	if (json_is_string(json_object_get(doc, "pair_structure")))
-		return model_fail(-EINVAL, ret_error, "swaps with a pair_structure are not done");
+		return fail_with(-EINVAL, ret_error, "swaps with a pair_structure are not done");
 	if (s->resources[request->resource].current < 0)
-		return model_fail(-EINVAL, ret_error, "the %s limit of %s is not known", resource,
-				  name);
+		return fail_with(-EINVAL, ret_error, "the %s limit of %s is not known", resource,
+				 name);
 	return 0;
 }
 
@@ -79,12 +79,12 @@ int request_from_document(struct model *model, const json_t *doc, double now,
 	if (r < 0)
 		return r;
 	if (fabs(amount) < 1 || fabs(amount) > AMOUNT_MAX)
-		return model_fail(-EINVAL, ret_error, "its amount of %g cannot be", amount);
+		return fail_with(-EINVAL, ret_error, "its amount of %g cannot be", amount);
 	age = now - request.timestamp;
 	if (age > model->scaler.request_timeout || age < -FUTURE_S)
-		return model_fail(-EINVAL, ret_error,
-				  "its timestamp is %.0f s %s (REQUEST_TIMEOUT is %g s)", fabs(age),
-				  age > 0 ? "old" : "in the future", model->scaler.request_timeout);
+		return fail_with(-EINVAL, ret_error,
+				 "its timestamp is %.0f s %s (REQUEST_TIMEOUT is %g s)", fabs(age),
+				 age > 0 ? "old" : "in the future", model->scaler.request_timeout);
 	request.timestamp = fmin(request.timestamp, now);
 	request.amount = (int64_t)amount;
 	request.priority = (int)CLAMP(priority, -1000.0, 1000.0);

@@ -2,11 +2,11 @@
 #include "series_config.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "structure.h"
+#include "fail.h"
 #include "ebb/cleanup.h"
 #include "ebb/util.h"
 
@@ -43,29 +43,12 @@ static const struct choice resources[] = {{"cpu", 1u << EBB_CPU},
 static const char *const default_fields[] = {"max",     "min",   "upper", "lower",
 					     "current", "usage", "fixed", "shares"};
 
-static int invalid(char **ret_error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static int invalid(char **ret_error, const char *format, ...)
-{
-	char *text;
-	va_list ap;
-	int n;
-
-	if (!ret_error)
-		return -EINVAL;
-	va_start(ap, format);
-	n = vasprintf(&text, format, ap);
-	va_end(ap);
-	*ret_error = n < 0 ? NULL : text;
-	return -EINVAL;
-}
-
 static int get_flag(const json_t *config, const char *key, bool *flag, char **ret_error)
 {
 	const json_t *value = json_object_get(config, key);
 
 	if (value && json_to_bool(value, flag) < 0)
-		return invalid(ret_error, "%s must be true or false", key);
+		return fail_with(-EINVAL, ret_error, "%s must be true or false", key);
 	return 0;
 }
 
@@ -78,8 +61,8 @@ static int get_seconds(const json_t *config, const char *key, double least, doub
 	if (!value)
 		return 0;
 	if (json_to_double(value, &seconds) < 0 || seconds < least || seconds > SECONDS_MAX)
-		return invalid(ret_error, "%s must be seconds, from %g to %g", key, least,
-			       SECONDS_MAX);
+		return fail_with(-EINVAL, ret_error, "%s must be seconds, from %g to %g", key,
+				 least, SECONDS_MAX);
 	*ret_seconds = seconds;
 	return 0;
 }
@@ -112,7 +95,7 @@ static int get_names(const json_t *config, const char *key, const json_t **ret_n
 	const json_t *names = json_object_get(config, key);
 
 	if (names && !json_is_array(names))
-		return invalid(ret_error, "%s must be a list of names", key);
+		return fail_with(-EINVAL, ret_error, "%s must be a list of names", key);
 	*ret_names = names;
 	return 0;
 }
@@ -133,8 +116,8 @@ static int get_set(const json_t *config, const char *key, const struct choice *c
 		const struct choice *choice = find_choice(choices, json_string_value(item));
 
 		if (!choice)
-			return invalid(ret_error, "%s[%zu] must be %s", key, i,
-				       list_choices(choices, known, sizeof(known)));
+			return fail_with(-EINVAL, ret_error, "%s[%zu] must be %s", key, i,
+					 list_choices(choices, known, sizeof(known)));
 		set |= choice->bit;
 	}
 	*ret_set = set;
@@ -158,8 +141,9 @@ static int get_services(const json_t *config, struct snapshoter_database_config 
 		const struct choice *choice = find_choice(services, name);
 
 		if (!name || !name_is_sane(name, 64))
-			return invalid(ret_error,
-				       "SERVICES_PERSISTED[%zu] must be the name of a service", i);
+			return fail_with(-EINVAL, ret_error,
+					 "SERVICES_PERSISTED[%zu] must be the name of a service",
+					 i);
 		if (choice)
 			c->services |= choice->bit;
 		else if (len < sizeof(c->unmapped))
@@ -188,17 +172,18 @@ static int get_fields(const json_t *config, struct snapshoter_database_config *c
 	if (r < 0 || !names)
 		return r;
 	if (json_array_size(names) > SERIES_FIELDS_MAX)
-		return invalid(ret_error, "FIELDS_PERSISTED: at most %d fields", SERIES_FIELDS_MAX);
+		return fail_with(-EINVAL, ret_error, "FIELDS_PERSISTED: at most %d fields",
+				 SERIES_FIELDS_MAX);
 	c->n_fields = 0;
 	json_array_foreach((json_t *)names, i, item) {
 		const char *name = json_string_value(item);
 		bool twice = false;
 
 		if (!name || !field_is_valid(name))
-			return invalid(ret_error,
-				       "FIELDS_PERSISTED[%zu] must be the name of a field, such "
-				       "as current",
-				       i);
+			return fail_with(-EINVAL, ret_error,
+					 "FIELDS_PERSISTED[%zu] must be the name of a field, such "
+					 "as current",
+					 i);
 		for (unsigned k = 0; k < c->n_fields; k++)
 			twice |= strcmp(c->fields[k], name) == 0;
 		if (!twice)
@@ -285,10 +270,10 @@ static int set_refeeder(struct refeeder_config *ret, const json_t *json, char **
 		r = get_seconds(json, "WINDOW_DELAY", 0, &c.window_delay, ret_error);
 	/* What is remembered of a container is as long as both, in pieces of the window. */
 	if (r >= 0 && c.window_delay > DELAY_WINDOWS * c.window_timelapse)
-		r = invalid(ret_error,
-			    "WINDOW_DELAY %g must be at most %d times WINDOW_TIMELAPSE, which is "
-			    "%g: set both at once",
-			    c.window_delay, DELAY_WINDOWS, c.window_timelapse);
+		r = fail_with(-EINVAL, ret_error,
+			      "WINDOW_DELAY %g must be at most %d times WINDOW_TIMELAPSE, which is "
+			      "%g: set both at once",
+			      c.window_delay, DELAY_WINDOWS, c.window_timelapse);
 	if (r >= 0)
 		r = get_set(json, "STRUCTURES_REFEEDED", structures, &c.structures, ret_error);
 	if (r >= 0)
@@ -307,7 +292,7 @@ int series_config_set(struct series_config *config, const char *service, const j
 	if (!database && !of_structures && strcmp(service, "refeeder") != 0)
 		return 0;
 	if (json && !json_is_object(json))
-		return invalid(ret_error, "config must be an object");
+		return fail_with(-EINVAL, ret_error, "config must be an object");
 	if (database)
 		return set_database(&config->database, json, ret_error);
 	if (of_structures)

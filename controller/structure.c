@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "fail.h"
 #include "ebb/cleanup.h"
 #include "ebb/util.h"
 
@@ -117,22 +117,6 @@ int json_to_int64(const json_t *value, int64_t *ret_value)
 	return 0;
 }
 
-__attribute__((format(printf, 2, 3))) static int invalid(char **ret_error, const char *format, ...)
-{
-	va_list ap;
-
-	if (ret_error) {
-		char *text = NULL;
-
-		va_start(ap, format);
-		if (vasprintf(&text, format, ap) < 0)
-			text = NULL;
-		va_end(ap);
-		*ret_error = text;
-	}
-	return -EINVAL;
-}
-
 /* A field that may be absent (then `value` stays). */
 static int get_int64(const json_t *object, const char *where, const char *key, int64_t least,
 		     int64_t *value, char **ret_error)
@@ -143,10 +127,10 @@ static int get_int64(const json_t *object, const char *where, const char *key, i
 	if (!field || json_is_null(field))
 		return 0;
 	if (json_to_int64(field, &v) < 0)
-		return invalid(ret_error, "%s.%s: not a number", where, key);
+		return fail_with(-EINVAL, ret_error, "%s.%s: not a number", where, key);
 	if (v < least)
-		return invalid(ret_error, "%s.%s: %lld is below %lld", where, key, (long long)v,
-			       (long long)least);
+		return fail_with(-EINVAL, ret_error, "%s.%s: %lld is below %lld", where, key,
+				 (long long)v, (long long)least);
 	*value = v;
 	return 0;
 }
@@ -164,8 +148,8 @@ static int get_bool(const json_t *object, const char *where, const char *key, bo
 	else if (text && (!strcmp(text, "true") || !strcmp(text, "false")))
 		*value = text[0] == 't';
 	else
-		return invalid(ret_error, "%s%s%s: must be true or false", where, *where ? "." : "",
-			       key);
+		return fail_with(-EINVAL, ret_error, "%s%s%s: must be true or false", where,
+				 *where ? "." : "", key);
 	return 0;
 }
 
@@ -199,7 +183,7 @@ static int resource_from_json(const json_t *object, const char *where,
 	int r;
 
 	if (!json_is_object(object))
-		return invalid(ret_error, "%s: not an object", where);
+		return fail_with(-EINVAL, ret_error, "%s: not an object", where);
 	r = get_int64(object, where, "max", 0, &resource->max, ret_error);
 	if (r >= 0)
 		r = get_int64(object, where, "min", 0, &resource->min, ret_error);
@@ -215,14 +199,15 @@ static int resource_from_json(const json_t *object, const char *where,
 		resource->current = -1;
 	/* A max of 0 is one that nobody has set. */
 	if (resource->max > 0 && resource->min > resource->max)
-		return invalid(ret_error, "%s: min %lld is above max %lld", where,
-			       (long long)resource->min, (long long)resource->max);
+		return fail_with(-EINVAL, ret_error, "%s: min %lld is above max %lld", where,
+				 (long long)resource->min, (long long)resource->max);
 	if (weight && !json_is_null(weight)) {
 		if (json_to_double(weight, &resource->weight) < 0 || resource->weight < 0)
-			return invalid(ret_error, "%s.weight: must be a number, 0 or more", where);
+			return fail_with(-EINVAL, ret_error,
+					 "%s.weight: must be a number, 0 or more", where);
 	}
 	if (usage && !json_is_null(usage) && json_to_double(usage, &resource->usage) < 0)
-		return invalid(ret_error, "%s.usage: not a number", where);
+		return fail_with(-EINVAL, ret_error, "%s.usage: not a number", where);
 	resource->present = true;
 	return 0;
 }
@@ -235,7 +220,7 @@ static int limit_from_json(const json_t *object, const char *where, struct resou
 	int r;
 
 	if (!json_is_object(object))
-		return invalid(ret_error, "%s: not an object", where);
+		return fail_with(-EINVAL, ret_error, "%s: not an object", where);
 	r = get_int64(object, where, "boundary", 0, &boundary, ret_error);
 	if (r >= 0)
 		r = get_int64(object, where, "upper", INT64_MIN, &resource->upper, ret_error);
@@ -247,15 +232,17 @@ static int limit_from_json(const json_t *object, const char *where, struct resou
 	resource->upper = MAX(resource->upper, -1);
 	resource->lower = MAX(resource->lower, -1);
 	if (boundary < 0)
-		return invalid(ret_error, "%s.boundary: missing; a percentage, 0 to 100", where);
+		return fail_with(-EINVAL, ret_error, "%s.boundary: missing; a percentage, 0 to 100",
+				 where);
 	if (boundary > 100)
-		return invalid(ret_error, "%s.boundary: %lld is not a percentage, 0 to 100", where,
-			       (long long)boundary);
+		return fail_with(-EINVAL, ret_error,
+				 "%s.boundary: %lld is not a percentage, 0 to 100", where,
+				 (long long)boundary);
 	if (!type || boundary_type_from_name(type) == BOUNDARY_TYPE_MAX)
-		return invalid(ret_error,
-			       "%s.boundary_type: must be percentage_of_max or "
-			       "percentage_of_current",
-			       where);
+		return fail_with(-EINVAL, ret_error,
+				 "%s.boundary_type: must be percentage_of_max or "
+				 "percentage_of_current",
+				 where);
 	resource->boundary_type = boundary_type_from_name(type);
 	resource->boundary = (int)boundary;
 	resource->has_boundary = true;
@@ -357,7 +344,7 @@ static int resources_from_json(const json_t *doc, const char *what, resource_par
 	int r;
 
 	if (members && !json_is_object(members))
-		return invalid(ret_error, "%s: not an object", what);
+		return fail_with(-EINVAL, ret_error, "%s: not an object", what);
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
 		const json_t *object = json_object_get(members, ebb_resource_name(i));
 
@@ -378,7 +365,7 @@ int structure_set_limits(struct structure *structure, const json_t *limits, char
 	int r;
 
 	if (!json_is_object(limits))
-		return invalid(ret_error, "limits: not an object");
+		return fail_with(-EINVAL, ret_error, "limits: not an object");
 	memcpy(resources, structure->resources, sizeof(resources));
 	r = resources_from_json(limits, "limits", limit_from_json, resources, ret_error);
 	if (r >= 0)
@@ -402,16 +389,18 @@ int structure_from_json(const json_t *doc, const json_t *limits, struct structur
 	int r;
 
 	if (!json_is_object(doc))
-		return invalid(ret_error, "not an object");
+		return fail_with(-EINVAL, ret_error, "not an object");
 	if (!name || !name_is_sane(name, NAME_LEN_MAX))
-		return invalid(ret_error,
-			       "name: must be a string of 1 to %d bytes without control characters",
-			       NAME_LEN_MAX);
+		return fail_with(
+			-EINVAL, ret_error,
+			"name: must be a string of 1 to %d bytes without control characters",
+			NAME_LEN_MAX);
 	if (!subtype || subtype_from_name(subtype) == STRUCTURE_SUBTYPE_MAX)
-		return invalid(ret_error, "subtype: must be host, container or application");
+		return fail_with(-EINVAL, ret_error,
+				 "subtype: must be host, container or application");
 	if (host && !json_is_null(host) &&
 	    (!json_is_string(host) || !name_is_sane(json_string_value(host), NAME_LEN_MAX)))
-		return invalid(ret_error, "host: not the name of a host");
+		return fail_with(-EINVAL, ret_error, "host: not the name of a host");
 
 	structure = structure_new(name, subtype_from_name(subtype));
 	if (!structure)
