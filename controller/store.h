@@ -89,8 +89,8 @@ struct store_options {
 	const char *ca_file;          /* NULL: the system's */
 	bool cookie;                  /* authenticate by /_session */
 	bool optional;                /* go on without it when it does not answer at the start */
-	/* Asked about twice a second while waiting for a database at the start; true: give up with
-	 * -ECANCELED. NULL: never. */
+	/* Asked twice a second and more often while waiting for a database at the start; true: give
+	 * up with -ECANCELED. NULL: never. */
 	bool (*give_up)(void *userdata);
 	void *userdata;
 };

@@ -17,9 +17,8 @@
 #include "ebb/loop.h"
 #include "ebb/units.h"
 
-#define TRY_MS     500
-#define REPEAT_NS  (60 * EBB_NS_PER_SEC)
-#define FIRST_WAIT UINT64_MAX
+#define TRY_MS    500
+#define REPEAT_NS (60 * EBB_NS_PER_SEC)
 
 bool couchdb_take_turn(struct couchdb_store *store, enum store_db db)
 {
@@ -36,6 +35,18 @@ void couchdb_give_turn(struct couchdb_store *store, enum store_db db)
 {
 	pthread_mutex_lock(&store->lock);
 	store->dbs[db].taken = false;
+	pthread_mutex_unlock(&store->lock);
+}
+
+void couchdb_lose_database(struct couchdb_store *store, enum store_db db)
+{
+	struct couchdb_database *database = couchdb_database(store, db);
+
+	pthread_mutex_lock(&store->lock);
+	if (database->loaded && !database->lost) {
+		database->lost = true;
+		database->lost_ns = now_ns();
+	}
 	pthread_mutex_unlock(&store->lock);
 }
 
@@ -87,19 +98,42 @@ static int load_told(void *userdata, struct couchdb_told_list *told)
 	return MIN(r, 0);
 }
 
+/* While nothing runs yet nobody shall wait for a server that swallows what it is sent. */
+static bool gives_up(void *userdata)
+{
+	struct couchdb_store *store = userdata;
+
+	if (!store->given_up && store->give_up)
+		store->given_up = store->give_up(store->give_up_userdata);
+	return store->given_up;
+}
+
 static bool wait_a_moment(struct couchdb_store *store)
 {
 	const struct timespec moment = {.tv_nsec = TRY_MS * (long)EBB_NS_PER_MS};
 
-	if (store->give_up && store->give_up(store->give_up_userdata))
+	if (gives_up(store))
 		return false;
 	nanosleep(&moment, NULL);
 	return true;
 }
 
+/* At once, then every minute. */
+static void say_waiting(struct couchdb_store *store, const char *why)
+{
+	uint64_t now = now_ns();
+
+	if (store->said_ns && now - store->said_ns < REPEAT_NS)
+		return;
+	store->said_ns = now;
+	log_warning("Waiting for the state: %s", why);
+}
+
 static bool retry_page(struct couchdb_store *store, struct couchdb *couch)
 {
-	log_warning("Waiting to read the state: %s", couchdb_error(couch));
+	if (gives_up(store))
+		return false;
+	say_waiting(store, couchdb_error(couch));
 	return wait_a_moment(store);
 }
 
@@ -115,7 +149,11 @@ static int couchdb_store_load(void *backend, enum store_db db,
 	/* It did not answer, and may be gone on without. */
 	if (!database->marker)
 		return 0;
+	couchdb_set_stopped(store->writer, gives_up, store);
 	r = couchdb_read_database(store, store->writer, db, retry_page, load_told, &loading);
+	couchdb_set_stopped(store->writer, NULL, NULL);
+	if (r < 0 && gives_up(store))
+		return -ECANCELED;
 	if (r < 0) {
 		if (*couchdb_error(store->writer))
 			log_error("Cannot read the state: %s", couchdb_error(store->writer));
@@ -228,16 +266,13 @@ static int prepare_all(struct couchdb_store *store)
 	return r;
 }
 
-/* Says at once what it waits for, and again every minute. */
 static int wait_for_server(struct couchdb_store *store)
 {
-	uint64_t said = FIRST_WAIT;
-
 	for (;;) {
 		int r = prepare_all(store);
 
 		if (r == 0) {
-			if (said != FIRST_WAIT)
+			if (store->said_ns)
 				log_info("CouchDB at %s answers", couchdb_server(store->writer));
 			return 0;
 		}
@@ -246,18 +281,15 @@ static int wait_for_server(struct couchdb_store *store)
 				  r == -ENOMEM ? "out of memory" : couchdb_error(store->writer));
 			return r;
 		}
+		if (gives_up(store))
+			return -ECANCELED;
 		if (store->optional) {
 			log_warning("Going on without the state: %s; what is in it counts when it "
 				    "is there",
 				    couchdb_error(store->writer));
 			return 0;
 		}
-		if (said == FIRST_WAIT || now_ns() - said >= REPEAT_NS) {
-			log_warning("Waiting for the state: %s; start it, or choose another with "
-				    "--state",
-				    couchdb_error(store->writer));
-			said = now_ns();
-		}
+		say_waiting(store, couchdb_error(store->writer));
 		if (!wait_a_moment(store))
 			return -ECANCELED;
 	}
@@ -285,7 +317,9 @@ int store_couchdb_open(const char *uri, const struct store_options *options,
 		r = couchdb_copy(store->writer, &store->follower);
 	if (r == 0) {
 		couchdb_set_stopped(store->follower, is_stopping, store);
+		couchdb_set_stopped(store->writer, gives_up, store);
 		r = wait_for_server(store);
+		couchdb_set_stopped(store->writer, NULL, NULL);
 	}
 	if (r < 0) {
 		couchdb_store_close(store);

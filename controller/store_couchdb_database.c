@@ -256,6 +256,13 @@ static int read_page(struct reading *reading, struct couchdb *couch, char **star
 	if (!path)
 		return -ENOMEM;
 	r = call(couch, reading->db, "GET", path, NULL, PAGE_MS, &reply);
+	if (r == 0 && reply.status == 404) {
+		/* Deleted since it was made: from the first page of a new one. */
+		couchdb_reply_clear(&reply);
+		free(*start);
+		*start = NULL;
+		return couchdb_prepare_database(reading->store, couch, reading->db);
+	}
 	if (r == 0) {
 		r = couchdb_page_read(reply.json, COUCHDB_PAGE, take_row, reading, &next);
 		if (r == -EBADMSG)

@@ -28,6 +28,9 @@
 /* Each database is looked at every ten seconds or so: one that was deleted and made again may leave
  * its feed open and silent. */
 #define LOOK_NS (1400 * EBB_NS_PER_MS)
+/* A leader's heartbeats come more often than this. */
+#define STANDBY_NS (15 * EBB_NS_PER_SEC)
+#define LEAVE_NS   (12 * EBB_NS_PER_SEC) /* more than it takes to be found out */
 
 struct feed {
 	struct couchdb_follow *follow;
@@ -151,9 +154,7 @@ static void on_done(void *userdata, const struct http_response *response)
 		couchdb_forget_cookie(store->follower);
 	if (response->status == 400 || response->status == 404) {
 		/* It does not know our sequence, or itself. */
-		pthread_mutex_lock(&store->lock);
-		couchdb_database(store, feed->db)->lost = true;
-		pthread_mutex_unlock(&store->lock);
+		couchdb_lose_database(store, feed->db);
 	}
 	/* A cookie's end, like a database's, is put right at the next attempt. */
 	if (response->status / 100 > 2 && feed->attempts > 0) {
@@ -168,7 +169,20 @@ static void on_done(void *userdata, const struct http_response *response)
 /* --- Beginning ---------------------------------------------------------------------------------
  */
 
-/* 0: the table and the database are together. 1: the writer is at it. */
+/* A controller that writes nothing is a standby: the one that leads fills a lost database first. */
+static bool leaves_it_to_others(struct couchdb_store *store, struct couchdb_database *database)
+{
+	uint64_t now = now_ns();
+	bool leaves;
+
+	pthread_mutex_lock(&store->lock);
+	leaves = database->lost && now - database->lost_ns < LEAVE_NS &&
+		 (!store->call_end_ns || now - store->call_end_ns > STANDBY_NS);
+	pthread_mutex_unlock(&store->lock);
+	return leaves;
+}
+
+/* 0: the table and the database are together. 1: somebody else is at it. */
 static int bring_together(struct feed *feed)
 {
 	struct couchdb_store *store = feed->follow->store;
@@ -183,7 +197,10 @@ static int bring_together(struct feed *feed)
 		r = couchdb_check_database(store, store->follower, feed->db, true);
 		if (r <= 0)
 			return r;
+		couchdb_lose_database(store, feed->db);
 	}
+	if (leaves_it_to_others(store, database))
+		return 1;
 	if (!couchdb_take_turn(store, feed->db))
 		return 1;
 	r = couchdb_recover_database(store, store->follower, feed->db);
@@ -261,9 +278,7 @@ static void on_look(void *userdata)
 
 	follow->look_next = (follow->look_next + 1) % DB_MAX;
 	if (feed->client && couchdb_check_database(store, store->follower, feed->db, false) == 1) {
-		pthread_mutex_lock(&store->lock);
-		couchdb_database(store, feed->db)->lost = true;
-		pthread_mutex_unlock(&store->lock);
+		couchdb_lose_database(store, feed->db);
 	}
 	for (enum store_db db = 0; db < DB_MAX; db++) {
 		bool stale;

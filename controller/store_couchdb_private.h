@@ -22,6 +22,7 @@ struct couchdb_database {
 	char *since;         /* what the feed has been read up to */
 	unsigned generation; /* rises when the feed has to begin anew */
 	bool loaded;         /* `documents` is what the database has */
+	uint64_t lost_ns;    /* since when that is known */
 	bool lost;           /* it is not the one that we knew: find again or write everything */
 	bool taken;          /* somebody has the turn */
 };
@@ -43,7 +44,8 @@ struct couchdb_store {
 	bool failing;                  /* the last one did */
 
 	char error[512]; /* the writer's */
-	bool optional;
+	bool optional, given_up;
+	uint64_t said_ns; /* when it was last said what is waited for; 0: never */
 	bool (*give_up)(void *userdata);
 	void *give_up_userdata;
 	struct couchdb_follow *follow;
@@ -58,6 +60,9 @@ static inline struct couchdb_database *couchdb_database(struct couchdb_store *st
 /* false: somebody else has it. */
 bool couchdb_take_turn(struct couchdb_store *store, enum store_db db);
 void couchdb_give_turn(struct couchdb_store *store, enum store_db db);
+
+/* It was found out that the database is not the one we know. */
+void couchdb_lose_database(struct couchdb_store *store, enum store_db db);
 
 /* Calls whoever follows, without a lock, and frees the list. */
 void couchdb_tell(struct couchdb_store *store, enum store_db db, struct couchdb_told_list *told);

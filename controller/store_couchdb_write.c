@@ -203,11 +203,8 @@ int couchdb_write_database(struct couchdb_store *store, struct couchdb *couch, e
 	/* Also after a failure: nothing is left in flight. */
 	flushed = couchdb_batch_flush(batch);
 	r = r < 0 ? r : flushed;
-	if (batch->lost) {
-		pthread_mutex_lock(&store->lock);
-		couchdb_database(store, db)->lost = true;
-		pthread_mutex_unlock(&store->lock);
-	}
+	if (batch->lost)
+		couchdb_lose_database(store, db);
 	if (r == 0 && batch->why)
 		couchdb_fail_document(couch, batch->why);
 	json_decref(batch->why);
