@@ -206,14 +206,21 @@ static void edit_others(struct structure *s, struct structure *to)
 	json_decref(before);
 }
 
-/* A host whose agent was never heard here is what its document says. */
-static void edit_bare_host(struct model *model, struct structure *s, json_t *doc)
+/*
+ * A host that no agent has spoken for here has what its document says. `merged`: the document, but
+ * for what is in its resources.
+ */
+static void edit_bare_host(struct model *model, struct structure *s, json_t *merged,
+			   const json_t *doc)
 {
 	_cleanup_structure_ struct structure *to = NULL;
+	json_t *resources = json_object_get(doc, "resources");
 	char *error = NULL;
 	int r;
 
-	r = structure_from_json(doc, NULL, &to, &error);
+	if (resources)
+		json_object_set(merged, "resources", resources);
+	r = structure_from_json(merged, NULL, &to, &error);
 	if (r >= 0 && to->subtype != STRUCTURE_HOST)
 		r = fail_with(-EINVAL, &error, "a host stays one");
 	if (r >= 0)
@@ -222,7 +229,6 @@ static void edit_bare_host(struct model *model, struct structure *s, json_t *doc
 		refuse(model, "structure", s->name, error);
 	else
 		host_rebuild_accounting(model, s->host);
-	model_touch(model, s, MODEL_DIRTY_STRUCTURE);
 }
 
 static void edit_structure(struct model *model, struct structure *s, const json_t *base,
@@ -236,19 +242,19 @@ static void edit_structure(struct model *model, struct structure *s, const json_
 	bool automatic;
 	int r = -ENOMEM;
 
-	if (s->subtype == STRUCTURE_HOST) {
-		if (!host->address) {
-			edit_bare_host(model, s, doc);
-			return;
-		}
+	if (s->subtype == STRUCTURE_HOST)
 		host_save_document(s->host);
-	}
 	/* What was queued before may be written over theirs: ours, with theirs in it, comes after.
 	 */
 	model_touch(model, s, MODEL_DIRTY_STRUCTURE);
 	ours = structure_to_json(s);
 	if (ours)
 		merged = document_merge(DB_STRUCTURES, base ?: ours, ours, doc, NULL, &lost);
+	if (merged && s->subtype == STRUCTURE_HOST && (!host->address || host->agentless)) {
+		if (!document_same(doc, ours))
+			edit_bare_host(model, s, merged, doc);
+		return;
+	}
 	if (merged && document_same(merged, ours))
 		return;
 	if (merged)

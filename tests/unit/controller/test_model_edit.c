@@ -480,6 +480,18 @@ TEST(resources_come_and_go_by_hand)
 	edit(DB_STRUCTURES, "h0", "{'resources':{'cpu':{'max':10000}}}");
 	CHECK_STR(there(DB_STRUCTURES, "h0", "resources.cpu.max"), "400");
 	sound();
+	/* Without an agent its document says what it has, and where its Container Scaler is. */
+	host->agentless = true;
+	edit(DB_STRUCTURES, "h0",
+	     "{'host_rescaler_ip':'elsewhere','feed':'opentsdb','resources':{'mem':{'max':2048}}}");
+	CHECK_INT(host->max[EBB_MEM], 2048);
+	CHECK_INT(host->free[EBB_MEM], 2048 - get("c0")->resources[EBB_MEM].allocated);
+	CHECK_STR(there(DB_STRUCTURES, "h0", "host_rescaler_ip"), "\"elsewhere\"");
+	CHECK_STR(there(DB_STRUCTURES, "h0", "feed"), "\"opentsdb\"");
+	edit(DB_STRUCTURES, "c0", "{'host_rescaler_port':'8001'}");
+	CHECK_STR(there(DB_STRUCTURES, "c0", "host_rescaler_port"), "\"8001\"");
+	host->agentless = false;
+	sound();
 }
 
 TEST(deleted_by_hand)
