@@ -13,6 +13,7 @@
 #include "controller.h"
 #include "model.h"
 #include "options.h"
+#include "series.h"
 #include "store.h"
 #include "ebb/cleanup.h"
 #include "ebb/http_client.h"
@@ -637,6 +638,85 @@ TEST(series_wait_while_opentsdb_is_away)
 	CHECK(to > from);
 	check_every_second(&opentsdb, from, to);
 	CHECK_NEAR(metric("ebb_opentsdb_dropped_total"), 0, 0);
+}
+
+/* --- many --- */
+
+static struct model *many;
+static struct tsdb *pusher;
+static struct series *writer;
+
+static void free_many(void *unused)
+{
+	series_free(TAKE_PTR(writer));
+	tsdb_free(TAKE_PTR(pusher));
+	model_free(TAKE_PTR(many));
+}
+
+static void add_many(int n)
+{
+	CHECK_INT(model_new(NULL, &many), 0);
+	model_lock(many);
+	for (int i = 0; i < n; i++) {
+		char name[32];
+		struct structure *s;
+
+		snprintf(name, sizeof(name), "container-%d", i);
+		s = structure_new(name, STRUCTURE_CONTAINER);
+		CHECK(s);
+		for (int r = 0; r < 2; r++)
+			s->resources[r] = (struct resource_state){
+				.present = true,
+				.max = 400,
+				.min = 20,
+				.current = i % 400,
+				.has_boundary = true,
+				.boundary = 10,
+			};
+		CHECK_INT(model_add(many, s), 0);
+	}
+	model_unlock(many);
+}
+
+/*
+ * A million points at once are more than the pusher takes: it is waited for, and nobody takes them
+ * from the spool meanwhile.
+ */
+TEST(series_of_a_large_site_all_go_to_the_spool)
+{
+	char spool[128];
+	const struct tsdb_options options = {.url = "http://127.0.0.1:1", .spool = spool};
+	struct series_stats stats;
+
+	log_set_level(LOG_LEVEL_ERROR);
+	snprintf(dir, sizeof(dir), "/tmp/ebb-series-XXXXXX");
+	CHECK(mkdtemp(dir));
+	test_at_end(clean_up, NULL);
+	test_at_end(free_many, NULL);
+	snprintf(spool, sizeof(spool), "%s/spool", dir);
+	add_many(100000);
+	many->series.database.polling_frequency = 3600;
+	CHECK_INT(tsdb_new(&options, &pusher), 0);
+	CHECK_INT(series_new(many, pusher, &writer), 0);
+	/* It has the period by now; with another it is due at once. */
+	usleep(700000);
+	model_lock(many);
+	many->series.database.polling_frequency = 1;
+	model_unlock(many);
+	for (int i = 0; i < 1200; i++) {
+		series_get_stats(writer, &stats);
+		if (stats.database.runs > 0)
+			break;
+		usleep(50000);
+	}
+	CHECK(stats.database.runs > 0);
+	series_free(TAKE_PTR(writer));
+	CHECK_INT(tsdb_flush(pusher), 0);
+	tsdb_get_stats(pusher, &stats.tsdb);
+	CHECK_INT(stats.database.failures, 0);
+	CHECK(stats.database.written >= 1000000);
+	CHECK_INT(stats.tsdb.dropped, 0);
+	CHECK(stats.tsdb.waiting_points >= stats.database.written);
 }
 
 TEST(series_without_opentsdb)
