@@ -20,6 +20,7 @@ int api_routes(struct http_route **ret_routes, size_t *ret_n)
 		{api_service_routes, api_service_n_routes},
 		{api_system_routes, api_system_n_routes},
 		{api_leader_routes, api_leader_n_routes},
+		{api_user_routes, api_user_n_routes},
 	};
 	struct http_route *routes;
 	size_t n = 0;

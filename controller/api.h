@@ -33,9 +33,9 @@ struct api {
 
 /* Handlers get a struct api * as userdata. */
 extern const struct http_route api_structure_routes[], api_rule_routes[], api_service_routes[],
-	api_system_routes[], api_leader_routes[];
+	api_system_routes[], api_leader_routes[], api_user_routes[];
 extern const size_t api_structure_n_routes, api_rule_n_routes, api_service_n_routes,
-	api_system_n_routes, api_leader_n_routes;
+	api_system_n_routes, api_leader_n_routes, api_user_n_routes;
 
 /* All groups in one array; caller frees. */
 int api_routes(struct http_route **ret_routes, size_t *ret_n);
@@ -52,8 +52,8 @@ json_t *api_leader_json(struct api *api);
 /* With the lock taken, or 404. */
 struct structure *api_lock_structure(struct api *api, struct http_call *call);
 /*
- * Rules and services: `docs` points to the model's own, `kind` is "rule" or "service". A copy of
- * the one that the path names, with the lock taken; or 404.
+ * Rules, services and users: `docs` points to the model's own, `kind` is "rule" or the like. A copy
+ * of the one that the path names, with the lock taken; or 404.
  */
 json_t *api_lock_document(struct api *api, struct http_call *call, json_t *const *docs,
 			  const char *kind);

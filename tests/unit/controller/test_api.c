@@ -300,6 +300,24 @@ TEST(parts_of_a_structure_can_be_read)
 	CHECK_INT(number_at(limits, "cpu.boundary"), number_at(limit, "boundary"));
 }
 
+TEST(users_can_be_read)
+{
+	_cleanup_json_ json_t *list = NULL, *one = NULL;
+
+	start();
+	model_lock(f.api.model);
+	json_object_set_new(f.api.model->users, "user0",
+			    json_pack("{s:s, s:[s]}", "name", "user0", "clusters", "app1"));
+	model_unlock(f.api.model);
+	list = get("/user/");
+	CHECK_INT(json_array_size(list), 1);
+	one = get("/user/user0");
+	CHECK(json_equal(json_array_get(list, 0), one));
+	CHECK_STR(json_string_value(json_array_get(json_object_get(one, "clusters"), 0)), "app1");
+	ask("PUT", "/user/user0", "{}");
+	CHECK_INT(status, 405);
+}
+
 TEST(unknown_things_are_404)
 {
 	static const char *const paths[] = {
@@ -311,6 +329,7 @@ TEST(unknown_things_are_404)
 		"/structure/c0/limits/energy",
 		"/rule/nonsense",
 		"/service/nonsense",
+		"/user/nobody",
 		"/nonsense",
 		"/decision/?structure=nobody",
 	};
