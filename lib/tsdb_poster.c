@@ -27,7 +27,11 @@
 #define CUTS_ASK 3
 /* One point cannot be too large; given up only so that it does not hold up all others for ever. */
 #define CUTS_DROP 20
-/* A server that never took anything is not OpenTSDB; so often it is given another chance. */
+/*
+ * A server that never took anything is not OpenTSDB, and one that refuses so many single points in
+ * a row is broken, or what stands before it: each of them is given so many more chances.
+ */
+#define SINGLES_ROW   3
 #define SINGLES_DROP  3
 #define LOG_EVERY_NS  (60 * EBB_NS_PER_SEC)
 #define LOG_REMIND_NS (600 * EBB_NS_PER_SEC)
@@ -54,6 +58,7 @@ struct tsdb_poster {
 	unsigned attempts; /* failures in a row */
 	unsigned cuts;     /* of this part, in a row */
 	unsigned singles;  /* refusals of this one point */
+	unsigned given_up; /* single points, with nothing taken in between */
 	struct tsdb_size size;
 	struct tsdb_refused refused;
 	bool told; /* the log knows of the failure */
@@ -179,6 +184,7 @@ static void note_success(struct tsdb_poster *poster, size_t points)
 	poster->limit = poster->size.limit;
 	pthread_mutex_unlock(&poster->lock);
 	poster->attempts = 0;
+	poster->given_up = 0;
 	if (poster->told)
 		log_info("OpenTSDB %s takes points again", poster->target->address);
 	poster->told = false;
@@ -314,13 +320,16 @@ static unsigned reject_point(struct tsdb_poster *poster, const struct tsdb_reply
 
 static unsigned refused_alone(struct tsdb_poster *poster, const struct tsdb_reply *reply)
 {
-	if (!poster->size.worked && poster->singles++ < SINGLES_DROP) {
-		note_failure(poster,
-			     "%s answers %ld even to a single point, and took none yet: is this "
-			     "the HTTP port of OpenTSDB?",
-			     poster->target->address, reply->status);
+	bool never = !poster->size.worked, broken = poster->given_up >= SINGLES_ROW;
+
+	if ((never || broken) && poster->singles++ < SINGLES_DROP) {
+		note_failure(poster, "%s answers %ld %s: is this the HTTP port of OpenTSDB?",
+			     poster->target->address, reply->status,
+			     never ? "even to a single point, and took none yet"
+				   : "to one point after another");
 		return SETUP_MS;
 	}
+	poster->given_up++;
 	return reject_point(poster, reply);
 }
 

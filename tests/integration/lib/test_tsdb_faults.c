@@ -25,7 +25,7 @@
 #include "test.h"
 
 #define KILLS       25
-#define SERIES      40
+#define SERIES      100
 #define MOMENTS_MAX 100000
 #define MOMENT0     1795000000
 
@@ -79,7 +79,19 @@ static int run_pusher(const char *url, const char *spool, int first, bool drain)
 /* --- The server
  * ------------------------------------------------------------------------------------- */
 
-enum fault { NONE, BUSY, THROTTLE, CLOSE_FIRST, CLOSE_AFTER, LOST, HALF, GARBAGE, SLOW, FAULTS };
+enum fault {
+	NONE,
+	BUSY,
+	THROTTLE,
+	CLOSE_FIRST,
+	CLOSE_AFTER,
+	LOST,
+	HALF,
+	GARBAGE,
+	SLOW,
+	SOME_FAIL, /* in the storage; named when that is asked for */
+	FAULTS
+};
 
 static struct {
 	int fd;
@@ -87,6 +99,8 @@ static struct {
 	pthread_t thread;
 	uint64_t random;
 	_Atomic bool kind; /* no faults any more */
+	size_t body_max;   /* bytes; larger ones are refused with a page */
+	unsigned too_large;
 	unsigned faults[FAULTS], puts;
 	/* Of each series: what arrived, and the last that arrived for the first time. */
 	bool *arrived[SERIES];
@@ -133,8 +147,11 @@ static void take_point(const json_t *point)
 	server.newest[series] = moment;
 }
 
-static void take_body(const char *body, size_t len)
+/* Takes all points, but one in `fail_one_in`. *ret_named: the reply that names those; to be freed.
+ */
+static void take_body(const char *body, size_t len, unsigned fail_one_in, char **ret_named)
 {
+	_cleanup_json_ json_t *errors = json_array();
 	size_t room = 4 << 20;
 	_cleanup_free_ char *text = malloc(room);
 	z_stream stream = {.next_in = (Bytef *)body, .avail_in = (uInt)len};
@@ -162,7 +179,10 @@ static const char *const replies[FAULTS] = {
 	[HALF] = "HTTP/1.1 204 No Con",
 	[GARBAGE] = "\x16\x03\x01 what is this\r\n\r\n",
 	[SLOW] = "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+	[SOME_FAIL] =
+		"HTTP/1.1 400 x\r\nContent-Length: 28\r\n\r\n{\"error\":{\"message\":\"some\"}}",
 };
+static const char page[] = "HTTP/1.1 400 x\r\nContent-Length: 14\r\n\r\n<html>x</html>";
 
 static ssize_t receive(int fd, char *buffer, size_t size)
 {
@@ -209,13 +229,25 @@ static void serve_connection(int fd)
 		have = 0;
 		server.faults[fault]++;
 		server.puts += put;
-		if (put && (fault == NONE || fault == LOST || fault == HALF || fault == SLOW ||
-			    fault == GARBAGE))
-			take_body(buffer + head, need);
-		/* Some of them after the pusher has given up. */
-		if (fault == SLOW)
-			usleep(next_random() % 4 ? 30000 : 400000);
+
+		_cleanup_free_ char *named = NULL;
 		const char *reply = replies[fault];
+		bool details = put && strstr(buffer, "?details");
+		if (put && reply != replies[BUSY] && reply != replies[THROTTLE] &&
+		    fault != CLOSE_AFTER) {
+			if (need > server.body_max) {
+				server.too_large++;
+				reply = page;
+			} else {
+				take_body(buffer + head, need, fault == SOME_FAIL ? 6 : 0,
+					  details ? &named : NULL);
+			}
+		}
+		if (named && (fault == NONE || fault == SOME_FAIL))
+			reply = named;
+		if (fault == SLOW)
+			/* Some of them after the pusher has given up. */
+			usleep(next_random() % 4 ? 30000 : 400000);
 		if (!reply || send(fd, reply, strlen(reply), MSG_NOSIGNAL) < 0 || fault == HALF ||
 		    fault == GARBAGE)
 			return;
@@ -257,7 +289,7 @@ static void clean_up(void *arg)
 		fprintf(stderr, "%s is left\n", top);
 }
 
-static void start_server(uint64_t seed)
+static void start_server(uint64_t seed, size_t body_max)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,
 				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -265,6 +297,7 @@ static void start_server(uint64_t seed)
 
 	memset(&server, 0, sizeof(server));
 	server.random = seed | 1;
+	server.body_max = body_max;
 	for (int s = 0; s < SERIES; s++) {
 		server.arrived[s] = calloc(MOMENTS_MAX, sizeof(bool));
 		server.newest[s] = -1;
@@ -309,7 +342,7 @@ static pid_t start_pusher(int first, bool drain, int *ret_fd)
 	return pid;
 }
 
-TEST(what_was_flushed_arrives_in_order_and_nothing_else)
+static void check_kills(size_t body_max)
 {
 	const char *given = getenv("EBB_TEST_SEED");
 	uint64_t seed = given ? strtoull(given, NULL, 0) : random_u64();
@@ -319,7 +352,7 @@ TEST(what_was_flushed_arrives_in_order_and_nothing_else)
 
 	printf("seed 0x%llx\n", (unsigned long long)seed);
 	fflush(stdout);
-	start_server(seed);
+	start_server(seed, body_max);
 	srandom((unsigned)seed);
 	while (rounds++ < KILLS) {
 		uint64_t end = now_ns() + (uint64_t)(20 + random() % 400) * EBB_NS_PER_MS;
@@ -359,10 +392,21 @@ TEST(what_was_flushed_arrives_in_order_and_nothing_else)
 			if (!server.arrived[s][m])
 				TEST_FAIL("moment %d of %d, series %d never arrived", m, next, s);
 	/* Otherwise it was not this test that ran. */
+	CHECK((server.too_large > 0) == (body_max < TSDB_BODY_MAX));
 	for (int fault = BUSY; fault < FAULTS; fault++)
 		CHECK(server.faults[fault] > 0);
 	printf("%d moments of %d series, %u kills, %u puts, %lu points more than once\n", next,
 	       SERIES, KILLS, server.puts, server.again);
+}
+
+TEST(what_was_flushed_arrives_in_order_and_nothing_else)
+{
+	check_kills(TSDB_BODY_MAX);
+}
+
+TEST(the_same_where_bodies_are_too_large)
+{
+	check_kills(300);
 }
 
 int main(int argc, char **argv)

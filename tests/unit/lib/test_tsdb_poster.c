@@ -385,6 +385,26 @@ TEST(one_refused_point_does_not_hold_up_the_others_for_ever)
 	CHECK_INT(stats_now().points, 2);
 }
 
+/* A proxy that broke looks the same as a bad point, but not for point after point. */
+TEST(points_are_not_thrown_away_one_after_another)
+{
+	PLAY(TAKEN, HTML, HTML, HTML, HTML, HTML, TAKEN, TAKEN);
+	for (int i = 0; i < 7; i++)
+		append(1);
+	CHECK_INT(go_on(), 30000);
+	CHECK_INT(stats_now().points, 1);
+	CHECK_INT(stats_now().rejected, 3);
+	CHECK(strstr(stats_now().last_error, "one point after another"));
+	CHECK_INT(waiting(), 3);
+	CHECK_INT(go_on(), 30000);
+	CHECK_INT(stats_now().rejected, 3);
+	/* It was not the points. */
+	CHECK_INT(tsdb_poster_step(poster), 0);
+	CHECK_INT(tsdb_poster_step(poster), 0);
+	CHECK_INT(stats_now().points, 3);
+	CHECK_INT(stats_now().rejected, 3);
+}
+
 TEST(mistakes_of_people_are_named_and_nothing_is_lost)
 {
 	static const struct {
