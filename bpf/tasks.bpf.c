@@ -57,10 +57,11 @@ static __always_inline s64 sum_percpu(u64 counters)
 	return sum;
 }
 
-#define rss_counter(mm, which) \
-	((mm)->rss_stat[which].count + sum_percpu((u64)(mm)->rss_stat[which].counters))
+#define rss_counter(mm, which)                               \
+	(load(struct mm_struct, mm, rss_stat[which].count) + \
+	 sum_percpu((u64)load(struct mm_struct, mm, rss_stat[which].counters)))
 
-static __always_inline void read_mm(struct mm_struct *mm, struct ebb_process *process)
+static __always_inline void read_mm(u64 mm, struct ebb_process *process)
 {
 	s64 pages;
 
@@ -75,13 +76,13 @@ static __always_inline void read_mm(struct mm_struct *mm, struct ebb_process *pr
 			rss_counter(mm, MM_SHMEMPAGES);
 	}
 	process->rss_pages = pages > 0 ? pages : 0;
-	process->vm_pages = mm->total_vm;
+	process->vm_pages = load(struct mm_struct, mm, total_vm);
 }
 
 struct thread_walk {
 	u64 node, end; /* addresses in the list of the process's threads */
 	u64 runtime, utime, stime, read_bytes, write_bytes;
-	u64 living; /* the first thread that has not exited yet: its address */
+	u64 mm; /* of the first thread that has not exited yet */
 };
 
 static long add_thread(u32 turn, struct thread_walk *walk)
@@ -97,8 +98,8 @@ static long add_thread(u32 turn, struct thread_walk *walk)
 		walk->read_bytes += load(struct task_struct, thread, ioac.read_bytes);
 		walk->write_bytes += load(struct task_struct, thread, ioac.write_bytes);
 	}
-	if (!walk->living && load(struct task_struct, thread, mm))
-		walk->living = thread;
+	if (!walk->mm)
+		walk->mm = (u64)load(struct task_struct, thread, mm);
 	walk->node = (u64)load(struct task_struct, thread, thread_node.next);
 	return 0;
 }
@@ -179,7 +180,7 @@ int read_tasks(struct bpf_iter__task *ctx)
 	struct ebb_process process = {};
 	struct thread_walk walk = {};
 	struct signal_struct *signal;
-	struct mm_struct *mm;
+	u64 mm;
 
 	if (!task || task->pid != task->tgid)
 		return 0;
@@ -189,7 +190,7 @@ int read_tasks(struct bpf_iter__task *ctx)
 	identify(task, &process);
 	add_ended_threads(signal, &process);
 	process.threads = signal->nr_threads;
-	mm = task->mm;
+	mm = (u64)task->mm;
 	if (process.threads <= 1) {
 		add_task(task, &process);
 	} else {
@@ -202,11 +203,8 @@ int read_tasks(struct bpf_iter__task *ctx)
 		process.read_bytes += walk.read_bytes;
 		process.write_bytes += walk.write_bytes;
 		/* A leader that ended before its threads left its memory to them. */
-		if (!mm && walk.living && plain_loads)
-			mm = ((struct task_struct *)bpf_rdonly_cast(
-				      (void *)walk.living,
-				      bpf_core_type_id_kernel(struct task_struct)))
-				     ->mm;
+		if (!mm)
+			mm = walk.mm;
 	}
 	if (mm && !(process.flags & EBB_PROCESS_KERNEL))
 		read_mm(mm, &process);

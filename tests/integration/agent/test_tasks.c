@@ -499,6 +499,41 @@ TEST(what_short_lives_use_adds_up_to_the_cgroups_own_count)
 	CHECK_INT(tasks_lost(tasks), 0);
 }
 
+#define TOO_MANY (TASKS_ENDED_MAX + 700)
+
+static void too_many_children(void *arg)
+{
+	for (int i = 0; i < TOO_MANY; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			_exit(0);
+		waitpid(pid, NULL, 0);
+	}
+	prctl(PR_SET_NAME, "done");
+	pause_forever();
+}
+
+TEST(ends_that_find_the_buffer_full_are_counted)
+{
+	struct container *container;
+	struct sums ended;
+	pid_t pid;
+
+	begin("full", false);
+	container = rig_add(&rig, "c");
+	pid = cgroup_tree_spawn(&rig.tree, "c", too_many_children, NULL);
+	wait_for_comm(pid, "done");
+	for (int i = 0; i < 1000 && !tasks_lost(tasks); i++)
+		sleep_ms(10);
+	sleep_ms(300); /* the last grace period */
+	CHECK(tasks_lost(tasks) > 0);
+	ended = (struct sums){.container_id = container->id};
+	CHECK(tasks_drain(tasks, add_up, &ended) > 0);
+	CHECK_INT(ended.n + tasks_lost(tasks), TOO_MANY);
+	CHECK_NEAR(ended.n, TASKS_ENDED_MAX, 100);
+}
+
 static void parent_that_forgets(void *arg)
 {
 	if (fork() == 0) {
