@@ -11,10 +11,13 @@
 #include "controller/leader.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
+#include "ebb/units.h"
 
 #define SQLITE     "sqlite:"
 #define TIMEOUT_MS 30000
 #define PAGE       500
+/* It answered a moment ago; but to make seven databases takes its time. */
+#define READY_NS (30 * EBB_NS_PER_SEC)
 
 int migrate_state_init(struct migrate_state *state, const char *uri,
 		       const struct store_options *options)
@@ -162,9 +165,9 @@ int migrate_state_read(struct migrate_state *state)
 
 /* --- writing --- */
 
-static bool always(void *userdata)
+static bool is_late(void *userdata)
 {
-	return true;
+	return now_ns() > *(uint64_t *)userdata;
 }
 
 static int ignore(void *userdata, const char *id, json_t *doc)
@@ -179,13 +182,20 @@ int migrate_state_open(struct migrate_state *state)
 
 	if (!state->couch)
 		return open_sqlite(state);
-	/* It answered a moment ago. */
-	options.give_up = always;
+	state->until_ns = now_ns() + READY_NS;
+	options.give_up = is_late;
+	options.userdata = &state->until_ns;
 	options.optional = false;
 	r = store_couchdb_open(state->uri, &options, &state->ops, &state->backend);
+	if (r == -ECANCELED)
+		cli_fail("%s has not made its databases within %d s: try again when it is less "
+			 "busy",
+			 state->shown, (int)(READY_NS / EBB_NS_PER_SEC));
 	/* Revisions are learned by reading. */
 	for (int i = 0; i < DB_MAX && r >= 0; i++)
 		r = state->ops->load(state->backend, i, ignore, NULL);
+	/* Writing has patience of its own. */
+	state->until_ns = UINT64_MAX;
 	return r;
 }
 

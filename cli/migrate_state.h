@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "controller/couchdb.h"
 #include "controller/store.h"
@@ -21,6 +22,7 @@ struct migrate_state {
 	struct couchdb *couch;               /* of a CouchDB: for reading */
 	const struct store_backend_ops *ops; /* once opened */
 	void *backend;
+	uint64_t until_ns;         /* when waiting for it ends */
 	json_t *documents[DB_MAX]; /* key -> document, as last read */
 };
 
