@@ -51,8 +51,7 @@ static bool is_stopping(void *userdata)
 	return ((struct tsdb *)userdata)->stopping;
 }
 
-/* --- From batches to the spool -----------------------------------------------------------------
- */
+/* --- From batches to the spool ---------------------------------------------------------------- */
 
 static void append(struct tsdb *tsdb, size_t len)
 {
@@ -134,8 +133,7 @@ static void *run_writer(void *arg)
 	return NULL;
 }
 
-/* --- From the spool to the server ----------------------------------------------------------------
- */
+/* --- From the spool to the server ------------------------------------------------------------- */
 
 static void at_ms_from_now(struct timespec *ts, unsigned ms)
 {
@@ -181,8 +179,7 @@ static void *run_posting(void *arg)
 	return NULL;
 }
 
-/* --- For the caller ------------------------------------------------------------------------------
- */
+/* --- For the caller --------------------------------------------------------------------------- */
 
 static int start(struct tsdb *tsdb)
 {

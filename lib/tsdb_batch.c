@@ -215,8 +215,7 @@ int tsdb_batch_add(struct tsdb_batch *batch, const char *metric, int64_t timesta
 	return tsdb_batch_add_encoded(batch, metric, timestamp, value, text);
 }
 
-/* --- Parts of a batch, for what is sent again ----------------------------------------------------
- */
+/* --- Parts of a batch, for what is sent again ------------------------------------------------- */
 
 struct tsdb_batch *tsdb_batch_pick(const struct tsdb_batch *batch, const uint32_t *indexes,
 				   size_t n)

@@ -94,8 +94,7 @@ enum tsdb_fault tsdb_reply_fault(const char *error)
 	return TSDB_FAULT_POINT;
 }
 
-/* --- Which points failed ------------------------------------------------------------------------
- */
+/* --- Which points failed ---------------------------------------------------------------------- */
 
 /* Metric, time and tags name a point. NULL: it lacks one of them, or there is no memory. */
 static char *point_key(const json_t *point)

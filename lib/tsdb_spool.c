@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <dirent.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
 #include "ebb/loop.h"
 #include "ebb/units.h"
-#include "tsdb_spool.h"
+#include "tsdb_spool_private.h"
 
 /* A sixteenth of the spool is lost at a time when it is full. */
 #define SEGMENTS    16
@@ -24,44 +20,6 @@
 #define PIECE_MAX   (1u << 20)
 /* Between two lines about lost points. */
 #define LOG_EVERY_S 60
-#define SLOT        16 /* in the file `taken`: u64 number, u32 checksum, u32 zero */
-
-struct segment {
-	uint64_t id;
-	int fd;
-	uint64_t size, offset; /* all that is written; up to here it is taken or lost */
-	uint64_t points;       /* that wait in it */
-	int64_t oldest;        /* timestamp of the first record that waits */
-	unsigned refs;
-	struct segment *next;
-};
-
-struct held {
-	struct tsdb_record record;
-	struct held *next;
-	uint8_t body[];
-};
-
-struct tsdb_spool {
-	char *dir;
-	int dir_fd, lock_fd, taken_fd;
-	uint64_t disk_max, memory_max, segment_max;
-
-	/* Of the thread that appends. */
-	uint64_t next_seq, next_id;
-	int disk_error;
-
-	/* Of the thread that takes: the record of the last peek. */
-	uint64_t taken, head_id, head_end;
-	struct tsdb_record head;
-	bool head_in_memory;
-
-	pthread_mutex_t lock; /* all below; never held while a file is read or written */
-	struct segment *first, *last, *open;
-	struct held *held_first, *held_last;
-	uint64_t held_bytes, points, dropped;
-	uint64_t unsaid, said_ns; /* dropped points that no line told of yet */
-};
 
 /* --- Lost points ------------------------------------------------------------------------------ */
 
@@ -90,34 +48,21 @@ static void tell_dropped(struct tsdb_spool *spool, const char *why)
 			    spool->dir ? spool->dir : "in memory", why, n);
 }
 
-/* --- Segments ----------------------------------------------------------------------------------
- */
+/* --- Segments --------------------------------------------------------------------------------- */
 
-static void segment_name(uint64_t id, char name[32])
-{
-	snprintf(name, 32, "%016" PRIx64 ".spool", id);
-}
-
-static void segment_free(struct segment *segment)
-{
-	if (segment->fd >= 0)
-		close(segment->fd);
-	free(segment);
-}
-
-static void segment_unref(struct tsdb_spool *spool, struct segment *segment)
+static void segment_unref(struct tsdb_spool *spool, struct tsdb_segment *segment)
 {
 	pthread_mutex_lock(&spool->lock);
 	bool last = --segment->refs == 0;
 	pthread_mutex_unlock(&spool->lock);
 	if (last)
-		segment_free(segment);
+		tsdb_segment_free(segment);
 }
 
 /* Takes the first segment out of the list, under the lock. The list's reference goes with it. */
-static struct segment *unlink_first(struct tsdb_spool *spool)
+static struct tsdb_segment *unlink_first(struct tsdb_spool *spool)
 {
-	struct segment *segment = spool->first;
+	struct tsdb_segment *segment = spool->first;
 
 	spool->first = segment->next;
 	if (!spool->first)
@@ -129,25 +74,14 @@ static struct segment *unlink_first(struct tsdb_spool *spool)
 	return segment;
 }
 
-static void delete_segment(struct tsdb_spool *spool, struct segment *segment)
+static void delete_segment(struct tsdb_spool *spool, struct tsdb_segment *segment)
 {
 	char name[32];
 
-	segment_name(segment->id, name);
+	tsdb_segment_name(segment->id, name);
 	if (unlinkat(spool->dir_fd, name, 0) < 0 && errno != ENOENT)
 		log_warning_errno(errno, "cannot delete %s/%s", spool->dir, name);
 	segment_unref(spool, segment);
-}
-
-/* Under the lock; the segment is in the list after it. */
-static void add_segment(struct tsdb_spool *spool, struct segment *segment)
-{
-	segment->refs = 1;
-	if (spool->last)
-		spool->last->next = segment;
-	else
-		spool->first = segment;
-	spool->last = segment;
 }
 
 /* --- Appending -------------------------------------------------------------------------------- */
@@ -156,11 +90,11 @@ static void add_segment(struct tsdb_spool *spool, struct segment *segment)
 static void keep_bound(struct tsdb_spool *spool, size_t len)
 {
 	for (;;) {
-		struct segment *victim = NULL;
+		struct tsdb_segment *victim = NULL;
 		uint64_t bytes = len;
 
 		pthread_mutex_lock(&spool->lock);
-		for (struct segment *s = spool->first; s; s = s->next)
+		for (struct tsdb_segment *s = spool->first; s; s = s->next)
 			bytes += s->size;
 		if (spool->first && bytes > spool->disk_max)
 			victim = unlink_first(spool);
@@ -172,23 +106,23 @@ static void keep_bound(struct tsdb_spool *spool, size_t len)
 	tell_dropped(spool, "it is full (--spool-max)");
 }
 
-static int new_segment(struct tsdb_spool *spool, struct segment **ret_segment)
+static int new_segment(struct tsdb_spool *spool, struct tsdb_segment **ret_segment)
 {
-	struct segment *segment = calloc(1, sizeof(*segment));
+	struct tsdb_segment *segment = calloc(1, sizeof(*segment));
 	char name[32];
 
 	if (!segment)
 		return -ENOMEM;
 	segment->id = spool->next_id++;
 	segment->refs = 1;
-	segment_name(segment->id, name);
+	tsdb_segment_name(segment->id, name);
 	segment->fd = openat(spool->dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (segment->fd < 0 || fsync(spool->dir_fd) < 0) {
 		int r = -errno;
 
 		if (segment->fd >= 0)
 			unlinkat(spool->dir_fd, name, 0);
-		segment_free(segment);
+		tsdb_segment_free(segment);
 		return r;
 	}
 	*ret_segment = segment;
@@ -214,7 +148,7 @@ static int write_all(int fd, const uint8_t *data, size_t len, uint64_t at)
 static int append_disk(struct tsdb_spool *spool, const uint8_t *records, size_t len,
 		       uint64_t points, int64_t oldest)
 {
-	struct segment *segment, *fresh = NULL;
+	struct tsdb_segment *segment, *fresh = NULL;
 	uint64_t at;
 	int r = 0;
 
@@ -258,7 +192,7 @@ static int append_disk(struct tsdb_spool *spool, const uint8_t *records, size_t 
 	segment->points += points;
 	spool->points += points;
 	if (fresh) {
-		add_segment(spool, fresh);
+		tsdb_segment_add(spool, fresh);
 		spool->open = fresh;
 	}
 	pthread_mutex_unlock(&spool->lock);
@@ -269,8 +203,8 @@ static int append_disk(struct tsdb_spool *spool, const uint8_t *records, size_t 
 
 static void hold(struct tsdb_spool *spool, const struct tsdb_record *record, const uint8_t *body)
 {
-	size_t need = sizeof(struct held) + record->len;
-	struct held *held = need <= spool->memory_max ? malloc(need) : NULL;
+	size_t need = sizeof(struct tsdb_held) + record->len;
+	struct tsdb_held *held = need <= spool->memory_max ? malloc(need) : NULL;
 
 	pthread_mutex_lock(&spool->lock);
 	spool->points += record->points;
@@ -281,7 +215,7 @@ static void hold(struct tsdb_spool *spool, const struct tsdb_record *record, con
 		held->next = NULL;
 		memcpy(held->body, body, record->len);
 		while (spool->held_bytes + need > spool->memory_max) {
-			struct held *oldest = spool->held_first;
+			struct tsdb_held *oldest = spool->held_first;
 
 			spool->held_first = oldest->next;
 			spool->held_bytes -= sizeof(*oldest) + oldest->record.len;
@@ -349,7 +283,7 @@ int tsdb_spool_append(struct tsdb_spool *spool, uint8_t *records, size_t len)
 static void delete_finished(struct tsdb_spool *spool)
 {
 	for (;;) {
-		struct segment *segment = NULL;
+		struct tsdb_segment *segment = NULL;
 
 		pthread_mutex_lock(&spool->lock);
 		if (spool->first && spool->first != spool->open &&
@@ -379,7 +313,7 @@ static int make_space(uint8_t **body, size_t *room, size_t len)
 
 /* Past what cannot be used, or is taken already. The points stay with the segment, and what it
  * still has when it ends counts as lost. */
-static void skip_to(struct tsdb_spool *spool, struct segment *segment, uint64_t end)
+static void skip_to(struct tsdb_spool *spool, struct tsdb_segment *segment, uint64_t end)
 {
 	pthread_mutex_lock(&spool->lock);
 	segment->offset = MAX(segment->offset, end);
@@ -387,7 +321,7 @@ static void skip_to(struct tsdb_spool *spool, struct segment *segment, uint64_t 
 }
 
 /* The next record of the segment from its offset on. 1, 0: none left, or -ENOMEM. */
-static int peek_segment(struct tsdb_spool *spool, struct segment *segment, uint64_t size,
+static int peek_segment(struct tsdb_spool *spool, struct tsdb_segment *segment, uint64_t size,
 			uint64_t before, uint8_t **body, size_t *room)
 {
 	while (segment->offset < size) {
@@ -429,7 +363,7 @@ static int peek_memory(struct tsdb_spool *spool, uint8_t **body, size_t *room)
 	int r = 0;
 
 	pthread_mutex_lock(&spool->lock);
-	const struct held *held = spool->held_first;
+	const struct tsdb_held *held = spool->held_first;
 	if (held) {
 		r = make_space(body, room, held->record.len);
 		if (r == 0) {
@@ -450,7 +384,7 @@ int tsdb_spool_peek(struct tsdb_spool *spool, uint8_t **body, size_t *room,
 
 	for (bool again = true; again && r == 0;) {
 		uint64_t size = 0, before = UINT64_MAX;
-		struct segment *segment;
+		struct tsdb_segment *segment;
 
 		delete_finished(spool);
 		pthread_mutex_lock(&spool->lock);
@@ -489,14 +423,15 @@ int tsdb_spool_peek(struct tsdb_spool *spool, uint8_t **body, size_t *room,
 
 static void note_taken(struct tsdb_spool *spool, uint64_t seq)
 {
-	uint8_t slot[SLOT] = {0};
+	uint8_t slot[TSDB_SPOOL_SLOT] = {0};
 	uint64_t le = htole64(seq);
 
 	memcpy(slot, &le, sizeof(le));
 	uint32_t check = htole32(tsdb_record_crc(slot, sizeof(le)));
 	memcpy(slot + sizeof(le), &check, sizeof(check));
 	/* When it fails, a restart sends more again than it had to. */
-	ssize_t ignored = pwrite(spool->taken_fd, slot, sizeof(slot), (off_t)(seq % 2 * SLOT));
+	ssize_t ignored =
+		pwrite(spool->taken_fd, slot, sizeof(slot), (off_t)(seq % 2 * TSDB_SPOOL_SLOT));
 	(void)ignored;
 }
 
@@ -507,7 +442,7 @@ void tsdb_spool_taken(struct tsdb_spool *spool, uint64_t seq)
 	pthread_mutex_lock(&spool->lock);
 	if (mine && spool->head_in_memory && spool->held_first &&
 	    spool->held_first->record.seq == seq) {
-		struct held *held = spool->held_first;
+		struct tsdb_held *held = spool->held_first;
 
 		spool->held_first = held->next;
 		spool->held_bytes -= sizeof(*held) + held->record.len;
@@ -536,7 +471,7 @@ void tsdb_spool_get_stats(struct tsdb_spool *spool, struct tsdb_spool_stats *ret
 	pthread_mutex_lock(&spool->lock);
 	stats = (struct tsdb_spool_stats){.points = spool->points, .dropped = spool->dropped};
 	stats.bytes = spool->held_bytes;
-	for (const struct segment *s = spool->first; s; s = s->next) {
+	for (const struct tsdb_segment *s = spool->first; s; s = s->next) {
 		stats.bytes += s->size - MIN(s->offset, s->size);
 		if (s->offset < s->size)
 			oldest = MIN(oldest, s->oldest);
@@ -548,189 +483,7 @@ void tsdb_spool_get_stats(struct tsdb_spool *spool, struct tsdb_spool_stats *ret
 	*ret_stats = stats;
 }
 
-/* --- Opening ---------------------------------------------------------------------------------- */
-
-static bool body_is_whole(int fd, uint64_t at, const struct tsdb_record *record)
-{
-	_cleanup_free_ uint8_t *body = malloc(record->len);
-
-	return body && pread(fd, body, record->len, (off_t)at) == (ssize_t)record->len &&
-	       tsdb_record_crc(body, record->len) == record->crc;
-}
-
-/* What waits in the segment. Of the last one, what a crash left half written is cut off. */
-static int load_segment(struct tsdb_spool *spool, struct segment *segment, bool last)
-{
-	uint64_t good = 0, at = 0, unsure = 0;
-	struct tsdb_record record;
-	struct stat st;
-	int64_t found;
-
-	if (fstat(segment->fd, &st) < 0)
-		return -errno;
-	segment->size = (uint64_t)st.st_size;
-	segment->offset = UINT64_MAX;
-	while ((found = tsdb_spool_find(segment->fd, at, segment->size, &record)) >= 0) {
-		uint64_t from = (uint64_t)found + TSDB_RECORD_HEADER;
-
-		at = from + record.len;
-		spool->next_seq = MAX(spool->next_seq, record.seq + 1);
-		if (record.seq > spool->taken) {
-			if (segment->offset == UINT64_MAX) {
-				segment->offset = (uint64_t)found;
-				segment->oldest = record.timestamp;
-			}
-			unsure += record.points;
-		}
-		if (!last || body_is_whole(segment->fd, from, &record)) {
-			good = at;
-			segment->points += unsure;
-			unsure = 0;
-		}
-	}
-	if (found != -ENODATA)
-		return (int)found;
-	if (last && good < segment->size) {
-		log_info("spool %s: cut %" PRIu64 " bytes of an unfinished write", spool->dir,
-			 segment->size - good);
-		if (ftruncate(segment->fd, (off_t)good) < 0)
-			return -errno;
-		segment->size = good;
-	}
-	segment->offset = MIN(segment->offset, segment->size);
-	spool->points += segment->points;
-	return 0;
-}
-
-static int by_id(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-static int list_segments(struct tsdb_spool *spool, uint64_t **ret_ids, size_t *ret_n)
-{
-	_cleanup_free_ uint64_t *ids = NULL;
-	size_t n = 0, room = 0;
-	int fd = openat(spool->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_dir_ DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-
-	if (!dir) {
-		int r = -errno;
-
-		if (fd >= 0)
-			close(fd);
-		return r;
-	}
-	for (struct dirent *entry; (entry = readdir(dir));) {
-		char name[32], *end;
-		uint64_t id = strtoull(entry->d_name, &end, 16);
-
-		segment_name(id, name);
-		if (strcmp(name, entry->d_name))
-			continue;
-		if (n == room) {
-			uint64_t *grown = reallocarray(ids, room = room * 2 + 32, sizeof(*ids));
-
-			if (!grown)
-				return -ENOMEM;
-			ids = grown;
-		}
-		ids[n++] = id;
-	}
-	if (n)
-		qsort(ids, n, sizeof(*ids), by_id);
-	*ret_ids = TAKE_PTR(ids);
-	*ret_n = n;
-	return 0;
-}
-
-static int load(struct tsdb_spool *spool)
-{
-	_cleanup_free_ uint64_t *ids = NULL;
-	uint8_t slots[2][SLOT] = {0};
-	size_t n = 0;
-	int r;
-
-	/* Short or unreadable: then more is sent again than had to be. */
-	ssize_t ignored = pread(spool->taken_fd, slots, sizeof(slots), 0);
-	(void)ignored;
-	for (int i = 0; i < 2; i++) {
-		uint64_t seq;
-		uint32_t check;
-
-		memcpy(&seq, slots[i], sizeof(seq));
-		memcpy(&check, slots[i] + sizeof(seq), sizeof(check));
-		if (le32toh(check) == tsdb_record_crc(slots[i], sizeof(seq)) &&
-		    le64toh(seq) <= INT64_MAX)
-			spool->taken = MAX(spool->taken, le64toh(seq));
-	}
-	spool->next_seq = spool->taken + 1;
-
-	r = list_segments(spool, &ids, &n);
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		struct segment *segment = calloc(1, sizeof(*segment));
-		char name[32];
-
-		if (!segment)
-			return -ENOMEM;
-		segment->id = ids[i];
-		segment_name(ids[i], name);
-		segment->fd = openat(spool->dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-		r = segment->fd < 0 ? -errno : load_segment(spool, segment, i == n - 1);
-		if (r < 0) {
-			segment_free(segment);
-			break;
-		}
-		add_segment(spool, segment);
-		spool->next_id = ids[i] + 1;
-	}
-	if (r == 0 && spool->last && spool->last->size < spool->segment_max)
-		spool->open = spool->last;
-	return r;
-}
-
-static int open_dir(struct tsdb_spool *spool)
-{
-	struct stat st;
-
-	bool made = mkdir(spool->dir, 0700) == 0;
-	if (!made && errno != EEXIST)
-		return log_error_errno(errno, "cannot make the spool %s: make its parent directory",
-				       spool->dir);
-	spool->dir_fd = open(spool->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (spool->dir_fd < 0 || fstat(spool->dir_fd, &st) < 0)
-		return log_error_errno(errno, "cannot open the spool %s", spool->dir);
-	if (made) {
-		/* A power loss must not take the directory itself. */
-		_cleanup_close_ int parent =
-			openat(spool->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (parent >= 0)
-			fsync(parent);
-	}
-	if (st.st_mode & 022) {
-		log_error("others may write to the spool %s: chmod go-w it", spool->dir);
-		return -EPERM;
-	}
-	spool->lock_fd = openat(spool->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (spool->lock_fd < 0)
-		return log_error_errno(errno, "cannot write to the spool %s", spool->dir);
-	if (flock(spool->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK)
-			return log_error_errno(errno, "cannot lock the spool %s", spool->dir);
-		log_error("the spool %s is in use by another process: give each its own",
-			  spool->dir);
-		return -EBUSY;
-	}
-	spool->taken_fd = openat(spool->dir_fd, "taken", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (spool->taken_fd < 0)
-		return log_error_errno(errno, "cannot write to the spool %s", spool->dir);
-	int r = load(spool);
-	if (r < 0)
-		return log_error_errno(r, "cannot read the spool %s", spool->dir);
-	return 0;
-}
+/* --- Opening and closing ---------------------------------------------------------------------- */
 
 int tsdb_spool_open(const char *dir, uint64_t max, struct tsdb_spool **ret_spool)
 {
@@ -747,7 +500,7 @@ int tsdb_spool_open(const char *dir, uint64_t max, struct tsdb_spool **ret_spool
 	pthread_mutex_init(&spool->lock, NULL);
 	if (dir) {
 		spool->dir = strdup(dir);
-		r = spool->dir ? open_dir(spool) : -ENOMEM;
+		r = spool->dir ? tsdb_spool_open_dir(spool) : -ENOMEM;
 	}
 	if (r < 0) {
 		tsdb_spool_close(spool);
@@ -765,11 +518,11 @@ void tsdb_spool_close(struct tsdb_spool *spool)
 	spool->open = NULL;
 	if (spool->dir_fd >= 0)
 		delete_finished(spool);
-	for (struct segment *s = spool->first, *next; s; s = next) {
+	for (struct tsdb_segment *s = spool->first, *next; s; s = next) {
 		next = s->next;
-		segment_free(s);
+		tsdb_segment_free(s);
 	}
-	for (struct held *held = spool->held_first, *next; held; held = next) {
+	for (struct tsdb_held *held = spool->held_first, *next; held; held = next) {
 		next = held->next;
 		free(held);
 	}

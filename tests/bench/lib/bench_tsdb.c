@@ -2,7 +2,7 @@
 /*
  * Points through the pusher: encoded, compressed, put into the spool and posted to a server in a
  * process of its own that only counts bytes and says 204. CPU time is the pusher's, all threads.
- *   bench_tsdb [POINTS]     default: 3,000,000
+ *   bench_tsdb [POINTS [URL]]     default: 3,000,000; URL: a server of yours instead
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -34,8 +34,7 @@ static const char *const metrics[] = {"proc.cpu.user",      "proc.cpu.kernel",
 				      "proc.disk.reads.mb", "proc.disk.writes.mb"};
 #define N_METRICS ARRAY_SIZE(metrics)
 
-/* --- A server ------------------------------------------------------------------------------------
- */
+/* --- A server --------------------------------------------------------------------------------- */
 
 static void serve_connection(int fd)
 {
@@ -331,7 +330,7 @@ static int measure_backlog(struct site *site, const char *url, const char *spool
 		tsdb_flush(tsdb);
 	}
 	tsdb_get_stats(tsdb, &stats);
-	uint64_t waiting = stats.waiting_points;
+	uint64_t waiting = stats.waiting_points, bytes = stats.waiting_bytes;
 	tsdb_free(tsdb);
 
 	options.url = url;
@@ -344,7 +343,7 @@ static int measure_backlog(struct site *site, const char *url, const char *spool
 	double took = clock_s(CLOCK_MONOTONIC) - wall;
 	printf("backlog after a restart: %lu of %llu points (%.1f MB) in %.2f s: %.0f points/s on "
 	       "the clock, %.3f us CPU a point; opening took %.1f ms\n",
-	       stats.points, (unsigned long long)waiting, (double)stats.bodies * 8000 / 1e6, took,
+	       stats.points, (unsigned long long)waiting, (double)bytes / 1e6, took,
 	       (double)stats.points / took, (cpu_s() - begin) * 1e6 / (double)stats.points,
 	       opened * 1e3);
 	tsdb_free(tsdb);
@@ -364,6 +363,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	server = start_server(fd);
+	if (argc > 2)
+		snprintf(url, sizeof(url), "%s", argv[2]);
 	snprintf(spool, sizeof(spool), "%s/spool", dir);
 
 	printf("%d processes in %d containers, %zu metrics each, tags host, pid, command\n",
