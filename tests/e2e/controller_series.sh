@@ -9,9 +9,10 @@
 need_peer couchdb controller_series
 need_peer opentsdb_double controller_series
 
-FEEDER=
+FEEDER= SECOND=
 end_of_series_test() {
 	[ -n "$FEEDER" ] && kill "$FEEDER" 2>/dev/null && wait "$FEEDER" 2>/dev/null
+	[ -n "$SECOND" ] && kill -9 "$SECOND" 2>/dev/null && wait "$SECOND" 2>/dev/null
 }
 put_first_at_exit end_of_series_test
 
@@ -143,7 +144,24 @@ if start_controller --state "$COUCHDB_STATE" --opentsdb "$with_password" --spool
 else
 	not_ok controller_starts_again
 fi
-same no_password_anywhere "$(cat "$TMP/controller.log" "$TMP/assigned" <(curl -s "$CONTROLLER_ADDRESS/metrics") | grep -c pa55w0rd)" 0
-stop_controller
-same clean_stop $? 0
+
+# --- a second controller stands by and writes nothing, until the first one is killed
+"$BUILD/ebb-controller" --listen 127.0.0.1:0 --state "$COUCHDB_STATE" --opentsdb "$with_password" --spool "$TMP/second" >"$TMP/second.log" 2>&1 &
+SECOND=$!
+check second_stands_by wait_for grep -q ' listens on ' "$TMP/second.log"
+second=http://$(sed -n 's/.* listens on \([0-9.:]*\).*/\1/p' "$TMP/second.log" | head -n 1)
+from=$(date +%s)
+points_since() { [ "$(points | jq --argjson a "$1" '[.[]|select(.timestamp>=$a and .metric=="conf.scaler.polling_frequency")]|length')" -ge "$2" ]; }
+check the_first_writes wait_for points_since "$from" 4
+same the_second_does_not "$(curl -s "$second/metrics" | grep -c '^ebb_series_active{service="database_snapshoter"} 0')$(points | jq --argjson a "$from" '[.[]|select(.timestamp>=$a and .writes!=1)]|length')" 10
+ctl GET /metrics >/dev/null && cp "$TMP/body" "$TMP/metrics"
+stop_controller KILL
+from=$(($(date +%s) + 1))
+check the_second_takes_over wait_for points_since "$from" 2
+check sums_go_on wait_for doc_is users user0 '.resources.cpu|has("current")' true
+kill "$SECOND"
+wait "$SECOND"
+same second_stops_cleanly $? 0
+SECOND=
+same no_password_anywhere "$(cat "$TMP/controller.log" "$TMP/second.log" "$TMP/assigned" "$TMP/metrics" | grep -c pa55w0rd)" 0
 finish
