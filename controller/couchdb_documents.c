@@ -273,7 +273,7 @@ static void fall_behind(struct couchdb_document *document)
 
 static void catch_up(struct couchdb_document *document)
 {
-	document->behind = document->queued = document->redo = document->again = false;
+	document->behind = document->redo = false;
 	set_text(&document->before, NULL);
 }
 
@@ -287,7 +287,7 @@ static int tell_gone(struct couchdb_document *document, struct couchdb_told_list
 	set_text(&document->synced, NULL);
 	set_text(&document->kept, NULL);
 	document->gone = true;
-	document->absent = document->queued = false;
+	document->absent = false;
 	return 0;
 }
 
@@ -359,17 +359,9 @@ static int find_place(struct couchdb_documents *documents, const char *id, const
 		if (!by_key)
 			return 0;
 		/* Only a plan, or a memory: this document takes its place. */
-		bool queued = by_key->queued, behind = by_key->behind;
-
 		couchdb_documents_remove(documents, by_key);
-		*ret = add(documents, strdup(key), strdup(id));
-		if (*ret) {
-			(*ret)->queued = queued;
-			(*ret)->behind = behind;
-		}
-	} else {
-		*ret = add(documents, strdup(key), strdup(id));
 	}
+	*ret = add(documents, strdup(key), strdup(id));
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -422,13 +414,9 @@ static int take_document(struct couchdb_documents *documents, struct couchdb_cha
 			catch_up(document);
 			document->redo = true;
 		}
-		if (document->synced || document->queued || document->gone)
-			fall_behind(document);
-		/* What waits was not made from any version that we know. */
-		if (document->queued)
-			set_text(&document->before, NULL);
+		fall_behind(document);
 	}
-	document->queued = document->gone = document->absent = false;
+	document->gone = document->absent = false;
 	document->attempt = 0;
 	set_text(&document->synced, TAKE_PTR(text));
 	set_text(&document->kept, TAKE_PTR(kept));
@@ -474,9 +462,12 @@ static int end_flight(struct couchdb_documents *documents, struct couchdb_docume
 
 int couchdb_documents_written(struct couchdb_documents *documents,
 			      struct couchdb_document *document, const char *rev, char *body,
-			      struct couchdb_told_list *told)
+			      const char *ours, struct couchdb_told_list *told)
 {
 	char *copy = strdup(rev);
+
+	_cleanup_json_ json_t *doc = ours ? json_loads(body, 0, NULL) : NULL;
+	int r = 0;
 
 	/* Without it the next write finds a conflict, and that what is there is ours. */
 	set_text(&document->rev, copy);
@@ -484,7 +475,14 @@ int couchdb_documents_written(struct couchdb_documents *documents,
 	catch_up(document);
 	document->attempt = 0;
 	document->gone = document->absent = false;
-	return end_flight(documents, document, told);
+	if (doc) {
+		r = couchdb_told_add(told, document->key, ours, doc);
+		/* What was made meanwhile was made from ours. */
+		document->behind = true;
+		document->told_ns = UINT64_MAX;
+		document->before = strdup(ours);
+	}
+	return MIN(r, end_flight(documents, document, told));
 }
 
 int couchdb_documents_deleted(struct couchdb_documents *documents,
@@ -526,6 +524,17 @@ int couchdb_documents_failed(struct couchdb_documents *documents, struct couchdb
 
 /* --- The whole ---------------------------------------------------------------------------------
  */
+
+void couchdb_documents_settle(struct couchdb_documents *documents)
+{
+	for (struct couchdb_document *d = documents->first; d; d = d->next)
+		catch_up(d);
+}
+
+bool couchdb_document_was_told_since(const struct couchdb_document *document, uint64_t made_ns)
+{
+	return document->behind && made_ns < document->told_ns;
+}
 
 void couchdb_documents_lose(struct couchdb_documents *documents)
 {

@@ -20,13 +20,12 @@ struct couchdb_document {
 	char *synced; /* the body both sides have, compact, without '_' fields; NULL: none */
 	char *kept;   /* "_attachments":{...}, as it goes into the next write; NULL: nothing */
 	/*
-	 * What we may still write was made before `synced` was told: then it must be merged, from
-	 * `before` (NULL: not known) as the base. Or the document was told gone, and such a write
-	 * must not bring it back.
+	 * A change was told: what was made before that must be merged with it, from `before` (NULL:
+	 * not known) as the base; or must not bring back what was deleted.
 	 */
 	bool behind;
 	char *before;
-	uint64_t told_ns; /* when it was told; UINT64_MAX: is being told */
+	uint64_t told_ns; /* when telling it began, or we deleted it; UINT64_MAX: not yet */
 
 	uint64_t attempt; /* couchdb_document_hash() of what was sent without an answer; 0: none */
 	struct couchdb_change waiting; /* came while in flight; id NULL: nothing */
@@ -36,8 +35,6 @@ struct couchdb_document {
 	bool absent;    /* not found again yet, after the database was lost */
 	bool redo;      /* found again, but other than it was: `before` has to be merged with it */
 	bool untold;    /* there was nobody to tell yet */
-	bool queued;    /* a write of it waits since before the database could be read */
-	bool again;     /* its last write is to be tried again */
 	bool twin_told; /* another document with the same name was said in the log */
 	struct couchdb_document *prev, *next;
 };
@@ -83,10 +80,13 @@ int couchdb_documents_take(struct couchdb_documents *documents, struct couchdb_c
 
 /* The writer has an answer for a document that is in flight. Each ends the flight, and takes in
  * what waited for it. */
-/* It is there now as `body`, which is taken over, with `rev`. */
+/*
+ * It is there now as `body`, which is taken over, with `rev`. `ours`: what it would have been
+ * without something of theirs, which is told; NULL: there was nothing.
+ */
 int couchdb_documents_written(struct couchdb_documents *documents,
 			      struct couchdb_document *document, const char *rev, char *body,
-			      struct couchdb_told_list *told);
+			      const char *ours, struct couchdb_told_list *told);
 /* It was deleted: by us, or by them, which is told. The entry stays, so that what comes late of an
  * older revision is known as such. `rev` NULL: not known. */
 int couchdb_documents_deleted(struct couchdb_documents *documents,
@@ -96,6 +96,10 @@ int couchdb_documents_deleted(struct couchdb_documents *documents,
 int couchdb_documents_failed(struct couchdb_documents *documents, struct couchdb_document *document,
 			     bool refused, struct couchdb_told_list *told);
 
+/* Whatever is written from now on was made by somebody who knows all that was told. */
+void couchdb_documents_settle(struct couchdb_documents *documents);
+/* Was a write made before the last change of the document was told? */
+bool couchdb_document_was_told_since(const struct couchdb_document *document, uint64_t made_ns);
 /* The database was lost: everything known has to be found again, or written. */
 void couchdb_documents_lose(struct couchdb_documents *documents);
 /* Forgets deletions older than `until_ns`, unless a write from before might still come. */

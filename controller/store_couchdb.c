@@ -60,7 +60,7 @@ void couchdb_tell(struct couchdb_store *store, enum store_db db, struct couchdb_
 		fn = store->fn;
 		document = couchdb_documents_by_key(store->dbs[db].documents, item->key);
 		/* What is made of it may be handed to the writer before `fn` returns. */
-		if (document && document->told_ns == UINT64_MAX)
+		if (document && fn && document->told_ns == UINT64_MAX)
 			document->told_ns = now_ns();
 		if (document && !fn)
 			document->untold = true;
@@ -160,6 +160,7 @@ static int couchdb_store_load(void *backend, enum store_db db,
 		return r;
 	}
 	pthread_mutex_lock(&store->lock);
+	couchdb_documents_settle(database->documents);
 	database->loaded = true;
 	pthread_mutex_unlock(&store->lock);
 	return 0;
@@ -216,33 +217,9 @@ static void couchdb_store_close(void *backend)
 	free(store);
 }
 
-/* These were made by somebody who knew of the last change: it stays as they say, or goes. */
-static void note_knowing(struct couchdb_store *store, struct store_write *const *writes, size_t n)
-{
-	pthread_mutex_lock(&store->lock);
-	for (size_t i = 0; i < n; i++) {
-		struct couchdb_document *document = couchdb_documents_by_key(
-			store->dbs[writes[i]->db].documents, writes[i]->id);
-
-		if (!document || !document->behind || document->untold || document->redo ||
-		    document->told_ns == UINT64_MAX || writes[i]->made_ns < document->told_ns)
-			continue;
-		document->behind = false;
-		free(document->before);
-		document->before = NULL;
-	}
-	pthread_mutex_unlock(&store->lock);
-}
-
-static int couchdb_store_write_knowing(void *backend, struct store_write *const *writes, size_t n)
-{
-	note_knowing(backend, writes, n);
-	return couchdb_store_write(backend, writes, n);
-}
-
 static const struct store_backend_ops couchdb_ops = {
 	.load = couchdb_store_load,
-	.write = couchdb_store_write_knowing,
+	.write = couchdb_store_write,
 	.follow = couchdb_store_follow,
 	.error = couchdb_store_error,
 	.add_stats = couchdb_store_add_stats,

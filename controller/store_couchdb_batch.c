@@ -91,16 +91,11 @@ static void item_written(struct couchdb_batch *batch, struct couchdb_item *item,
 	COUCHDB_TOLD_LIST(told);
 	struct couchdb_store *store = batch->store;
 	struct couchdb_documents *documents = couchdb_database(store, batch->db)->documents;
-	_cleanup_json_ json_t *doc = NULL;
 
-	if (item->ours && item->body)
-		doc = json_loads(item->body, 0, NULL);
 	pthread_mutex_lock(&store->lock);
-	if (doc)
-		couchdb_told_add(&told, item->document->key, item->ours, doc);
 	if (item->body)
 		couchdb_documents_written(documents, item->document, rev, TAKE_PTR(item->body),
-					  &told);
+					  item->ours, &told);
 	else
 		couchdb_documents_deleted(documents, item->document, rev, false, now_ns(), &told);
 	pthread_mutex_unlock(&store->lock);

@@ -38,12 +38,8 @@ struct couchdb_store {
 	uint64_t swept_ns;
 	_Atomic bool stopping, index_said;
 
-	/* What a write handed to us may have been made from; see couchdb_document.behind. */
-	uint64_t call_ns, call_end_ns; /* when the last call of write() began and ended */
-	uint64_t done_ns;              /* when the last began that did not fail as a whole */
-	bool failing;                  /* the last one did */
-
-	char error[512]; /* the writer's */
+	uint64_t call_end_ns; /* when the last call of write() ended; 0: there was none */
+	char error[512];      /* the writer's */
 	bool optional, given_up;
 	uint64_t said_ns; /* when it was last said what is waited for; 0: never */
 	bool (*give_up)(void *userdata);

@@ -17,29 +17,12 @@
 #include "ebb/units.h"
 #include "ebb/util.h"
 
-/* Above what the queue lets a write wait while all is well: after that long nothing is left that
- * was made before. */
-#define BEHIND_NS (1 * EBB_NS_PER_SEC)
 /* How long after a deletion an old change may still come. */
 #define GONE_NS  (60 * EBB_NS_PER_SEC)
 #define SWEEP_NS (10 * EBB_NS_PER_SEC)
 
 /* --- What has to be written --------------------------------------------------------------------
  */
-
-/* May the write have been made before the last news of the document was taken in? */
-static bool is_behind(const struct couchdb_store *store, const struct couchdb_document *document)
-{
-	uint64_t told = document->told_ns;
-
-	if (!document->behind)
-		return false;
-	if (told == UINT64_MAX || document->again)
-		return true;
-	if (told < store->done_ns)
-		return false;
-	return store->failing || store->call_ns < MAX(told, store->call_end_ns) + BEHIND_NS;
-}
 
 static char *body_text(const char *given, json_t **ret_doc)
 {
@@ -67,6 +50,7 @@ static int prepare_deletion(struct couchdb_document *document, struct couchdb_it
 		item->write->result = 0;
 		return 0;
 	}
+	document->behind = couchdb_document_was_told_since(document, item->write->made_ns);
 	item->rev = strdup(document->rev);
 	return item->rev ? 1 : -ENOMEM;
 }
@@ -75,7 +59,8 @@ static int prepare_body(struct couchdb_store *store, struct couchdb_database *da
 			struct couchdb_document **document, struct couchdb_item *item)
 {
 	struct couchdb_document *d = *document;
-	bool behind = d && is_behind(store, d), redo = d && d->redo;
+	bool redo = d && d->redo;
+	bool behind = d && couchdb_document_was_told_since(d, item->write->made_ns);
 	_cleanup_json_ json_t *doc = NULL, *synced = NULL;
 
 	if (d && d->synced && !d->absent && strcmp(d->synced, item->write->body) == 0)
@@ -129,7 +114,6 @@ static int prepare_body(struct couchdb_store *store, struct couchdb_database *da
 	d->attempt = couchdb_document_hash(doc);
 	return 1;
 unchanged:
-	d->again = false;
 	free(item->body);
 	item->body = NULL;
 	store->unchanged++;
@@ -215,26 +199,6 @@ int couchdb_write_database(struct couchdb_store *store, struct couchdb *couch, e
 /* --- The backend's write() ---------------------------------------------------------------------
  */
 
-/* They were made from documents that nobody could read. */
-static void note_queued(struct couchdb_store *store, enum store_db db,
-			struct store_write *const *writes, size_t n)
-{
-	struct couchdb_documents *documents = couchdb_database(store, db)->documents;
-
-	pthread_mutex_lock(&store->lock);
-	for (size_t i = 0; i < n && !couchdb_database(store, db)->loaded; i++) {
-		struct couchdb_document *d;
-
-		if (!writes[i]->body || !*writes[i]->id)
-			continue;
-		d = couchdb_documents_by_key(documents, writes[i]->id);
-		d = d ?: couchdb_documents_add(documents, writes[i]->id);
-		if (d && !d->rev)
-			d->queued = true;
-	}
-	pthread_mutex_unlock(&store->lock);
-}
-
 static int write_in_turn(struct couchdb_store *store, enum store_db db,
 			 struct store_write *const *writes, size_t n)
 {
@@ -245,10 +209,8 @@ static int write_in_turn(struct couchdb_store *store, enum store_db db,
 	pthread_mutex_lock(&store->lock);
 	ready = database->loaded && !database->lost;
 	pthread_mutex_unlock(&store->lock);
-	if (!ready) {
-		note_queued(store, db, writes, n);
+	if (!ready)
 		r = couchdb_recover_database(store, store->writer, db);
-	}
 	if (r == 0)
 		r = couchdb_write_database(store, store->writer, db, writes, n);
 	pthread_mutex_lock(&store->lock);
@@ -266,7 +228,6 @@ static int write_to(struct couchdb_store *store, enum store_db db,
 
 	if (!couchdb_take_turn(store, db)) {
 		/* The other thread is bringing it together; a moment later it is done. */
-		note_queued(store, db, writes, n);
 		for (size_t i = 0; i < n; i++)
 			writes[i]->result = -EAGAIN;
 		snprintf(store->error, sizeof(store->error),
@@ -283,32 +244,12 @@ static int write_to(struct couchdb_store *store, enum store_db db,
 	return r;
 }
 
-/* What is to be tried again was made before whatever is told from now on. */
-static void note_again(struct couchdb_store *store, struct store_write *const *writes, size_t n)
-{
-	pthread_mutex_lock(&store->lock);
-	for (size_t i = 0; i < n; i++) {
-		struct couchdb_document *d;
-
-		if (writes[i]->result != -EAGAIN)
-			continue;
-		d = couchdb_documents_by_key(couchdb_database(store, writes[i]->db)->documents,
-					     writes[i]->id);
-		if (d)
-			d->again = true;
-	}
-	pthread_mutex_unlock(&store->lock);
-}
-
-static void end_call(struct couchdb_store *store, uint64_t begun, bool failed)
+static void end_call(struct couchdb_store *store)
 {
 	uint64_t now = now_ns();
 
 	pthread_mutex_lock(&store->lock);
 	store->call_end_ns = now;
-	store->failing = failed;
-	if (!failed)
-		store->done_ns = begun;
 	if (now - store->swept_ns > SWEEP_NS) {
 		store->swept_ns = now;
 		for (enum store_db db = 0; db < DB_MAX; db++)
@@ -333,25 +274,16 @@ int couchdb_store_write(void *backend, struct store_write *const *writes, size_t
 {
 	struct couchdb_store *store = backend;
 	_cleanup_free_ struct store_write **of_db = calloc(n + 1, sizeof(*of_db));
-	uint64_t begun = now_ns();
 	int r = 0;
 
 	if (!of_db)
 		return -ENOMEM;
-	pthread_mutex_lock(&store->lock);
-	store->call_ns = begun;
-	pthread_mutex_unlock(&store->lock);
 	for (enum store_db db = 0; db < DB_MAX && r == 0; db++) {
 		size_t n_of_db = writes_of(db, writes, n, of_db);
 
 		if (n_of_db > 0)
 			r = write_to(store, db, of_db, n_of_db);
 	}
-	/* All of it comes again, also what nobody could read a first version of. */
-	for (enum store_db db = 0; db < DB_MAX && r < 0; db++)
-		note_queued(store, db, of_db, writes_of(db, writes, n, of_db));
-	if (r == 0)
-		note_again(store, writes, n);
-	end_call(store, begun, r < 0);
+	end_call(store);
 	return r;
 }

@@ -86,7 +86,7 @@ static struct couchdb_document *fly(const char *key, const char *body)
 
 static void land(const char *key, const char *rev, const char *body)
 {
-	CHECK_INT(couchdb_documents_written(documents, at(key), rev, strdup(body), &told), 0);
+	CHECK_INT(couchdb_documents_written(documents, at(key), rev, strdup(body), NULL, &told), 0);
 }
 
 TEST(ids_of_keys_and_back)
@@ -327,12 +327,42 @@ TEST(second_document_of_a_name_does_not_count)
 TEST(a_plan_gives_way_to_what_is_there)
 {
 	begin(DB_RULES);
-	couchdb_documents_add(documents, "r")->queued = true;
+	couchdb_documents_add(documents, "r");
 	change("i1", "4-a", "{\"name\":\"r\",\"x\":1}");
 	CHECK_STR(heard(), "r={\"name\":\"r\",\"x\":1}< ");
 	CHECK_STR(at("r")->id, "i1");
-	/* What is queued was made without it. */
+	/* What is planned was made without it. */
 	CHECK(at("r")->behind && !at("r")->before);
+}
+
+TEST(what_was_made_before_it_was_told)
+{
+	begin(DB_LIMITS);
+	change("c0", "1-a", "{\"name\":\"c0\",\"x\":1}");
+	/* Not told yet. */
+	CHECK(couchdb_document_was_told_since(at("c0"), 1000));
+	at("c0")->told_ns = 500;
+	CHECK(couchdb_document_was_told_since(at("c0"), 499));
+	CHECK(!couchdb_document_was_told_since(at("c0"), 500));
+	couchdb_documents_settle(documents);
+	CHECK(!couchdb_document_was_told_since(at("c0"), 1));
+	heard();
+}
+
+TEST(what_was_made_during_a_merge_was_made_from_ours)
+{
+	begin(DB_LIMITS);
+	change("c0", "1-a", "{\"name\":\"c0\",\"x\":1}");
+	heard();
+	fly("c0", "{\"name\":\"c0\",\"x\":2,\"u\":1}");
+	CHECK_INT(couchdb_documents_written(documents, at("c0"), "3-c",
+					    strdup("{\"name\":\"c0\",\"x\":9,\"u\":1}"),
+					    "{\"name\":\"c0\",\"x\":2,\"u\":1}", &told),
+		  0);
+	CHECK_STR(at("c0")->before, "{\"name\":\"c0\",\"x\":2,\"u\":1}");
+	CHECK(couchdb_document_was_told_since(at("c0"), 1000));
+	CHECK_STR(heard(), "c0={\"name\":\"c0\",\"x\":9,\"u\":1}<"
+			   "{\"name\":\"c0\",\"x\":2,\"u\":1} ");
 }
 
 TEST(news_leaves_what_may_still_be_written_behind)
@@ -340,7 +370,7 @@ TEST(news_leaves_what_may_still_be_written_behind)
 	begin(DB_LIMITS);
 	change("c0", "1-a", "{\"name\":\"c0\",\"x\":1}");
 	heard();
-	CHECK(!at("c0")->behind);
+	couchdb_documents_settle(documents); /* loaded so */
 	change("c0", "2-a", "{\"name\":\"c0\",\"x\":2}");
 	CHECK(at("c0")->behind && at("c0")->told_ns == UINT64_MAX);
 	heard();
