@@ -23,11 +23,13 @@
 
 /*
  * A renewal that is not answered and the promises after it must fit into LEADER_ACT_MS, and a
- * takeover that first asks a silent leader into 3 s.
+ * takeover that first asks a silent leader into 3 s. A standby can wait longer for an answer: to
+ * begin anew takes longer still.
  */
-#define CALL_MS   350
-#define ASK_MS    300
-#define RESIGN_MS 1000
+#define CALL_MS    350
+#define STANDBY_MS 800
+#define ASK_MS     300
+#define RESIGN_MS  1000
 
 struct leader {
 	bool alone; /* SQLite */
@@ -143,6 +145,11 @@ static void set_error(struct leader *leader, const char *text)
 		log_warning("The lease: %s", text);
 }
 
+static unsigned call_ms(const struct leader *leader)
+{
+	return leader->lease.holds ? CALL_MS : STANDBY_MS;
+}
+
 /* New documents come with the answer of a read; what was written is kept with its revision. */
 static void keep_document(struct leader *leader, json_t *document)
 {
@@ -156,7 +163,8 @@ static enum lease_result read_document(struct leader *leader, struct lease_doc *
 	struct couchdb_reply reply = {0};
 	enum lease_result result = LEASE_FAILED;
 	const char *reason;
-	int r = path ? couchdb_call(leader->couch, "GET", path, NULL, CALL_MS, &reply) : -ENOMEM;
+	int r = path ? couchdb_call(leader->couch, "GET", path, NULL, call_ms(leader), &reply)
+		     : -ENOMEM;
 
 	reason = json_string_value(json_object_get(reply.json, "reason"));
 	if (r < 0) {
@@ -350,7 +358,7 @@ static void read_step(struct leader *leader)
 static void write_step(struct leader *leader, const struct lease_step *step)
 {
 	char rev[LEASE_REV_MAX] = "";
-	enum lease_result result = write_document(leader, &step->doc, CALL_MS, rev);
+	enum lease_result result = write_document(leader, &step->doc, call_ms(leader), rev);
 
 	pthread_mutex_lock(&leader->lock);
 	lease_write_done(&leader->lease, now_ms(), result, step, rev);

@@ -35,6 +35,12 @@ static struct {
 	json_t *guard;    /* NULL: nobody */
 	int guard_version;
 	bool without_token;
+	int term;                  /* told in the answers; 0: none */
+	const char *misdirect;     /* answer 421, and that this one leads */
+	struct http_server *other; /* of another controller */
+	char other_url[96];
+	const char *second; /* --controller, too */
+	json_t *at_other;   /* messages that came there */
 } t;
 
 static void on_feed(void *userdata, struct http_call *call)
@@ -47,6 +53,12 @@ static void on_feed(void *userdata, struct http_call *call)
 	if (!authorization || strcmp(authorization, "Bearer " TOKEN))
 		t.without_token = true;
 	json_array_append_new(t.messages, message);
+	if (t.misdirect) {
+		http_reply_json(call, 421,
+				json_pack("{s:s, s:s, s:s}", "error", "Misdirected Request",
+					  "message", "another leads", "leader", t.misdirect));
+		return;
+	}
 	if (t.forget > 0) {
 		t.forget--;
 		http_reply_json(call, 409,
@@ -60,7 +72,21 @@ static void on_feed(void *userdata, struct http_call *call)
 	json_t *known = json_object_get(message, "guard_version");
 	if (json_integer_value(known) != t.guard_version)
 		json_object_set(answer, "guard", t.guard);
+	if (t.term)
+		json_object_set_new(answer, "term", json_integer(t.term));
 	http_reply_json(call, 200, answer);
+}
+
+static void on_other_feed(void *userdata, struct http_call *call)
+{
+	json_t *message = http_body_object(call);
+
+	if (!message)
+		return;
+	json_array_append_new(t.at_other, message);
+	http_reply_json(call, 200,
+			json_pack("{s:O, s:i, s:i}", "ack", json_object_get(message, "seq"),
+				  "guard_version", 0, "term", t.term));
 }
 
 static const struct http_route routes[] = {{HTTP_POST, "/feed", on_feed, true}};
@@ -79,6 +105,23 @@ static void serve(void)
 
 	CHECK_INT(http_server_new(&options, &t.server), 0);
 	snprintf(t.listen, sizeof(t.listen), "%s", http_server_address(t.server));
+}
+
+static const struct http_route other_routes[] = {{HTTP_POST, "/feed", on_other_feed, true}};
+
+static void serve_other(void)
+{
+	struct http_server_options options = {
+		.listen = "127.0.0.1:0",
+		.body_max = 16 << 20,
+		.loop = t.loop,
+		.routes = other_routes,
+		.n_routes = 1,
+	};
+
+	t.at_other = json_array();
+	CHECK_INT(http_server_new(&options, &t.other), 0);
+	snprintf(t.other_url, sizeof(t.other_url), "http://%s", http_server_address(t.other));
 }
 
 static void stop_serving(void)
@@ -102,8 +145,12 @@ static void tear_down(void *unused)
 
 	stop_agent();
 	stop_serving();
+	http_server_free(t.other);
 	loop_free(t.loop);
+	json_decref(t.at_other);
 	json_decref(t.messages);
+	snprintf(command, sizeof(command), "/run/ebb-agent-sys-fs-bpf-%s.term", t.tree.name);
+	unlink(command);
 	json_decref(t.guard);
 	cgroup_tree_remove(&t.tree);
 	snprintf(command, sizeof(command), "rm -rf %s", t.dir);
@@ -134,12 +181,13 @@ static void remove_container(const char *name)
 static void start_agent(const char *period)
 {
 	const char *build = getenv("BUILD");
-	char program[200], controller[128];
+	char program[200], controller[256];
 
 	snprintf(program, sizeof(program), "%s/ebb-agent", build ? build : "build");
 	if (access(program, X_OK) < 0)
 		SKIP("no %s: run make first", program);
-	snprintf(controller, sizeof(controller), "http://%s", t.listen);
+	snprintf(controller, sizeof(controller), "http://%s%s%s", t.listen, t.second ? "," : "",
+		 t.second ? t.second : "");
 	fflush(NULL);
 	t.agent = fork();
 	CHECK(t.agent >= 0);
@@ -645,6 +693,83 @@ static void close_notified(void *unused)
 	close(notified);
 	notified = -1;
 	unsetenv("NOTIFY_SOCKET");
+}
+
+static void restart_agent(void)
+{
+	stop_agent();
+	start_agent("100");
+}
+
+TEST(feed_ignores_a_controller_that_led_before)
+{
+	set_up("100");
+	t.term = 5;
+	UNTIL(received() >= 3);
+	CHECK(!json_object_get(message_at(0), "term"));
+	CHECK_INT(json_integer_value(json_object_get(message_at(2), "term")), 5);
+
+	/* It guards "a", but nobody listens to it any more. */
+	t.term = 4;
+	t.guard = json_pack("{s:{s:i}}", "a", "cpu", 100);
+	t.guard_version = 9;
+	size_t before = received();
+	UNTIL(received() >= before + 5);
+	for (size_t i = before; i < received(); i++) {
+		CHECK_INT(json_integer_value(json_object_get(message_at(i), "guard_version")), 0);
+		CHECK_INT(json_integer_value(json_object_get(message_at(i), "term")), 5);
+	}
+	/* Nor after the agent was started again. */
+	restart_agent();
+	before = received();
+	UNTIL(received() >= before + 3);
+	CHECK_INT(json_integer_value(json_object_get(message_at(before + 2), "term")), 5);
+	CHECK_INT(json_integer_value(json_object_get(message_at(before + 2), "guard_version")), 0);
+	t.term = 6;
+	UNTIL(json_integer_value(json_object_get(message_at(received() - 1), "guard_version")) ==
+	      9);
+	CHECK_INT(json_integer_value(json_object_get(message_at(received() - 1), "term")), 6);
+}
+
+TEST(feed_goes_where_one_of_its_controllers_points)
+{
+	set_up("100");
+	UNTIL(received() >= 1);
+	serve_other();
+	t.second = t.other_url;
+	restart_agent();
+	size_t before = received();
+	UNTIL(received() >= before + 2);
+	CHECK_INT(json_array_size(t.at_other), 0);
+	t.misdirect = t.other_url;
+	UNTIL(json_array_size(t.at_other) >= 3);
+	/* A session of its own, all containers again. */
+	json_t *first = json_array_get(t.at_other, 0);
+	CHECK(json_object_get(first, "register"));
+	CHECK_INT(json_array_size(json_object_get(first, "added")), 2);
+	before = received();
+	UNTIL(json_array_size(t.at_other) >= 5);
+	CHECK_INT(received(), before);
+
+	/* That one goes: back to the first. */
+	t.misdirect = NULL;
+	http_server_free(t.other);
+	t.other = NULL;
+	UNTIL(received() >= before + 2);
+}
+
+TEST(feed_does_not_take_the_token_to_where_it_was_not_told_to)
+{
+	set_up("100");
+	UNTIL(received() >= 1);
+	serve_other();
+	t.misdirect = t.other_url;
+	size_t before = received();
+	UNTIL(received() >= before + 5);
+	CHECK_INT(json_array_size(t.at_other), 0);
+	t.misdirect = NULL;
+	before = received();
+	UNTIL(received() >= before + 3);
 }
 
 TEST(agent_tells_the_service_manager)
