@@ -139,9 +139,9 @@ static void answered(void *userdata, const struct http_response *response)
 		loop_stop(executor->loop);
 }
 
-static void fail(struct job *job, const char *why)
+static void fail(struct job *job, long status, const char *why)
 {
-	struct order_result result = {0};
+	struct order_result result = {.status = status};
 
 	snprintf(result.error, sizeof(result.error), "%s", why);
 	finish(job, &result);
@@ -167,7 +167,7 @@ static void send_order(struct executor *executor, struct job *job)
 
 	if (executor->fence.may_send &&
 	    !executor->fence.may_send(executor->fence.userdata, &term)) {
-		fail(job, "not the leader: the order was not sent");
+		fail(job, ORDER_NOT_SENT, "not the leader: the order was not sent");
 		return;
 	}
 	if (term) {
@@ -176,7 +176,7 @@ static void send_order(struct executor *executor, struct job *job)
 	}
 	if (!escaped || !body || asprintf(&path, "/container/%s", escaped) < 0) {
 		path = NULL;
-		fail(job, "the order could not be written down: no memory");
+		fail(job, 0, "the order could not be written down: no memory");
 		return;
 	}
 	options.path = path;
@@ -188,7 +188,7 @@ static void send_order(struct executor *executor, struct job *job)
 
 		snprintf(why, sizeof(why), "the order could not be sent: %s", strerror(-r));
 		unlink_job(job);
-		fail(job, why);
+		fail(job, 0, why);
 	}
 }
 
@@ -373,7 +373,7 @@ void executor_free(struct executor *executor)
 		struct job *job = executor->under_way;
 
 		unlink_job(job);
-		fail(job, "the controller is stopping");
+		fail(job, 0, "the controller is stopping");
 	}
 	while (executor->timers) {
 		struct job *job = executor->timers;

@@ -16,6 +16,9 @@ struct order {
 	void *userdata;
 };
 
+/* As a status: it did not leave, because we do not lead. */
+#define ORDER_NOT_SENT 421
+
 struct order_result {
 	bool ok;
 	long status;             /* 0: no answer; it may have been applied all the same */
@@ -30,9 +33,9 @@ typedef void (*order_done_fn)(void *userdata, void *order_userdata,
 			      const struct order_result *result);
 
 /*
- * Who may give orders, asked at the moment when each is sent. `may_send` false: it fails with "not
- * the leader"; a term above 0 goes with the order (Ebb-Term). `outdated`: an agent has heard of a
- * higher `term`. Both in the executor's thread.
+ * Who may give orders, asked at the moment when each is sent. `may_send` false: it fails with
+ * ORDER_NOT_SENT; a term above 0 goes with the order (Ebb-Term). `outdated`: an agent has heard of
+ * a higher `term`. Both in the executor's thread.
  */
 struct executor_fence {
 	bool (*may_send)(void *userdata, uint64_t *ret_term);

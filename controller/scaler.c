@@ -731,6 +731,9 @@ void scaler_run(struct scaler *scaler)
 	struct scaler_order *orders = NULL;
 	uint64_t now = now_ns();
 
+	/* What waits is tried when this controller leads, or expires. */
+	if (!scaler->model->leading)
+		return;
 	plan_applies(scaler, now, &orders);
 	plan_requests(scaler, now, &orders);
 	while (orders) {

@@ -240,7 +240,7 @@ TEST(who_does_not_lead_sends_nothing)
 	submit(0, NULL, "web", 0);
 	wait_for(1);
 	CHECK(!outcomes[0].ok);
-	CHECK_INT(outcomes[0].status, 0);
+	CHECK_INT(outcomes[0].status, ORDER_NOT_SENT);
 	CHECK(strstr(outcomes[0].error, "not the leader"));
 	CHECK_INT(json_array_size(agent.asked), 0);
 }
