@@ -23,11 +23,11 @@
 
 /*
  * A renewal that is not answered and the promises after it must fit into LEADER_ACT_MS, and a
- * takeover that first asks a silent leader into 3 s. A standby can wait longer for an answer: to
- * begin anew takes longer still.
+ * takeover that first asks a silent leader into 3 s. Who does not act can wait longer for an
+ * answer: a slow database is better than nobody who leads.
  */
 #define CALL_MS    350
-#define STANDBY_MS 800
+#define STANDBY_MS 1000
 #define ASK_MS     300
 #define RESIGN_MS  1000
 
@@ -145,9 +145,15 @@ static void set_error(struct leader *leader, const char *text)
 		log_warning("The lease: %s", text);
 }
 
-static unsigned call_ms(const struct leader *leader)
+static unsigned call_ms(struct leader *leader)
 {
-	return leader->lease.holds ? CALL_MS : STANDBY_MS;
+	uint64_t term;
+	bool acts;
+
+	pthread_mutex_lock(&leader->lock);
+	acts = lease_acts(&leader->lease, now_ms(), &term);
+	pthread_mutex_unlock(&leader->lock);
+	return acts ? CALL_MS : STANDBY_MS;
 }
 
 /* New documents come with the answer of a read; what was written is kept with its revision. */
