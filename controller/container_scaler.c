@@ -193,8 +193,8 @@ static void poll_failed(struct poll *poll, const char *why)
 	if (!poll->failures && poll_host(poll))
 		model_log(
 			scalers->model, LOG_LEVEL_WARNING,
-			"The Container Scaler of %s at %s cannot be used: %s; is it running there? "
-			"The limits of that host stay as they are",
+			"Host %s has no agent, and the Container Scaler at %s cannot be used: %s; its "
+			"limits stay as they are. Is either running there?",
 			poll->host, poll->address, why);
 	model_unlock(scalers->model);
 	poll_done(poll, backoff_ms(poll->failures++, RETRY_FIRST_MS, RETRY_CAP_MS) / 1e3);

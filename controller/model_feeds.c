@@ -129,8 +129,7 @@ static void leave_agent(struct model *model, struct host *host, char *address)
 		s->live = false;
 	model_log(
 		model, LOG_LEVEL_INFO,
-		"Host %s has no agent: its containers are guarded from OpenTSDB, their limits set "
-		"through the Container Scaler at %s",
+		"Host %s has no agent: its containers are looked for at the Container Scaler at %s",
 		host->structure->name, address);
 	model_set_address(model, host, address);
 	remember(model, host, "container_scaler", NULL);
@@ -185,7 +184,9 @@ void model_choose_feeds(struct model *model, bool has_opentsdb, double leading_s
 			leave_agent(model, host, address);
 		else if (!choice.agentless && host->agentless)
 			abandon(model, host);
-		set_from_series(model, host, choice.from_series);
+		/* Not before its Container Scaler was heard, which there may be none of. */
+		if (!choice.agentless || host->adopted)
+			set_from_series(model, host, choice.from_series);
 	}
 }
 
@@ -262,7 +263,10 @@ int model_adopt_host(struct model *model, struct host *host, const json_t *topol
 	host_rebuild_accounting(model, host);
 	host->adopted = true;
 	model_touch(model, host->structure, MODEL_DIRTY_STRUCTURE);
-	model_log(model, LOG_LEVEL_INFO, "Host %s at %s: %lld shares, %lld MiB",
+	set_from_series(model, host, true);
+	model_log(model, LOG_LEVEL_INFO,
+		  "Host %s is guarded from OpenTSDB, by the Container Scaler at %s: %lld shares, "
+		  "%lld MiB",
 		  host->structure->name, host->address, (long long)host->max[EBB_CPU],
 		  (long long)host->max[EBB_MEM]);
 	return 0;
