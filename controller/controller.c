@@ -288,7 +288,12 @@ static int start_agentless(struct controller *controller, const struct controlle
 	int r;
 
 	if (!options->opentsdb) {
-		if (controller->model->guardian.feed == FEED_OPENTSDB)
+		enum feed_setting feed;
+
+		model_lock(controller->model);
+		feed = controller->model->guardian.feed;
+		model_unlock(controller->model);
+		if (feed == FEED_OPENTSDB)
 			log_warning("The guardian's FEED is opentsdb, but there is no --opentsdb "
 				    "URL: only agents are heard");
 		return 0;
