@@ -215,6 +215,8 @@ static void edit_bare_host(struct model *model, struct structure *s, json_t *mer
 {
 	_cleanup_structure_ struct structure *to = NULL;
 	json_t *resources = json_object_get(doc, "resources");
+	struct host *host = s->host;
+	int64_t shares = 0;
 	char *error = NULL;
 	int r;
 
@@ -223,12 +225,19 @@ static void edit_bare_host(struct model *model, struct structure *s, json_t *mer
 	r = structure_from_json(merged, NULL, &to, &error);
 	if (r >= 0 && to->subtype != STRUCTURE_HOST)
 		r = fail_with(-EINVAL, &error, "a host stays one");
-	if (r >= 0)
+	if (r >= 0) {
+		shares = to->resources[EBB_CPU].max;
 		r = follow_host(s, to);
-	if (r < 0)
+	}
+	if (r < 0) {
 		refuse(model, "structure", s->name, error);
-	else
-		host_rebuild_accounting(model, s->host);
+		return;
+	}
+	host_rebuild_accounting(model, host);
+	/* A max that the core map does not have yet; less than is given out it cannot be. */
+	if (shares >= EBB_SHARES_PER_CORE && shares >= host->max[EBB_CPU] - host->free[EBB_CPU] &&
+	    shares / EBB_SHARES_PER_CORE != host->max[EBB_CPU] / EBB_SHARES_PER_CORE)
+		(void)model_resize_cores(model, host, (size_t)(shares / EBB_SHARES_PER_CORE));
 }
 
 static void edit_structure(struct model *model, struct structure *s, const json_t *base,

@@ -43,6 +43,19 @@ static struct scaler *scaler;
 static struct executor *executor;
 static struct container_scalers *scalers;
 static struct feed_opentsdb *feed;
+static bool locked; /* by the test, which may end anywhere */
+
+static void lock(void)
+{
+	model_lock(model);
+	locked = true;
+}
+
+static void unlock(void)
+{
+	locked = false;
+	model_unlock(model);
+}
 
 /* --- OpenTSDB --- */
 
@@ -199,6 +212,8 @@ static int serve(const struct http_route *routes, size_t n, struct http_server *
 
 static void release_all(void *arg)
 {
+	if (locked)
+		unlock();
 	feed_opentsdb_free(TAKE_PTR(feed));
 	container_scalers_free(TAKE_PTR(scalers));
 	executor_free(TAKE_PTR(executor));
@@ -286,10 +301,10 @@ static void start(void)
 	CHECK_INT(scaler_new(model, audit, &scaler), 0);
 	CHECK_INT(executor_new(NULL, scaler_order_done, scaler, &executor), 0);
 	scaler_set_executor(scaler, executor);
-	model_lock(model);
+	lock();
 	model->guardian.feed_grace = 0;
 	model->series.structures.polling_frequency = 0.2;
-	model_unlock(model);
+	unlock();
 	add_document(json_pack(
 		"{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:{s:{s:i, s:i, s:{s:{s:i,s:i},s:{s:i},"
 		"s:{s:i},s:{s:i}}},s:{s:i,s:i}}}",
@@ -317,12 +332,12 @@ static void wait_until(bool (*holds)(void *arg), void *arg, const char *what)
 	for (int i = 0; i < 6000; i++) {
 		bool done;
 
-		model_lock(model);
+		lock();
 		/* What was measured before the test began counts here. */
 		for (size_t h = 0; h < model->n_hosts; h++)
 			model->hosts[h]->fed_since = 0;
 		done = holds(arg);
-		model_unlock(model);
+		unlock();
 		if (done)
 			return;
 		usleep(5000);
@@ -364,9 +379,9 @@ static void adds_up(void)
 {
 	_cleanup_free_ char *wrong = NULL;
 
-	model_lock(model);
+	lock();
 	wrong = model_check(model);
-	model_unlock(model);
+	unlock();
 	if (wrong)
 		TEST_FAIL("%s", wrong);
 }
@@ -420,7 +435,7 @@ TEST(the_delay_is_that_of_bdwatchdog_unless_told)
 	struct host *host;
 
 	start();
-	model_lock(model);
+	lock();
 	host = model_host(model, "h0");
 	CHECK(delay_with(host, "{}", 0) == 10);
 	CHECK(delay_with(host, "{}", 20) == 20);
@@ -428,7 +443,7 @@ TEST(the_delay_is_that_of_bdwatchdog_unless_told)
 	CHECK(delay_with(host, "{\"WINDOW_DELAY\":\"2.5\"}", 20) == 2.5);
 	CHECK(delay_with(host, "{\"window_delay\":-1}", 0) == 10);
 	CHECK(delay_with(host, "{\"window_delay\":\"soon\"}", 15) == 15);
-	model_unlock(model);
+	unlock();
 }
 
 /* --- both threads --- */
@@ -441,7 +456,7 @@ TEST(a_container_without_an_agent_is_guarded)
 	know("c0", 99);
 	start_threads();
 	WAIT(is_live, "c0");
-	model_lock(model);
+	lock();
 	s = model_structure(model, "c0");
 	CHECK_INT(s->resources[EBB_CPU].current, 100);
 	CHECK_INT(s->resources[EBB_CPU].allocated, 100);
@@ -449,7 +464,7 @@ TEST(a_container_without_an_agent_is_guarded)
 	CHECK_INT(model_host(model, "h0")->max[EBB_MEM], 4096);
 	CHECK(model_host(model, "h0")->agentless);
 	CHECK_STR(host_feed_name(model_host(model, "h0")), "opentsdb");
-	model_unlock(model);
+	unlock();
 	adds_up();
 	WAIT(has_usage, "c0");
 	WAIT(has_grown, "c0");
@@ -469,10 +484,10 @@ TEST(the_query_is_that_of_the_original)
 	CHECK(strstr(tsdb.last, "proc.cpu.kernel") && strstr(tsdb.last, "proc.mem.resident"));
 	CHECK(!strstr(tsdb.last, "proc.disk"));
 	pthread_mutex_unlock(&tsdb.lock);
-	model_lock(model);
+	lock();
 	CHECK(model_structure(model, "c0")->resources[EBB_CPU].usage == 51);
 	CHECK(model_structure(model, "c0")->resources[EBB_MEM].usage == 1);
-	model_unlock(model);
+	unlock();
 }
 
 TEST(unknown_names_do_not_blind_the_others)
@@ -488,10 +503,10 @@ TEST(unknown_names_do_not_blind_the_others)
 	start_threads();
 	WAIT(has_usage, "c0");
 	WAIT(has_usage, "c2");
-	model_lock(model);
+	lock();
 	CHECK(has_no_usage("c1"));
 	CHECK(has_no_usage("bad|name"));
-	model_unlock(model);
+	unlock();
 	feed_opentsdb_get_stats(feed, &stats);
 	CHECK_INT(stats.containers, 4);
 	CHECK(stats.reachable);
@@ -517,9 +532,9 @@ TEST(a_culprit_is_found_without_its_name)
 	WAIT(has_usage, "c6");
 	WAIT(has_usage, "c8");
 	WAIT(has_usage, "c11");
-	model_lock(model);
+	lock();
 	CHECK(has_no_usage("c7"));
-	model_unlock(model);
+	unlock();
 	pthread_mutex_lock(&tsdb.lock);
 	CHECK(tsdb.asked < 30);
 	pthread_mutex_unlock(&tsdb.lock);
@@ -534,9 +549,9 @@ TEST(an_unknown_metric_is_left_out)
 	tsdb.no_metric = "proc.mem.resident";
 	start_threads();
 	WAIT(has_usage, "c0");
-	model_lock(model);
+	lock();
 	CHECK(isnan(model_structure(model, "c0")->resources[EBB_MEM].usage));
-	model_unlock(model);
+	unlock();
 	feed_opentsdb_get_stats(feed, &stats);
 	CHECK_INT(stats.failures, 0);
 }
@@ -557,10 +572,10 @@ TEST(while_opentsdb_is_away_nothing_changes)
 	} while (stats.failures < 2);
 	CHECK(!stats.reachable);
 	CHECK(strstr(stats.last_error, "503"));
-	model_lock(model);
+	lock();
 	CHECK(has_no_usage("c0"));
 	CHECK_INT(model_structure(model, "c0")->resources[EBB_CPU].current, 100);
-	model_unlock(model);
+	unlock();
 	pthread_mutex_lock(&rescaler.lock);
 	puts = rescaler.puts;
 	pthread_mutex_unlock(&rescaler.lock);
@@ -581,9 +596,9 @@ TEST(a_container_that_goes_gives_its_shares_back)
 	pthread_mutex_unlock(&rescaler.lock);
 	WAIT(is_not_live, "c0");
 	adds_up();
-	model_lock(model);
+	lock();
 	CHECK_INT(model_host(model, "h0")->free[EBB_CPU], 400);
-	model_unlock(model);
+	unlock();
 }
 
 TEST(lxc_answers_elsewhere_and_documents_do_for_the_topology)
@@ -594,9 +609,9 @@ TEST(lxc_answers_elsewhere_and_documents_do_for_the_topology)
 	start_threads();
 	WAIT(is_live, "c0");
 	adds_up();
-	model_lock(model);
+	lock();
 	CHECK_INT(model_host(model, "h0")->max[EBB_CPU], 400);
-	model_unlock(model);
+	unlock();
 }
 
 static bool agent_feeds(void *name)
@@ -631,7 +646,7 @@ TEST(an_agent_takes_over_and_is_followed)
 			  100, "cpus", "0", "mem", 512);
 	CHECK(message && added);
 
-	model_lock(model);
+	lock();
 	model->guardian.feed_grace = 1;
 	CHECK_INT(model_register_host(model, message, &host), 0);
 	CHECK_INT(model_register_container(model, host, added, &s), 0);
@@ -643,13 +658,13 @@ TEST(an_agent_takes_over_and_is_followed)
 	CHECK_STR(host->address, "http://127.0.0.1:1");
 	/* It is silent for long. */
 	host->connected = false;
-	model_unlock(model);
+	unlock();
 	WAIT(is_agentless, "h0");
 	WAIT(is_live, "c0");
-	model_lock(model);
+	lock();
 	CHECK(strcmp(model_host(model, "h0")->address, "http://127.0.0.1:1") != 0);
 	CHECK_INT(model_structure(model, "c0")->resources[EBB_CPU].allocated, 100);
-	model_unlock(model);
+	unlock();
 	adds_up();
 }
 
@@ -658,11 +673,11 @@ static void edit(const char *id, json_t *(*change)(json_t *doc))
 {
 	_cleanup_json_ json_t *base = NULL, *doc = NULL;
 
-	model_lock(model);
+	lock();
 	base = structure_to_json(model_structure(model, id));
 	doc = change ? change(json_deep_copy(base)) : NULL;
 	model_document_changed(model, DB_STRUCTURES, id, base, doc);
-	model_unlock(model);
+	unlock();
 }
 
 static bool is_forgotten(void *name)
@@ -679,14 +694,14 @@ TEST(what_is_desubscribed_is_let_go)
 	edit("c0", NULL);
 	WAIT(is_forgotten, "c0");
 	adds_up();
-	model_lock(model);
+	lock();
 	CHECK_INT(model_host(model, "h0")->free[EBB_CPU], 400);
-	model_unlock(model);
+	unlock();
 	/* Nor does its being there bring it back. */
 	usleep(500000);
-	model_lock(model);
+	lock();
 	CHECK(is_forgotten("c0"));
-	model_unlock(model);
+	unlock();
 	edit("h0", NULL);
 	WAIT(is_forgotten, "h0");
 }
@@ -710,7 +725,7 @@ TEST(the_document_says_how_large_the_host_is)
 	start_threads();
 	WAIT(is_live, "c0");
 	edit("h0", with_six_cores);
-	model_lock(model);
+	lock();
 	host = model_host(model, "h0");
 	CHECK_INT(host->max[EBB_CPU], 600);
 	CHECK_INT(host->free[EBB_CPU], 500);
@@ -718,7 +733,7 @@ TEST(the_document_says_how_large_the_host_is)
 	/* But not smaller than what it has given out. */
 	CHECK(model_set_parameter(model, host->structure, EBB_CPU, "max", 50, &error) < 0);
 	CHECK_INT(host->max[EBB_CPU], 600);
-	model_unlock(model);
+	unlock();
 	adds_up();
 }
 
