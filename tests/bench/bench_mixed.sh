@@ -30,13 +30,15 @@ kill_controller TERM
 put_documents
 start_controller --opentsdb "$OPENTSDB" || exit 1
 wait_long feed_is opentsdb || exit 1
+# A name without points yet is asked for again after a minute.
+until metric_is ebb_opentsdb_containers_with_data 1; do sleep 1; done
 
 for round in $(seq "$rounds"); do
 	ask PUT /structure/web/unguard >/dev/null
 	limit_50
 	wait_long at_50 || exit 1
-	# In another phase of the buckets each time.
-	sleep $((3 + round * 2))
+	# Until what was measured of the round before is past; in another phase of the buckets each time.
+	sleep $((30 + round * 2))
 	ask PUT /structure/web/guard >/dev/null
 	start=$(now_ms)
 	busy web "$cores"
