@@ -45,14 +45,15 @@ static json_t *to_json(struct model *model, const struct structure *s, bool live
 		return doc;
 	more = json_object();
 	resources = json_object();
-	if (host) {
+	/* Only who leads hears of the hosts; who did knows what was. */
+	if (host && model->leading) {
 		json_object_set_new(more, "connected", json_boolean(host->connected));
 		if (host->last_heard > 0)
 			json_object_set_new(more, "heard_s",
 					    json_real(wall_seconds() - host->last_heard));
 		json_object_set_new(more, "agentless", json_boolean(host->agentless));
 	}
-	if (isfinite(s->throttled))
+	if (isfinite(s->throttled) && model->leading)
 		json_object_set_new(more, "throttled", json_real(s->throttled));
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
 		const struct resource_state *state = &s->resources[i];
@@ -61,7 +62,7 @@ static json_t *to_json(struct model *model, const struct structure *s, bool live
 		if (!state->present)
 			continue;
 		object = json_object();
-		if (isfinite(state->usage))
+		if (isfinite(state->usage) && model->leading)
 			json_object_set_new(object, "usage", json_real(state->usage));
 		if (state->has_boundary && state->upper >= 0) {
 			json_object_set_new(object, "upper", json_integer(state->upper));

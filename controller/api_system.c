@@ -48,7 +48,7 @@ static void heartbeat(void *userdata, struct http_call *call)
 	struct api *api = userdata;
 	struct model *model = api->model;
 	size_t containers = 0, guarded = 0, connected = 0, n_hosts;
-	bool guardian, scaler;
+	bool guardian, scaler, leading;
 	struct structure *s;
 	json_t *reply;
 
@@ -60,6 +60,7 @@ static void heartbeat(void *userdata, struct http_call *call)
 	n_hosts = model->n_hosts;
 	for (size_t i = 0; i < n_hosts; i++)
 		connected += model->hosts[i]->connected;
+	leading = model->leading;
 	guardian = model->guardian.active;
 	scaler = model->scaler.active;
 	model_unlock(model);
@@ -69,6 +70,9 @@ static void heartbeat(void *userdata, struct http_call *call)
 			  (json_int_t)n_hosts, "hosts_connected", (json_int_t)connected,
 			  "containers", (json_int_t)containers, "guarded", (json_int_t)guarded,
 			  "guardian_active", guardian, "scaler_active", scaler);
+	/* Only who leads hears of the hosts. */
+	if (reply && !leading)
+		json_object_set_new(reply, "hosts_connected", json_null());
 	if (api->store)
 		json_object_set_new(reply, "state", state_health(api->store));
 	if (api->series) {

@@ -28,6 +28,7 @@ struct snapshot {
 	struct row *rows;
 	size_t n;
 	unsigned hosts_connected, guarded;
+	bool leading;
 	size_t n_hosts;
 	struct scaler_stats scaler; /* read under the model's lock */
 };
@@ -113,6 +114,7 @@ static int snapshot_take(struct api *api, struct snapshot *ret_snapshot)
 		snapshot.guarded += s->guard;
 	}
 	snapshot.n_hosts = model->n_hosts;
+	snapshot.leading = model->leading;
 	for (size_t i = 0; i < model->n_hosts; i++)
 		snapshot.hosts_connected += model->hosts[i]->connected;
 	scaler_get_stats(api->scaler, &snapshot.scaler);
@@ -478,9 +480,11 @@ int metrics_format(struct api *api, char **ret_text, size_t *ret_len)
 	fprintf(out, "ebb_build_info{version=\"%s\"} 1\n", version ? version : "");
 	free(version);
 	value(out, "ebb_hosts", "gauge", "Hosts known", (double)snapshot.n_hosts);
-	value(out, "ebb_hosts_connected", "gauge",
-	      "Hosts whose agent or Container Scaler has been heard lately",
-	      snapshot.hosts_connected);
+	/* Who stands by hears of none. */
+	if (snapshot.leading)
+		value(out, "ebb_hosts_connected", "gauge",
+		      "Hosts whose agent or Container Scaler has been heard lately",
+		      snapshot.hosts_connected);
 	value(out, "ebb_structures", "gauge", "Structures known, hosts included",
 	      (double)snapshot.n);
 	value(out, "ebb_structures_guarded", "gauge", "Structures guarded", snapshot.guarded);
