@@ -11,10 +11,12 @@
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct cli {
-	char *controller; /* "http://127.0.0.1:5000" or "unix:PATH" */
-	char *agent;      /* likewise */
-	char *token;      /* NULL: none */
-	char *token_file; /* where it came from */
+	char *controllers;  /* as given: one, or several with commas */
+	char *controller;   /* the one to ask: "http://127.0.0.1:5000" or "unix:PATH" */
+	char *standby_note; /* it only stands by, and why no other is asked; NULL: it does not */
+	char *agent;        /* like `controller` */
+	char *token;        /* NULL: none */
+	char *token_file;   /* where it came from */
 	bool json;
 	bool help;
 	bool color; /* standard output is a terminal that wants it */
@@ -31,6 +33,7 @@ struct verb {
 	const char *usage;   /* "NAME [--cpu MIN..MAX]" */
 	const char *summary; /* one line */
 	const char *help;    /* the rest of `ebb help VERB`, lines ended by newlines */
+	bool shows;          /* what a controller knows: says so first where that is a standby */
 	verb_fn run;
 };
 extern const struct verb verb_ps, verb_top, verb_guard, verb_unguard, verb_set, verb_rules,

@@ -13,6 +13,7 @@
 #include "args.h"
 #include "cli.h"
 #include "facts.h"
+#include "lead.h"
 #include "request.h"
 #include "table.h"
 #include "view.h"
@@ -175,12 +176,13 @@ static void check_token(struct doctor *doctor)
 		report(doctor, VERDICT_OK, "token", "%s, readable by its owner only", path);
 }
 
+/* Asks the one that leads. */
 static void check_hosts(struct doctor *doctor)
 {
 	struct cli *cli = doctor->cli;
 	_cleanup_json_ json_t *hosts = NULL;
 	char error[256], age[AMOUNT_MAX];
-	unsigned connected = 0;
+	unsigned connected = 0, unknown = 0;
 	json_t *doc;
 	size_t i;
 	long status;
@@ -213,6 +215,11 @@ static void check_hosts(struct doctor *doctor)
 				       : "%s: no agent, and its Container Scaler was last heard %s "
 					 "ago; its limits stay as they are. Is either running there?",
 			       name, age);
+		} else if (!json_object_get(live, "connected")) {
+			unknown++;
+			report(doctor, VERDICT_WARN, "host",
+			       "%s: unknown, for only the controller that leads hears its agent",
+			       name);
 		} else if (json_is_true(json_object_get(live, "connected"))) {
 			connected++;
 			report(doctor, VERDICT_OK, "host", "%s: last sample batch %s ago", name,
@@ -224,10 +231,43 @@ static void check_hosts(struct doctor *doctor)
 			       name, age, cli->controller);
 		}
 	}
-	if (!connected)
+	if (!connected && !unknown)
 		report(doctor, VERDICT_FAIL, "hosts",
 		       "no agent feeds this controller: start `ebb-agent --controller %s`",
 		       cli->controller);
+}
+
+/* It leads: those that stand by for it, each asked without the token. */
+static void check_standbys(struct doctor *doctor)
+{
+	struct cli *cli = doctor->cli;
+	_cleanup_json_ json_t *state = NULL;
+	char error[256];
+	json_t *item;
+	size_t i;
+
+	if (request_try(cli->controller, cli->token, "/leader", &state, error) != 200)
+		return;
+	json_array_foreach(json_object_get(state, "standbys"), i, item) {
+		_cleanup_json_ json_t *beat = NULL;
+		const char *url = json_string_value(item);
+		long status;
+
+		if (!url || !lead_is_address(url))
+			continue;
+		status = request_try(url, NULL, "/heartbeat", &beat, error);
+		if (status != 200)
+			report(doctor, VERDICT_WARN, "standby",
+			       "%s does not answer here (%s%.0ld): is it down, or is its "
+			       "--advertise wrong?",
+			       url, status ? "HTTP " : error, status);
+		else if (strcmp(json_get_text(beat, "version"), ebb_version()))
+			report(doctor, VERDICT_WARN, "standby",
+			       "%s stands by, version %s, this is %s: update the older one", url,
+			       json_get_text(beat, "version"), ebb_version());
+		else
+			report(doctor, VERDICT_OK, "standby", "%s stands by", url);
+	}
 }
 
 /* Of several controllers on one CouchDB. */
@@ -238,15 +278,19 @@ static void check_leader(struct doctor *doctor, const json_t *beat)
 
 	if (!*role || (!strcmp(role, "leader") && !term))
 		return;
-	if (!strcmp(role, "leader"))
+	if (!strcmp(role, "leader")) {
 		report(doctor, VERDICT_OK, "leader", "%s leads, in term %lld", leader, term);
-	else if (*leader)
-		report(doctor, VERDICT_OK, "leader", "%s leads, in term %lld; %s stands by", leader,
-		       term, doctor->cli->controller);
-	else
+		check_standbys(doctor);
+	} else if (*leader) {
+		report(doctor, VERDICT_FAIL, "leader",
+		       "%s leads, in term %lld, and %s stands by; but it cannot be asked from "
+		       "here. Can this machine reach it, and is its --advertise right?",
+		       leader, term, doctor->cli->controller);
+	} else {
 		report(doctor, VERDICT_FAIL, "leader",
 		       "no controller leads: nothing is decided. Do they reach their CouchDB? GET "
 		       "/leader of each says why not");
+	}
 }
 
 /* Of the heartbeat of `who`, the agent or the controller; NULL: it writes no series. */

@@ -8,6 +8,7 @@
 
 #include "args.h"
 #include "cli.h"
+#include "lead.h"
 #include "request.h"
 #include "ebb/cleanup.h"
 #include "ebb/config.h"
@@ -36,7 +37,7 @@ static void print_help(FILE *out)
 	fputs("  help      more about a verb: ebb help VERB\n\n"
 	      "Options, before or after the verb:\n"
 	      "  --controller URL   the controller [EBB_CONTROLLER or http://127.0.0.1:5000]; of\n"
-	      "                     several, separated by commas, the first that answers\n"
+	      "                     several, separated by commas, the one that leads\n"
 	      "  --agent URL        this host's agent, for doctor [EBB_AGENT or "
 	      "http://127.0.0.1:8000]\n"
 	      "  --token-file FILE  a file with the token, where one is asked for "
@@ -94,28 +95,6 @@ static const char *choose(const char *option, const char *variable, const char *
 	return option ? option : environment && *environment ? environment : by_default;
 }
 
-/* Of several, separated by commas, the first that answers; the first when none does. */
-static char *choose_controller(const char *urls)
-{
-	_cleanup_free_ char *list = strdup(urls);
-	char *first = NULL, *save, *url = list ? strtok_r(list, ", ", &save) : NULL;
-	char error[256];
-
-	if (!strchr(urls, ','))
-		return address_normalize(urls);
-	for (; url; url = strtok_r(NULL, ", ", &save)) {
-		_cleanup_free_ char *address = address_normalize(url);
-
-		if (address && request_try(address, NULL, "/heartbeat", NULL, error)) {
-			free(first);
-			return TAKE_PTR(address);
-		}
-		if (!first)
-			first = TAKE_PTR(address);
-	}
-	return first;
-}
-
 static int run(struct cli *cli, char **argv)
 {
 	const char *controller = NULL, *agent = NULL, *token_file = NULL, *error, *word;
@@ -148,10 +127,9 @@ static int run(struct cli *cli, char **argv)
 		return cli_usage(NULL, "there is no verb '%s'", argv[0]);
 
 	token_file = choose(token_file, "EBB_TOKEN_FILE", NULL);
-	cli->controller =
-		choose_controller(choose(controller, "EBB_CONTROLLER", "http://127.0.0.1:5000"));
+	cli->controllers = strdup(choose(controller, "EBB_CONTROLLER", "http://127.0.0.1:5000"));
 	cli->agent = address_normalize(choose(agent, "EBB_AGENT", "http://127.0.0.1:8000"));
-	if (!cli->controller || !cli->agent)
+	if (!cli->controllers || !cli->agent || (verb != &verb_migrate && lead_choose(cli) < 0))
 		return cli_fail("out of memory");
 	if (token_file) {
 		cli->token_file = strdup(token_file);
@@ -159,6 +137,8 @@ static int run(struct cli *cli, char **argv)
 		if (verb != &verb_doctor && token_read_file(token_file, &cli->token) < 0)
 			return EXIT_FAILED;
 	}
+	if (verb->shows && cli->standby_note)
+		cli_fail("%s", cli->standby_note);
 	return verb->run(cli, argc, argv);
 }
 
@@ -172,7 +152,9 @@ int main(int argc, char **argv)
 	cli.utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
 	cli.width = terminal_width();
 	status = run(&cli, argv + 1);
+	free(cli.controllers);
 	free(cli.controller);
+	free(cli.standby_note);
 	free(cli.agent);
 	free(cli.token);
 	free(cli.token_file);

@@ -52,6 +52,17 @@ static void add_resource(struct table *table, const struct resource_view *view)
 		table_add(table, STYLE_DIM, "-");
 }
 
+static const char *const connection_words[] = {
+	[CONNECTION_UNKNOWN] = " (unknown)",
+	[CONNECTION_AWAY] = " (away)",
+	[CONNECTION_UP] = "",
+};
+static const enum style connection_styles[] = {
+	[CONNECTION_UNKNOWN] = STYLE_DIM,
+	[CONNECTION_AWAY] = STYLE_YELLOW,
+	[CONNECTION_UP] = STYLE_NONE,
+};
+
 static int ps(struct cli *cli, int argc, char **argv)
 {
 	_cleanup_table_ struct table *table = NULL;
@@ -80,8 +91,8 @@ static int ps(struct cli *cli, int argc, char **argv)
 
 		guarded_text(&views[i], guarded, sizeof(guarded));
 		table_add(table, STYLE_NONE, "%s", views[i].name);
-		table_add(table, views[i].connected ? STYLE_NONE : STYLE_YELLOW, "%s%s",
-			  views[i].host, views[i].connected ? "" : " (away)");
+		table_add(table, connection_styles[views[i].connection], "%s%s", views[i].host,
+			  connection_words[views[i].connection]);
 		table_add(table, views[i].guard ? STYLE_GREEN : STYLE_DIM, "%s", guarded);
 		add_resource(table, &views[i].resources[EBB_CPU]);
 		add_resource(table, &views[i].resources[EBB_MEM]);
@@ -97,5 +108,6 @@ const struct verb verb_ps = {
 	.help = "CPU is in shares (100 = one core), memory in MiB. NAME may be a pattern ('web-*').\n"
 		"GUARDED names the resources whose limit follows usage. RANGE is what the limit\n"
 		"may become.\n",
+	.shows = true,
 	.run = ps,
 };

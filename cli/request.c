@@ -91,7 +91,7 @@ bool request_split_location(const char *location, char **ret_address, char **ret
 
 /* One that stands by sends a change to the one that leads: there it is made, or not. */
 static int follow(struct http_session *session, struct http_request_options *options,
-		  struct http_result *result)
+		  struct http_result *result, char **ret_leader)
 {
 	const char *location = http_session_header(session, "Location");
 	_cleanup_free_ char *address = NULL, *path = NULL;
@@ -105,11 +105,12 @@ static int follow(struct http_session *session, struct http_request_options *opt
 	r = http_session_call(session, options, result);
 	options->address = NULL;
 	options->path = NULL;
+	*ret_leader = TAKE_PTR(address);
 	return r;
 }
 
 static int call(const struct cli *cli, const char *method, const char *path, const char *text,
-		struct http_result *result)
+		struct http_result *result, char **ret_leader)
 {
 	struct http_request_options options = {
 		.method = method,
@@ -127,7 +128,7 @@ static int call(const struct cli *cli, const char *method, const char *path, con
 		return r;
 	r = http_session_call(session, &options, result);
 	if (r >= 0 && result->status == 307)
-		r = follow(session, &options, result);
+		r = follow(session, &options, result, ret_leader);
 	http_session_free(session);
 	return r;
 }
@@ -137,11 +138,20 @@ int request_call(const struct cli *cli, const char *method, const char *path, co
 {
 	_cleanup_free_ char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	_cleanup_json_ json_t *doc = NULL;
+	_cleanup_free_ char *leader = NULL;
 	struct http_result result = {};
 	long status;
 	int r;
 
-	r = call(cli, method, path, text, &result);
+	r = call(cli, method, path, text, &result, &leader);
+	if (leader && (r < 0 || !result.status)) {
+		text_tame(leader);
+		cli_fail("%s stands by, and %s, which leads, cannot be reached (%s): nothing is "
+			 "changed. Can this machine reach it, and is its --advertise right?",
+			 cli->controller, leader, reason(&result, r));
+		http_result_clear(&result);
+		return -ECONNREFUSED;
+	}
 	if (r < 0 || !result.status) {
 		cli_fail("no controller at %s (%s). Start it with `ebb-controller`, or name "
 			 "another with --controller URL or EBB_CONTROLLER",

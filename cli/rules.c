@@ -105,5 +105,6 @@ const struct verb verb_rules = {
 	.help = "Each evaluation that finds WHEN true counts events, or asks for a new limit. usage,\n"
 		"current (the limit), upper, lower, min and max are the resource's own; throttled is\n"
 		"the share of CFS periods that were throttled.\n",
+	.shows = true,
 	.run = rules,
 };

@@ -8,6 +8,7 @@
 #include "amount.h"
 #include "args.h"
 #include "cli.h"
+#include "lead.h"
 #include "request.h"
 #include "screen.h"
 #include "table.h"
@@ -41,19 +42,20 @@ struct top {
 	struct cli *cli;
 	char *const *globs;
 	bool timed; /* the TIME column is shown */
+	bool said;  /* that it is a standby's view */
 	json_t *docs, *decisions, *heartbeat;
 	char error[256]; /* "" while the controller answers */
 };
 
 /* Takes what the controller has now; keeps what was there when it does not answer. */
-static void refresh(struct top *top)
+static void refresh_from(struct top *top)
 {
 	static const char *const paths[] = {
+		"/heartbeat",
 		"/structure/?subtype=container&live",
 		"/decision/?limit=200",
-		"/heartbeat",
 	};
-	json_t **docs[] = {&top->docs, &top->decisions, &top->heartbeat};
+	json_t **docs[] = {&top->heartbeat, &top->docs, &top->decisions};
 	char error[256] = "";
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
@@ -72,6 +74,15 @@ static void refresh(struct top *top)
 		break;
 	}
 	memcpy(top->error, error, sizeof(error));
+}
+
+/* Another may lead by now. */
+static void refresh(struct top *top)
+{
+	refresh_from(top);
+	if ((top->error[0] || lead_stands_by(top->heartbeat)) && lead_choose(top->cli) == 0 &&
+	    (!top->cli->standby_note || top->error[0]))
+		refresh_from(top);
 }
 
 static void add_cpu(struct table *table, const struct structure_view *view, bool utf8)
@@ -173,8 +184,8 @@ static int build(struct top *top, struct table **ret_table)
 	for (size_t i = 0; i < n; i++) {
 		if (top->timed)
 			table_add(*ret_table, STYLE_DIM, "%s", clock);
-		table_add(*ret_table, views[i].connected ? STYLE_NONE : STYLE_DIM, "%s",
-			  views[i].name);
+		table_add(*ret_table, views[i].connection == CONNECTION_UP ? STYLE_NONE : STYLE_DIM,
+			  "%s", views[i].name);
 		table_add(*ret_table, STYLE_GREEN, "%s", views[i].guard ? "*" : "");
 		add_cpu(*ret_table, &views[i], top->cli->utf8);
 		add_mem(*ret_table, &views[i], top->cli->utf8);
@@ -194,6 +205,8 @@ static void print_head(const struct top *top, FILE *out, unsigned width)
 	if (top->error[0])
 		snprintf(text, sizeof(text), "no controller at %s (%s); trying again",
 			 top->cli->controller, top->error);
+	else if (top->cli->standby_note)
+		snprintf(text, sizeof(text), "%s", top->cli->standby_note);
 	else
 		snprintf(text, sizeof(text),
 			 "ebb  %s  %lld containers, %lld guarded, %lld of %lld hosts connected%s%s",
@@ -207,8 +220,11 @@ static void print_head(const struct top *top, FILE *out, unsigned width)
 									       : "");
 	text_tame(text);
 	fprintf(out, "%s%.*s%s%s",
-		style_start(top->error[0] ? STYLE_RED : STYLE_BOLD, top->cli->color), (int)width,
-		text, style_end(STYLE_BOLD, top->cli->color), SCREEN_EOL);
+		style_start(top->error[0]            ? STYLE_RED
+			    : top->cli->standby_note ? STYLE_YELLOW
+						     : STYLE_BOLD,
+			    top->cli->color),
+		(int)width, text, style_end(STYLE_BOLD, top->cli->color), SCREEN_EOL);
 }
 
 static void draw(struct top *top, struct screen *screen)
@@ -242,11 +258,22 @@ static void draw(struct top *top, struct screen *screen)
 		screen_show(screen, frame, size);
 }
 
+/* Once, as long as it does. */
+static void say_if_standby(struct top *top)
+{
+	bool stands_by = top->cli->standby_note && !top->error[0];
+
+	if (stands_by && !top->said)
+		cli_fail("%s", top->cli->standby_note);
+	top->said = stands_by;
+}
+
 /* Rows that are kept: titles once, then a row per container and tick. */
 static void print_rows(struct top *top, bool titles)
 {
 	_cleanup_table_ struct table *table = NULL;
 
+	say_if_standby(top);
 	if (top->error[0]) {
 		printf("no controller at %s (%s); trying again\n", top->cli->controller,
 		       top->error);
@@ -306,6 +333,7 @@ static int top_main(struct top *top, double interval, double seconds, bool once)
 		refresh(top);
 	}
 	if (top->cli->json) {
+		say_if_standby(top);
 		all = json_pack("{s:O*, s:O*, s:O*}", "structures", top->docs, "decisions",
 				top->decisions, "heartbeat", top->heartbeat);
 		status = cli_print_json(all);

@@ -34,11 +34,14 @@ const char *json_get_text(const json_t *object, const char *key)
 void view_read(const json_t *doc, struct structure_view *ret_view)
 {
 	const json_t *live = json_object_get(doc, "live");
+	const json_t *connected = json_object_get(live, "connected");
 	struct structure_view view = {
 		.name = json_get_text(doc, "name"),
 		.host = json_get_text(doc, "host"),
 		.guard = json_is_true(json_object_get(doc, "guard")),
-		.connected = json_is_true(json_object_get(live, "connected")),
+		.connection = json_is_true(connected)    ? CONNECTION_UP
+			      : json_is_false(connected) ? CONNECTION_AWAY
+							 : CONNECTION_UNKNOWN,
 		.throttled = json_get_real(live, "throttled", NAN),
 	};
 

@@ -16,9 +16,13 @@ struct resource_view {
 	double usage;                            /* NAN: not known */
 };
 
+/* Of its host; one that stands by does not know. */
+enum connection { CONNECTION_UNKNOWN, CONNECTION_AWAY, CONNECTION_UP };
+
 struct structure_view {
 	const char *name, *host; /* the document's */
-	bool guard, connected;
+	bool guard;
+	enum connection connection;
 	double throttled; /* share of periods, NAN: not known */
 	struct resource_view resources[EBB_RESOURCE_MAX];
 	const json_t *decision; /* the newest one; NULL: none */

@@ -24,7 +24,9 @@ static int explain_silence(const struct cli *cli, const char *name)
 	view_read(doc, &view);
 	if (!view.guard)
 		puts("No decisions: it is not guarded. `ebb guard NAME` changes that.");
-	else if (!view.connected)
+	else if (cli->standby_note)
+		puts("No decisions are known here: the controller that leads has them.");
+	else if (view.connection == CONNECTION_AWAY)
 		puts("No decisions: its host's agent is not connected.");
 	else
 		puts("No decisions yet: usage has stayed between lower and upper.");
@@ -74,5 +76,6 @@ const struct verb verb_why = {
 	.summary = "explain the last decisions about a container",
 	.help = "For each: what was measured, which rule asked, what was planned, what came of it and\n"
 		"how long it took. The newest is last.\n",
+	.shows = true,
 	.run = why,
 };

@@ -7,13 +7,14 @@ LISTEN=(- 127.0.0.1:0 127.0.0.1:0)
 CTL=(- '' '')
 
 says_that_it_listens() { grep -q 'listens on' "$TMP/c$1.log" || ! kill -0 "${CTL[$1]}" 2>/dev/null; }
-# start_ctl N: at the port that it had before.
+# start_ctl N ARG...: at the port that it had before.
 start_ctl() {
 	local n=$1 address
+	shift
 	mkdir -p "$TMP/home$n"
 	: >"$TMP/c$n.log"
 	HOME=$TMP/home$n XDG_STATE_HOME=$TMP/home$n "$BUILD/ebb-controller" --listen "${LISTEN[$n]}" \
-		--state "$COUCHDB_STATE" --log-level "${LEADER_LOG-info}" 2>>"$TMP/c$n.log" &
+		--state "$COUCHDB_STATE" --log-level "${LEADER_LOG-info}" "$@" 2>>"$TMP/c$n.log" &
 	CTL[n]=$!
 	wait_for says_that_it_listens "$n"
 	address=$(sed -n 's/.*listens on \([^ ,]*\).*/\1/p' "$TMP/c$n.log")

@@ -35,7 +35,8 @@ same ebb_follows_to_the_leader "$? $(of 1 /structure/web .guard)" "0 false"
 "$BUILD/ebb" --controller "http://127.0.0.1:1,http://${LISTEN[2]}" guard web >"$TMP/out" 2>&1
 same ebb_takes_the_first_that_answers "$? $(of 1 /structure/web .guard)" "0 true"
 "$BUILD/ebb" --controller "http://${LISTEN[2]}" doctor >"$TMP/out" 2>&1
-check doctor_says_who_leads grep -q "leader .*http://${LISTEN[1]} leads, in term 1; http://${LISTEN[2]} stands by" "$TMP/out"
+check doctor_says_who_leads grep -q "leader .*http://${LISTEN[1]} leads, in term 1$" "$TMP/out"
+check doctor_says_who_stands_by grep -q "standby .*http://${LISTEN[2]} stands by$" "$TMP/out"
 check metrics_say_who_leads [ "$(curl -s "http://${LISTEN[1]}/metrics" "http://${LISTEN[2]}/metrics" |
 	awk '/^ebb_controller_leading/ {print $2}' | tr '\n' ' ')" = "1 0 " ]
 

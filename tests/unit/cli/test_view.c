@@ -36,7 +36,7 @@ TEST(a_document_becomes_a_view)
 
 	view_read(doc, &view);
 	CHECK_STR(view.name, "web");
-	CHECK(view.guard && view.connected);
+	CHECK(view.guard && view.connection == CONNECTION_UP);
 	CHECK_NEAR(view.throttled, 0.25, 1e-9);
 	CHECK_INT(view.resources[EBB_CPU].current, 150);
 	CHECK_INT(view.resources[EBB_CPU].upper, 135);
@@ -45,6 +45,21 @@ TEST(a_document_becomes_a_view)
 	CHECK_INT(view.resources[EBB_MEM].current, -1);
 	CHECK(isnan(view.resources[EBB_MEM].usage));
 	CHECK(!view.resources[EBB_DISK_READ].present);
+}
+
+TEST(a_host_is_away_only_where_the_document_says_so)
+{
+	_cleanup_json_ json_t *away = parse_quoted("{'name':'a','live':{'connected':false}}");
+	_cleanup_json_ json_t *of_a_standby = parse_quoted("{'name':'a','live':{}}");
+	_cleanup_json_ json_t *null = parse_quoted("{'name':'a','live':{'connected':null}}");
+	struct structure_view view;
+
+	view_read(away, &view);
+	CHECK_INT(view.connection, CONNECTION_AWAY);
+	view_read(of_a_standby, &view);
+	CHECK_INT(view.connection, CONNECTION_UNKNOWN);
+	view_read(null, &view);
+	CHECK_INT(view.connection, CONNECTION_UNKNOWN);
 }
 
 TEST(a_document_of_wrong_types_reads_as_not_known)
