@@ -205,12 +205,13 @@ int model_set_leading(struct model *model, bool leading)
 	for (size_t i = 0; i < model->n_hosts; i++)
 		host_rebuild_accounting(model, model->hosts[i]);
 	model_foreach_structure(model, s) {
-		bool changed = false;
-
 		for (int i = 0; i < EBB_RESOURCE_MAX; i++)
-			changed |= boundaries_adjust(&s->resources[i]);
-		if (changed)
-			model_touch(model, s, MODEL_DIRTY_LIMITS);
+			boundaries_adjust(&s->resources[i]);
+		/*
+		 * What was worked out while we did not lead has not been written. The store leaves
+		 * out what the database has so already.
+		 */
+		model_touch(model, s, MODEL_DIRTY_STRUCTURE | MODEL_DIRTY_LIMITS);
 		if (s->guard)
 			model_guard_changed(model, s);
 	}

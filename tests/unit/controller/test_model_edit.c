@@ -744,6 +744,30 @@ TEST(a_standby_takes_documents_as_they_stand)
 /* --- orders under way --- */
 
 /* The agent is slow: edits come while it works, and it answers to what is not there any more. */
+/* Somebody changed the boundary while no controller ran: what follows from it was worked out on
+ * loading, before we led and could write it. */
+TEST(what_was_worked_out_before_leading_is_written)
+{
+	_cleanup_json_ json_t *structure = NULL, *limits = NULL;
+
+	structure = parse("{'subtype':'container','name':'c0','host':'h0','guard':true,'resources':"
+			  "{'cpu':{'max':200,'min':20,'current':100,'guard':true}}}");
+	limits = parse("{'name':'c0','resources':{'cpu':{'boundary':20,'boundary_type':"
+		       "'percentage_of_current','upper':90,'lower':80}}}");
+	test_at_end(release_all, NULL);
+	memory_store_init(&memory);
+	CHECK_INT(stand_in_start(&agent), 0);
+	memory_store_set(&memory, DB_STRUCTURES, "c0", structure);
+	memory_store_set(&memory, DB_LIMITS, "c0", limits);
+	open_model();
+	CHECK_INT(get("c0")->resources[EBB_CPU].upper, 80);
+	CHECK_STR(there(DB_LIMITS, "c0", "resources.cpu.upper"), "90");
+	lead(true);
+	settle();
+	CHECK_STR(there(DB_LIMITS, "c0", "resources.cpu.upper"), "80");
+	CHECK_STR(there(DB_LIMITS, "c0", "resources.cpu.lower"), "60");
+}
+
 TEST(edits_with_orders_under_way)
 {
 	const char *given = getenv("EBB_TEST_SEED");
