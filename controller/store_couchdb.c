@@ -197,6 +197,11 @@ static void couchdb_store_add_stats(void *backend, struct store_stats *stats)
 	pthread_mutex_lock(&store->lock);
 	stats->unchanged += store->unchanged;
 	stats->conflicts += store->conflicts;
+	/* Known also when there is nothing to write. */
+	if (store->unseen[0]) {
+		stats->reachable = false;
+		snprintf(stats->last_error, sizeof(stats->last_error), "%s", store->unseen);
+	}
 	pthread_mutex_unlock(&store->lock);
 }
 

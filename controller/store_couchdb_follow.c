@@ -66,8 +66,19 @@ static void schedule_again(struct feed *feed)
 	schedule(feed, backoff_ms(feed->attempts++, RETRY_MS, RETRY_MAX_MS));
 }
 
+/* `why` NULL: what others change is seen. */
+static void set_unseen(struct couchdb_store *store, const char *why)
+{
+	pthread_mutex_lock(&store->lock);
+	snprintf(store->unseen, sizeof(store->unseen), "%s", why ?: "");
+	pthread_mutex_unlock(&store->lock);
+}
+
 static void went_down(struct feed *feed, const char *why)
 {
+	/* Not for one feed that is cut off and begins again. */
+	if (!feed->down && feed->follow->n_down == DB_MAX - 1)
+		set_unseen(feed->follow->store, why);
 	if (!feed->down && feed->follow->n_down++ == 0)
 		log_warning("State: what others change is not seen at the moment: %s; trying again",
 			    why);
@@ -77,6 +88,8 @@ static void went_down(struct feed *feed, const char *why)
 static void came_up(struct feed *feed)
 {
 	feed->attempts = 0;
+	if (feed->down && feed->follow->n_down == DB_MAX)
+		set_unseen(feed->follow->store, NULL);
 	if (feed->down && --feed->follow->n_down == 0)
 		log_info("State: what others change is seen again");
 	feed->down = false;

@@ -559,6 +559,44 @@ TEST(a_server_that_starts_later_is_waited_for)
 	flush();
 }
 
+static bool wait_reachable(bool wanted)
+{
+	struct store_stats stats;
+
+	for (int i = 0; i < 2000; i++) {
+		store_get_stats(store, &stats);
+		if (stats.reachable == wanted)
+			return wanted || strstr(stats.last_error, "cannot reach");
+		usleep(10000);
+	}
+	return false;
+}
+
+/* Nothing is written, so the writer does not find out. */
+TEST(a_server_that_is_away_is_told_of)
+{
+	const struct store_options options = {.optional = true};
+
+	begin();
+	need_own_server();
+	open_store();
+	follow_store();
+	CHECK(wait_reachable(true));
+	peer_kill(&peer);
+	CHECK(wait_reachable(false));
+	peer_restart(&peer);
+	CHECK(wait_reachable(true));
+	store_close(store);
+	store = NULL;
+	peer_kill(&peer);
+	CHECK_INT(store_open(peer.state, &options, &store), 0);
+	load_all();
+	follow_store();
+	CHECK(wait_reachable(false));
+	peer_restart(&peer);
+	CHECK(wait_reachable(true));
+}
+
 TEST(an_optional_server_that_comes_later_has_the_say)
 {
 	const struct store_options options = {.optional = true};
