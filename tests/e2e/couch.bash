@@ -33,6 +33,7 @@ edit() {
 # Heartbeats are told when they fall due, feed_in_use is worked out for whoever asks, and rules are shown
 # with the _id that they have in the original.
 told_by_ebb() {
+	local name
 	ask GET /structure/ | jq -S 'map(del(.feed_in_use)) | sort_by(.name)' &&
 		ask GET /rule/ | jq -S 'map(del(._id)) | sort_by(.name)' &&
 		ask GET /service/ | jq -S 'map(del(.heartbeat, .heartbeat_human)) | sort_by(.name)' &&
@@ -56,12 +57,18 @@ state_agrees() {
 	told_by_ebb >"$TMP/told_by_ebb" 2>/dev/null && told_by_couchdb >"$TMP/told_by_couchdb" 2>/dev/null &&
 		[ -s "$TMP/told_by_ebb" ] && cmp -s "$TMP/told_by_ebb" "$TMP/told_by_couchdb"
 }
-converges() {
-	local end=$((SECONDS + 40))
-	while [ $SECONDS -lt $end ]; do
-		state_agrees && return
-		sleep 0.1
+# within SECONDS COMMAND...: polls what takes more than a moment to ask; the bound is for failures only.
+within() {
+	local end=$((SECONDS + $1))
+	shift
+	while [ $SECONDS -lt "$end" ]; do
+		"$@" && return
+		sleep 0.05
 	done
+	return 1
+}
+converges() {
+	within 40 state_agrees && return
 	diff "$TMP/told_by_ebb" "$TMP/told_by_couchdb" | head -n 40 >&2
 	return 1
 }
