@@ -57,6 +57,12 @@ static const struct option_spec option_table[] = {
 	 .kind = OPTION_BOOL,
 	 .offset = FIELD(state_optional),
 	 .help = "begin without the CouchDB when it does not answer, rather than wait for it"},
+	{.name = "audit",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(audit),
+	 .value = "FILE",
+	 .help = "where each decision is appended as a line of JSON (default: audit.jsonl beside "
+		 "the state; with a CouchDB, where the state would be by default)"},
 	{.name = "opentsdb",
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(opentsdb),
@@ -241,9 +247,8 @@ int controller_options_load(int argc, char **argv, struct controller_options *op
 		return r;
 	by_default =
 		controller_default_state(geteuid() == 0, getenv("XDG_STATE_HOME"), getenv("HOME"));
-	options->audit = options->state || by_default
-				 ? controller_audit_path(options->state ?: by_default, by_default)
-				 : NULL;
+	if (!options->audit && (options->state || by_default))
+		options->audit = controller_audit_path(options->state ?: by_default, by_default);
 	if (options->state)
 		free(by_default);
 	else
@@ -263,6 +268,4 @@ int controller_options_load(int argc, char **argv, struct controller_options *op
 void controller_options_clear(struct controller_options *options)
 {
 	config_clear(&program, options);
-	free(options->audit);
-	options->audit = NULL;
 }

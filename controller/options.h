@@ -16,7 +16,7 @@ struct controller_options {
 	char *listen;    /* "ADDR:PORT" or "unix:PATH" */
 	char *advertise; /* URL; NULL: as bound */
 	char *state;     /* "sqlite:PATH", or the URL of a CouchDB */
-	char *audit;     /* file of decisions, beside the state; worked out, no option */
+	char *audit;     /* file of decisions; NULL: beside the state */
 	char *state_credentials;
 	int state_auth; /* enum controller_auth */
 	bool state_optional;

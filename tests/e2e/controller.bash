@@ -13,8 +13,8 @@ controller_up_or_dead() { controller_up || ! kill -0 "$CONTROLLER" 2>/dev/null; 
 # start_controller OPTION...: sets CONTROLLER and CONTROLLER_ADDRESS.
 start_controller() {
 	: >"$TMP/controller.log"
-	"$BUILD/ebb-controller" --listen 127.0.0.1:0 --state "sqlite:$TMP/state.db" "$@" \
-		>>"$TMP/controller.log" 2>&1 &
+	"$BUILD/ebb-controller" --listen 127.0.0.1:0 --state "sqlite:$TMP/state.db" \
+		--audit "$TMP/audit.jsonl" "$@" >>"$TMP/controller.log" 2>&1 &
 	CONTROLLER=$!
 	wait_for controller_up_or_dead
 	if ! controller_up; then

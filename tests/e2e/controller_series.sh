@@ -155,7 +155,8 @@ else
 fi
 
 # --- a second controller stands by and writes nothing, until the first one is killed
-"$BUILD/ebb-controller" --listen 127.0.0.1:0 --state "$COUCHDB_STATE" --opentsdb "$with_password" --spool "$TMP/second" >"$TMP/second.log" 2>&1 &
+"$BUILD/ebb-controller" --listen 127.0.0.1:0 --state "$COUCHDB_STATE" --audit "$TMP/second.jsonl" \
+	--opentsdb "$with_password" --spool "$TMP/second" >"$TMP/second.log" 2>&1 &
 SECOND=$!
 check second_stands_by eventually grep -q ' listens on ' "$TMP/second.log"
 second=http://$(sed -n 's/.* listens on \([0-9.:]*\).*/\1/p' "$TMP/second.log" | head -n 1)

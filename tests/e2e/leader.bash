@@ -11,10 +11,9 @@ says_that_it_listens() { grep -q 'listens on' "$TMP/c$1.log" || ! kill -0 "${CTL
 start_ctl() {
 	local n=$1 address
 	shift
-	mkdir -p "$TMP/home$n"
 	: >"$TMP/c$n.log"
-	HOME=$TMP/home$n XDG_STATE_HOME=$TMP/home$n "$BUILD/ebb-controller" --listen "${LISTEN[$n]}" \
-		--state "$COUCHDB_STATE" --log-level "${LEADER_LOG-info}" "$@" 2>>"$TMP/c$n.log" &
+	"$BUILD/ebb-controller" --listen "${LISTEN[$n]}" --state "$COUCHDB_STATE" --audit "$TMP/audit$n.jsonl" \
+		--log-level "${LEADER_LOG-info}" "$@" 2>>"$TMP/c$n.log" &
 	CTL[n]=$!
 	wait_for says_that_it_listens "$n"
 	address=$(sed -n 's/.*listens on \([^ ,]*\).*/\1/p' "$TMP/c$n.log")
@@ -50,6 +49,5 @@ end_of_ctls() {
 	for n in 1 2; do
 		[ -n "${CTL[$n]}" ] && kill -9 "${CTL[$n]}" 2>/dev/null && wait "${CTL[$n]}" 2>/dev/null
 	done
-	rm -f "/run/ebb-agent-sys-fs-bpf-$TAG.term"
 }
 put_first_at_exit end_of_ctls

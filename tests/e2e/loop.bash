@@ -12,8 +12,8 @@ says_address() { grep -q 'listens on' "$1" || ! kill -0 "$CONTROLLER" 2>/dev/nul
 start_controller() {
 	local address
 	CONTROLLER_LOG=$TMP/controller.log
-	"$BUILD/ebb-controller" --listen "$CONTROLLER_LISTEN" --state "$STATE" "$@" \
-		2>"$CONTROLLER_LOG" &
+	"$BUILD/ebb-controller" --listen "$CONTROLLER_LISTEN" --state "$STATE" \
+		--audit "$TMP/audit.jsonl" "$@" 2>"$CONTROLLER_LOG" &
 	CONTROLLER=$!
 	wait_for says_address "$CONTROLLER_LOG"
 	address=$(sed -n 's/.*listens on \([^ ,]*\).*/\1/p' "$CONTROLLER_LOG")

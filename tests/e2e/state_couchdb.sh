@@ -5,7 +5,6 @@
 . "$(dirname "$0")/controller.bash"
 . "$(dirname "$0")/../peers/peers.bash"
 need_peer couchdb state_couchdb
-export XDG_STATE_HOME=$TMP/xdg HOME=$TMP
 
 # doc DB NAME: the document, without what is CouchDB's own.
 doc() {
@@ -68,7 +67,7 @@ fi
 start_controller --state "$COUCHDB_STATE" || { not_ok controller_starts; finish; }
 same no_password_in_log_or_ps "$(seen "$(sed 's|.*//[^:]*:\(.*\)@.*|\1|' <<<"$COUCHDB_URL")" && echo seen)" ''
 check log_has_the_rest grep -qF ':***@' "$TMP/controller.log"
-soon decisions_lie_where_the_state_would test -e "$TMP/xdg/ebb/audit.jsonl" -o -e /var/lib/ebb/audit.jsonl
+check decisions_lie_where_they_shall test -e "$TMP/audit.jsonl"
 soon leads leads
 same registers "$(register)" 200
 same guards "$(ctl PUT /structure/c0/guard)" 200

@@ -160,6 +160,12 @@ TEST(options_are_loaded)
 	CHECK_INT(options.state_auth, AUTH_COOKIE);
 	CHECK(strstr(options.audit, "audit.jsonl") && !strstr(options.audit, "couch"));
 	controller_options_clear(&options);
+	CHECK_INT(load(&options, "--state=http://couch", "--audit=/srv/decisions"), CONFIG_OK);
+	CHECK_STR(options.audit, "/srv/decisions");
+	controller_options_clear(&options);
+	CHECK(options.audit == NULL);
+	CHECK(load(&options, "--audit=", NULL) < 0);
+	controller_options_clear(&options);
 	CHECK(load(&options, "--state=http://couch", "--state-auth=oauth") < 0);
 	controller_options_clear(&options);
 	CHECK(load(&options, "--threads=0", NULL) < 0);
