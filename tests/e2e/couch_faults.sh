@@ -22,19 +22,27 @@ check agrees_at_first converges
 max=$most
 modes() { control "$COUCHDB" "$1" >"$TMP/control"; }
 reachable() { [ "$(heartbeat .state.reachable)" = "$1" ]; }
+# What /heartbeat tells: that it cannot be reached, or that it does not take documents.
+in_trouble() { [ "$(heartbeat '.state | (.reachable | not) or (.queued > 0 and .last_error != "")')" = true ]; }
 # Asked for over the API: the state that must not be lost.
 change_max() {
 	max=$((max == most ? most - 10 : most))
 	ask PUT /structure/db/resources/cpu/max "{\"value\":$max}" >"$TMP/changed"
 }
-# goes_on NAME: up and down again with the load, and changes over the API are taken.
+# A container for each fault: one that rises and falls again and again is let fall more and more patiently.
+prepare() {
+	make_cgroup "$1"
+	check "$1_is_guarded" guard "$1" 20 "$most" 64 256
+	check "$1_rests" within 40 is_idle "$1"
+}
+# goes_on NAME: up and down with the load, and changes over the API are taken.
 goes_on() {
-	busy web "$cores"
-	check "$1_rises" within 40 quota_at_least web 45
+	busy "$1" "$cores"
+	check "$1_rises" within 40 quota_at_least "$1" 45
 	check "$1_takes_changes" within 20 change_max
-	check "$1_tells" within 40 reachable false
+	check "$1_tells" within 40 in_trouble
 	idle
-	check "$1_falls" within 40 is_idle web
+	check "$1_falls" within 40 is_idle "$1"
 	check "$1_adds_up" within 20 adds_up
 }
 # comes_back NAME
@@ -42,21 +50,25 @@ comes_back() {
 	check "$1_is_over" within 40 reachable true
 	check "$1_converges" converges
 	same "$1_loses_nothing" "$(field structures db .resources.cpu.max)" "$max"
-	check "$1_limits_are_in_force" within 20 in_force web
+	check "$1_limits_are_in_force" within 20 in_force "$1"
+	remove_cgroup "$1"
 }
 # fault NAME MODES MODES-BACK
 fault() {
+	prepare "$1"
 	modes "$2"
 	goes_on "$1"
 	modes "$3"
 	comes_back "$1"
 }
 
+prepare stopped
 kill_couchdb_double
 goes_on stopped
 restart_couchdb_double
 comes_back stopped
 
+prepare half_open
 kill -STOP "${PEER_PID[couchdb_double]}"
 goes_on half_open
 kill -CONT "${PEER_PID[couchdb_double]}"
