@@ -18,6 +18,8 @@ static const char *const log_choices[] = {"error", "warning", "info", "debug", N
 
 #define FIELD(field) offsetof(struct agent_options, field)
 
+#define SPOOL_OF_ROOT "/var/lib/ebb/spool/agent"
+
 static const struct option_spec option_table[] = {
 	{.name = "listen",
 	 .kind = OPTION_STRING,
@@ -120,7 +122,8 @@ static const struct option_spec option_table[] = {
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(spool),
 	 .value = "DIR",
-	 .help = "where points wait while it cannot be reached (default: in memory)"},
+	 .help = "where points wait while it cannot be reached; none: in memory, a restart loses "
+		 "them (default: /var/lib/ebb/spool/agent for root, else none)"},
 	{.name = "spool-max",
 	 .kind = OPTION_UINT,
 	 .offset = FIELD(spool_max),
@@ -211,7 +214,7 @@ static const char *check_opentsdb(const struct agent_options *options, char *buf
 		return "--opentsdb must be a URL like http://HOST:4242";
 	if (!url && options->assign_metrics)
 		return "--assign-metrics needs --opentsdb URL: where to make them";
-	if (!url && options->spool)
+	if (!url && options->spool && *options->spool && strcmp(options->spool, "none"))
 		return problem(buffer, size,
 			       "--spool %s is for points that wait for OpenTSDB: give --opentsdb "
 			       "URL too, or take it out",
@@ -255,6 +258,19 @@ const char *agent_options_check(const struct agent_options *options, char *buffe
 	return check_opentsdb(options, buffer, size);
 }
 
+int agent_spool(bool root, const char *opentsdb, char **spool)
+{
+	if (*spool && (!**spool || !strcmp(*spool, "none"))) {
+		free(*spool);
+		*spool = NULL;
+	} else if (!*spool && opentsdb && root) {
+		*spool = strdup(SPOOL_OF_ROOT);
+		if (!*spool)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 int agent_options_load(int argc, char **argv, struct agent_options *options)
 {
 	char buffer[512];
@@ -276,7 +292,8 @@ int agent_options_load(int argc, char **argv, struct agent_options *options)
 		log_error("%s", wrong);
 		return -EINVAL;
 	}
-	return CONFIG_OK;
+	r = agent_spool(geteuid() == 0, options->opentsdb, &options->spool);
+	return r < 0 ? log_error_errno(r, "spool") : CONFIG_OK;
 }
 
 void agent_options_clear(struct agent_options *options)

@@ -46,6 +46,13 @@ const char *agent_options_check(const struct agent_options *options, char *buffe
 unsigned agent_opentsdb_sets(const struct agent_options *options);
 
 /*
+ * Pure: *spool as given (NULL: not) becomes the directory where points wait, NULL in memory: "none"
+ * and "" are memory; without one and with an OpenTSDB root's points wait in /var/lib/ebb, others'
+ * in memory. -ENOMEM.
+ */
+int agent_spool(bool root, const char *opentsdb, char **spool);
+
+/*
  * The address that the controller is told, from `advertise` (NULL: none) and from the address that
  * the API is bound to: "http://HOST:PORT" or "unix:PATH". An API bound to all addresses is reached
  * under `host_name`. Caller frees; NULL on no memory.

@@ -82,7 +82,9 @@ static const struct option_spec option_table[] = {
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(spool),
 	 .value = "DIR",
-	 .help = "where points wait while it cannot be reached (default: in memory)"},
+	 .help = "where points wait while it cannot be reached; none: in memory, a restart loses "
+		 "them (default: /var/lib/ebb/spool/controller for root, else "
+		 "~/.local/state/ebb/spool/controller)"},
 	{.name = "spool-max",
 	 .kind = OPTION_UINT,
 	 .offset = FIELD(spool_max),
@@ -141,7 +143,7 @@ static char *check_opentsdb(const struct controller_options *options)
 	char *text = NULL;
 
 	if (!options->opentsdb) {
-		if (options->spool &&
+		if (options->spool && *options->spool && strcmp(options->spool, "none") != 0 &&
 		    asprintf(&text,
 			     "--spool %s is for points that wait for OpenTSDB: give "
 			     "--opentsdb URL too, or take it out",
@@ -224,6 +226,23 @@ char *controller_default_state(bool root, const char *xdg_state, const char *hom
 	return r < 0 ? NULL : state;
 }
 
+int controller_spool(const char *opentsdb, const char *default_state, char **spool)
+{
+	const char *path = default_state ? default_state + strlen("sqlite:") : NULL;
+
+	if (*spool && (!**spool || strcmp(*spool, "none") == 0)) {
+		free(*spool);
+		*spool = NULL;
+	} else if (!*spool && opentsdb && path) {
+		if (asprintf(spool, "%.*sspool/controller", (int)(strrchr(path, '/') - path) + 1,
+			     path) < 0) {
+			*spool = NULL;
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
 char *controller_audit_path(const char *state, const char *default_state)
 {
 	const char *uri = store_uri_is_shared(state) ? default_state ?: "" : state;
@@ -239,7 +258,7 @@ char *controller_audit_path(const char *state, const char *default_state)
 int controller_options_load(int argc, char **argv, struct controller_options *options)
 {
 	_cleanup_free_ char *wrong = NULL;
-	char *by_default;
+	_cleanup_free_ char *by_default = NULL;
 	int r;
 
 	r = config_load(&program, argc, argv, options);
@@ -249,10 +268,8 @@ int controller_options_load(int argc, char **argv, struct controller_options *op
 		controller_default_state(geteuid() == 0, getenv("XDG_STATE_HOME"), getenv("HOME"));
 	if (!options->audit && (options->state || by_default))
 		options->audit = controller_audit_path(options->state ?: by_default, by_default);
-	if (options->state)
-		free(by_default);
-	else
-		options->state = by_default;
+	if (!options->state && by_default)
+		options->state = strdup(by_default);
 	if (!options->state) {
 		log_error("No place for the state: set --state sqlite:PATH, or HOME");
 		return -EINVAL;
@@ -262,7 +279,8 @@ int controller_options_load(int argc, char **argv, struct controller_options *op
 		log_error("%s", wrong);
 		return -EINVAL;
 	}
-	return CONFIG_OK;
+	r = controller_spool(options->opentsdb, by_default, &options->spool);
+	return r < 0 ? log_error_errno(r, "spool") : CONFIG_OK;
 }
 
 void controller_options_clear(struct controller_options *options)

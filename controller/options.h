@@ -47,6 +47,11 @@ char *controller_advertise(const char *advertise, const char *bound);
  * NULL: there is no such place, or no memory. */
 char *controller_default_state(bool root, const char *xdg_state, const char *home);
 /*
+ * Pure: *spool as given (NULL: not) becomes the directory where points wait, NULL in memory: "none"
+ * and "" are memory, and without one and with an OpenTSDB it is beside the default state. -ENOMEM.
+ */
+int controller_spool(const char *opentsdb, const char *default_state, char **spool);
+/*
  * Pure: the file of decisions beside the state; with a CouchDB, where the state would be by default
  * (`default_state`, may be NULL: then the working directory). Caller frees; NULL on no memory.
  */

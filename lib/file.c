@@ -66,7 +66,7 @@ int make_directory_for(const char *path)
 	*last = '\0';
 	for (char *end = strchr(dir + 1, '/'); end; end = strchr(end + 1, '/')) {
 		*end = '\0';
-		if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+		if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 			return -errno;
 		*end = '/';
 	}

@@ -279,7 +279,7 @@ void tsdb_free(struct tsdb *tsdb)
 	if (tsdb->spool)
 		tsdb_spool_get_stats(tsdb->spool, &left);
 	if (left.points && !tsdb->on_disk)
-		log_warning("%llu points of series are lost: without --spool they wait in memory "
+		log_warning("%llu points of series are lost: with --spool none they wait in memory "
 			    "only",
 			    (unsigned long long)left.points);
 	while (tsdb->first) {

@@ -14,6 +14,7 @@
 
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
+#include "ebb/util.h"
 #include "tsdb_spool_private.h"
 
 void tsdb_segment_name(uint64_t id, char name[32])
@@ -183,10 +184,20 @@ int tsdb_spool_open_dir(struct tsdb_spool *spool)
 {
 	struct stat st;
 
+	int r = make_directory_for(spool->dir);
+	if (r < 0)
+		return log_error_errno(
+			r,
+			"cannot make the spool %s: name another with --spool DIR, or "
+			"--spool none, that is in memory",
+			spool->dir);
 	bool made = mkdir(spool->dir, 0700) == 0;
 	if (!made && errno != EEXIST)
-		return log_error_errno(errno, "cannot make the spool %s: make its parent directory",
-				       spool->dir);
+		return log_error_errno(
+			errno,
+			"cannot make the spool %s: name another with --spool DIR, or "
+			"--spool none, that is in memory",
+			spool->dir);
 	spool->dir_fd = open(spool->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (spool->dir_fd < 0 || fstat(spool->dir_fd, &st) < 0)
 		return log_error_errno(errno, "cannot open the spool %s", spool->dir);
@@ -207,14 +218,15 @@ int tsdb_spool_open_dir(struct tsdb_spool *spool)
 	if (flock(spool->lock_fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK)
 			return log_error_errno(errno, "cannot lock the spool %s", spool->dir);
-		log_error("the spool %s is in use by another process: give each its own",
+		log_error("the spool %s is in use by another process: give this one its own with "
+			  "--spool DIR, or --spool none, that is in memory",
 			  spool->dir);
 		return -EBUSY;
 	}
 	spool->taken_fd = openat(spool->dir_fd, "taken", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (spool->taken_fd < 0)
 		return log_error_errno(errno, "cannot write to the spool %s", spool->dir);
-	int r = load(spool);
+	r = load(spool);
 	if (r < 0)
 		return log_error_errno(r, "cannot read the spool %s", spool->dir);
 	return 0;

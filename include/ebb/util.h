@@ -16,8 +16,7 @@ ssize_t read_file_at(int dirfd, const char *name, char *buffer, size_t size);
 /* One write(2), O_WRONLY|O_CLOEXEC plus `flags` (O_NONBLOCK). */
 int write_file_at(int dirfd, const char *name, const char *text, int flags);
 
-/* The directory that `path` is to be in, for its owner only (0700); missing ones above it are made
- * as usual (0755). */
+/* The directory that `path` is to be in and missing ones above it, for their owner only (0700). */
 int make_directory_for(const char *path);
 
 /* The whole string must be a decimal number in range, no blanks, no '+'; -EINVAL, -ERANGE. */

@@ -28,7 +28,7 @@ start_controller || exit 1
 ask PUT /service/guardian/FEED_GRACE '{"value":"0"}' >/dev/null
 kill_controller TERM
 put_documents
-start_controller --opentsdb "$OPENTSDB" || exit 1
+start_controller --opentsdb "$OPENTSDB" --spool none || exit 1
 wait_long feed_is opentsdb || exit 1
 # A name without points yet is asked for again after a minute.
 until metric_is ebb_opentsdb_containers_with_data 1; do sleep 1; done

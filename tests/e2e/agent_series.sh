@@ -77,7 +77,7 @@ make_cgroup busy
 make_cgroup idle
 stopped busy spinner 'while :; do :; done'
 BUSY=$PID
-start_agent --period 10 --opentsdb "$OPENTSDB" --opentsdb-period 1 || { not_ok the_agent_starts; finish; }
+start_agent --period 10 --opentsdb "$OPENTSDB" --opentsdb-period 1 --spool none || { not_ok the_agent_starts; finish; }
 wait_for intervals busy 2
 before=$(cpu_ns busy)
 kill -CONT "$BUSY"
@@ -139,7 +139,7 @@ stopped short parent 'for ((i = 0; i < 250; i++)); do /bin/true; (:); done'
 PARENT=$PID
 stopped names changes 'exec -a x sleep 1000'
 EXEC=$PID
-start_agent --period 10 --opentsdb "$OPENTSDB" --opentsdb-period 1 --opentsdb-sets process,host ||
+start_agent --period 10 --opentsdb "$OPENTSDB" --opentsdb-period 1 --opentsdb-sets process,host --spool none ||
 	{ not_ok the_agent_starts_again; finish; }
 wait_for intervals names 2
 before=$(cpu_ns short)
@@ -220,7 +220,7 @@ if [ -n "$why" ]; then
 	finish
 fi
 start_victoria || not_ok victoria_starts
-start_agent --period 10 --opentsdb "$VICTORIA" --opentsdb-period 1 || { not_ok the_agent_starts_for_victoria; finish; }
+start_agent --period 10 --opentsdb "$VICTORIA" --opentsdb-period 1 --spool none || { not_ok the_agent_starts_for_victoria; finish; }
 stored() { [ "$(victoria_export '{__name__="proc.mem.working_set",host="names"}' | jq '.values | length')" -ge 3 ] 2>/dev/null; }
 wait_for stored
 near victoria_has_the_same_numbers "$(victoria_export '{__name__="proc.mem.working_set",host="names"}' | jq '.values[-1]')" \
@@ -234,7 +234,7 @@ stop_agent
 same a_set_that_does_not_exist_is_one_clear_line "$(wc -l <"$TMP/out") $(grep -c 'write container, process, host' "$TMP/out")" "1 1"
 # Without the capabilities for eBPF.
 without_bpf() { setpriv --bounding-set=-bpf,-sys_admin,-perfmon --inh-caps=-all "$@"; }
-without_bpf "$BUILD/ebb-agent" --listen 127.0.0.1:0 --pin-dir "$PIN" --opentsdb http://127.0.0.1:1 --opentsdb-sets process \
+without_bpf "$BUILD/ebb-agent" --listen 127.0.0.1:0 --pin-dir "$PIN" --opentsdb http://127.0.0.1:1 --opentsdb-sets process --spool none \
 	>"$TMP/process" 2>&1
 same processes_without_ebpf_are_refused "$? $(grep -c 'error --opentsdb-sets process needs eBPF.*leave `process` out' "$TMP/process")" "1 1"
 check the_password_is_not_shown sh -c "! grep -q hunter2 '$TMP/out'"

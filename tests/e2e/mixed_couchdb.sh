@@ -11,7 +11,7 @@ trap 'end_of_peers; loop_cleanup' EXIT
 
 # start_controller of loop.bash keeps its state in a file.
 start_on_couchdb() {
-	start_controller --state "$COUCHDB_STATE" --opentsdb "$OPENTSDB"
+	start_controller --state "$COUCHDB_STATE" --opentsdb "$OPENTSDB" --spool none
 }
 couch() { # METHOD DB[/PATH] [BODY]
 	local args=(-s -X "$1" -H 'Content-Type: application/json')

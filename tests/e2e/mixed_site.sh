@@ -24,7 +24,7 @@ ask PUT /service/guardian/FEED_GRACE '{"value":"1"}' >/dev/null
 ask PUT /service/structures_snapshoter/POLLING_FREQUENCY '{"value":"1"}' >/dev/null
 kill_controller TERM
 put_documents
-start_controller --opentsdb "$OPENTSDB" || { not_ok controller_starts_again; finish; }
+start_controller --opentsdb "$OPENTSDB" --spool none || { not_ok controller_starts_again; finish; }
 
 check the_host_is_fed_from_opentsdb wait_long feed_is opentsdb
 same the_limit_in_force_is_on_record "$(resource web cpu current) $(resource web mem current)" "50 256"

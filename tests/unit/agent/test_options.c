@@ -145,7 +145,7 @@ TEST(options_of_opentsdb)
 	CHECK_INT(options.opentsdb_period_s, 5);
 	CHECK_INT(options.opentsdb_body_max, 8192);
 	CHECK_INT(options.spool_max, 256);
-	CHECK(!options.spool && !options.ca_file && !options.print_mkmetric);
+	CHECK(!options.ca_file && !options.print_mkmetric);
 	CHECK_INT(LOAD((char *)"--opentsdb=http://tsdb:4242", (char *)"--name=h0",
 		       (char *)"--opentsdb-sets=process,host"),
 		  CONFIG_OK);
@@ -159,8 +159,33 @@ TEST(options_of_opentsdb)
 	CHECK(wrong && strstr(wrong, "http://HOST:4242") && !strstr(wrong, "hunter2"));
 	wrong = wrong_with((char *)"http://tsdb:4242", (char *)"processes", NULL);
 	CHECK(wrong && strstr(wrong, "processes") && strstr(wrong, "container, process, host"));
+	CHECK(!wrong_with(NULL, NULL, (char *)"none"));
 	wrong = wrong_with(NULL, NULL, (char *)"/var/spool/ebb");
 	CHECK(wrong && strstr(wrong, "--opentsdb URL"));
+}
+
+static void spool(bool root, const char *opentsdb, const char *given, const char *want)
+{
+	char *path = given ? strdup(given) : NULL;
+
+	CHECK_INT(agent_spool(root, opentsdb, &path), 0);
+	if (want)
+		CHECK_STR(path, want);
+	else
+		CHECK(!path);
+	free(path);
+}
+
+TEST(options_points_survive_a_restart_unless_told_otherwise)
+{
+	spool(true, "http://tsdb:4242", NULL, "/var/lib/ebb/spool/agent");
+	spool(true, "http://tsdb:4242", "/srv/spool", "/srv/spool");
+	spool(true, "http://tsdb:4242", "none", NULL);
+	spool(true, "http://tsdb:4242", "", NULL);
+	spool(true, NULL, NULL, NULL);
+	spool(false, "http://tsdb:4242", NULL, NULL);
+	spool(false, "http://tsdb:4242", "/srv/spool", "/srv/spool");
+	spool(false, "http://tsdb:4242", "none", NULL);
 }
 
 TEST(options_api_url)

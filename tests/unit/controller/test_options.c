@@ -84,6 +84,32 @@ TEST(options_opentsdb)
 	opentsdb("http:///x", NULL, "http://HOST:4242");
 	opentsdb("", NULL, "http://HOST:4242");
 	opentsdb(NULL, "/var/lib/ebb/spool", "--opentsdb URL");
+	opentsdb(NULL, "none", NULL);
+}
+
+static void spool(const char *opentsdb, const char *state, const char *given, const char *want)
+{
+	char *path = given ? strdup(given) : NULL;
+
+	CHECK_INT(controller_spool(opentsdb, state, &path), 0);
+	if (want)
+		CHECK_STR(path, want);
+	else
+		CHECK(!path);
+	free(path);
+}
+
+TEST(options_points_survive_a_restart_unless_told_otherwise)
+{
+	spool("http://t", "sqlite:/var/lib/ebb/state.db", NULL, "/var/lib/ebb/spool/controller");
+	spool("http://t", "sqlite:/h/.local/state/ebb/state.db", NULL,
+	      "/h/.local/state/ebb/spool/controller");
+	spool("http://t", "sqlite:/var/lib/ebb/state.db", "/srv/spool", "/srv/spool");
+	spool("http://t", "sqlite:/var/lib/ebb/state.db", "none", NULL);
+	spool("http://t", "sqlite:/var/lib/ebb/state.db", "", NULL);
+	spool("http://t", NULL, NULL, NULL);
+	spool(NULL, "sqlite:/var/lib/ebb/state.db", NULL, NULL);
+	spool(NULL, "sqlite:/var/lib/ebb/state.db", "none", NULL);
 }
 
 TEST(options_credentials_are_for_a_couchdb)
