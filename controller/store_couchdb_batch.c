@@ -16,6 +16,9 @@
 #define CONFLICT_TRIES  8
 #define CONFLICT_MS     5
 #define CONFLICT_MAX_MS 200
+/* Times that the server does not know attachments that it has just shown, before they are let go.
+ */
+#define STUB_TRIES 3
 
 enum outcome { OUTCOME_OK, OUTCOME_CONFLICT, OUTCOME_REFUSED, OUTCOME_AGAIN };
 
@@ -157,7 +160,7 @@ static enum outcome judge(const json_t *line, const char **ret_rev)
 	*ret_rev = json_string_value(json_object_get(line, "rev"));
 	if (!error)
 		return *ret_rev ? OUTCOME_OK : OUTCOME_AGAIN;
-	if (strcmp(error, "conflict") == 0)
+	if (strcmp(error, "conflict") == 0 || strcmp(error, "missing_stub") == 0)
 		return OUTCOME_CONFLICT;
 	/* What a validation function of the site's says, and what CouchDB says of a document. */
 	if (strcmp(error, "forbidden") == 0 || strcmp(error, "unauthorized") == 0 ||
@@ -277,6 +280,18 @@ static int merge_item(struct couchdb_batch *batch, struct couchdb_item *item,
 	return 0;
 }
 
+void couchdb_batch_drop_attachments(struct couchdb_batch *batch, struct couchdb_document *document)
+{
+	if (!document->kept)
+		return;
+	free(document->kept);
+	document->kept = NULL;
+	if (batch->n_bare++ == 0)
+		log_warning("State: the attachments of %s in %s are not in CouchDB any more; it is "
+			    "written without them",
+			    document->key, store_db_name(batch->db));
+}
+
 /* 1: settled without a write. */
 static int prepare_again(struct couchdb_batch *batch, struct couchdb_item *item)
 {
@@ -297,6 +312,7 @@ static int prepare_again(struct couchdb_batch *batch, struct couchdb_item *item)
 			return r < 0 ? r : -ESTALE;
 		free(item->rev);
 		item->rev = NULL;
+		couchdb_batch_drop_attachments(batch, item->document);
 		if (item->body && had_one)
 			item_deleted_by_them(batch, item);
 		else if (!item->body)
@@ -335,6 +351,8 @@ static void wait_ms(unsigned ms)
 /* Until it is written or it is clear what else becomes of it. Negative: `couch` says why. */
 static int resolve(struct couchdb_batch *batch, struct couchdb_item *item)
 {
+	unsigned stubs = 0;
+
 	for (unsigned tries = 0; tries < CONFLICT_TRIES; tries++) {
 		struct couchdb_reply reply = {0};
 		const json_t *line;
@@ -346,8 +364,15 @@ static int resolve(struct couchdb_batch *batch, struct couchdb_item *item)
 		r = prepare_again(batch, item);
 		if (r == 1)
 			return 0;
+		if (r == 0 && stubs >= STUB_TRIES)
+			couchdb_batch_drop_attachments(batch, item->document);
 		if (r == 0)
 			r = call_bulk(batch, item, 1, &reply);
+		if (r == 0 && reply.status == 412 && item->document->kept) {
+			stubs++;
+			couchdb_reply_clear(&reply);
+			continue;
+		}
 		if (r < 0) {
 			couchdb_reply_clear(&reply);
 			item_failed(batch, item, -EAGAIN);
@@ -409,28 +434,44 @@ static int settle(struct couchdb_batch *batch, struct couchdb_item *items, size_
 	return r;
 }
 
+/* A whole batch was answered so, or one document that was alone in it. */
+static int unexpected(struct couchdb_batch *batch, const struct couchdb_item *items, size_t n,
+		      const struct couchdb_reply *reply)
+{
+	char what[160];
+
+	if (n == 1)
+		snprintf(what, sizeof(what), "writing the document %s in %s", items->document->id,
+			 store_db_name(batch->db));
+	else
+		snprintf(what, sizeof(what), "writing %zu documents in %s", n,
+			 store_db_name(batch->db));
+	return couchdb_fail(batch->couch, -EAGAIN, what, reply);
+}
+
 static int send_items(struct couchdb_batch *batch, struct couchdb_item *items, size_t n)
 {
 	struct couchdb_reply reply;
 	int r;
 
 	r = call_bulk(batch, items, n, &reply);
-	if (r == 0 && (reply.status == 413 || reply.status == 400)) {
+	if (r == 0 && n > 1 &&
+	    (reply.status == 413 || reply.status == 400 || reply.status == 412)) {
 		/* Too much at once, or a bad one that spoils the others. */
-		if (n > 1) {
-			couchdb_reply_clear(&reply);
-			r = send_items(batch, items, n / 2);
-			if (r == 0 && !batch->lost)
-				r = send_items(batch, items + n / 2, n - n / 2);
-			fail_items(batch, items, n);
-			return r;
-		}
+		couchdb_reply_clear(&reply);
+		r = send_items(batch, items, n / 2);
+		if (r == 0 && !batch->lost)
+			r = send_items(batch, items + n / 2, n - n / 2);
+	} else if (r == 0 && reply.status == 412 && items->document->kept) {
+		/* An attachment that we were told of has gone: what is there now? */
+		r = resolve(batch, items);
+	} else if (r == 0 && (reply.status == 413 || reply.status == 400)) {
 		item_refused(batch, items, json_string_value(json_object_get(reply.json, "error")),
 			     json_string_value(json_object_get(reply.json, "reason")));
 	} else if (r == 0 && reply.status == 404) {
 		batch->lost = true;
 	} else if (r == 0 && !json_is_array(reply.json)) {
-		r = couchdb_fail(batch->couch, -EAGAIN, "writing documents", &reply);
+		r = unexpected(batch, items, n, &reply);
 	} else if (r == 0) {
 		r = settle(batch, items, n, reply.json);
 	}

@@ -27,10 +27,13 @@ struct couchdb_batch {
 	enum store_db db;
 	struct couchdb_item items[BATCH_DOCUMENTS];
 	size_t n, bytes;
-	bool lost;   /* it was found out that the database is not the one we know */
-	json_t *why; /* what was said of one that is to be tried again; NULL: nothing */
+	bool lost;       /* it was found out that the database is not the one we know */
+	unsigned n_bare; /* documents whose attachments had to be left out */
+	json_t *why;     /* what was said of one that is to be tried again; NULL: nothing */
 };
 
+/* Said once per batch: what the document had of them is not in the database any more. */
+void couchdb_batch_drop_attachments(struct couchdb_batch *batch, struct couchdb_document *document);
 void couchdb_item_clear(struct couchdb_item *item);
 /*
  * Sends what is in it and waits until each result is known and the batch is empty. Negative:

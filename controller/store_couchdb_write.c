@@ -161,6 +161,9 @@ static int add_write(struct couchdb_batch *batch, struct store_write *write)
 		}
 		return r;
 	}
+	/* Made anew: what hung on the one that was there went with it. */
+	if (item.body && !item.rev)
+		couchdb_batch_drop_attachments(batch, item.document);
 	batch->items[batch->n++] = item;
 	batch->bytes += (item.body ? strlen(item.body) : 0) + strlen(item.document->id) + 64;
 	return 0;
@@ -187,6 +190,9 @@ int couchdb_write_database(struct couchdb_store *store, struct couchdb *couch, e
 	/* Also after a failure: nothing is left in flight. */
 	flushed = couchdb_batch_flush(batch);
 	r = r < 0 ? r : flushed;
+	if (batch->n_bare > 1)
+		log_warning("State: so are %u more documents in %s", batch->n_bare - 1,
+			    store_db_name(db));
 	if (batch->lost)
 		couchdb_lose_database(store, db);
 	if (r == 0 && batch->why)

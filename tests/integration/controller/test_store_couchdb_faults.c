@@ -402,6 +402,96 @@ TEST(all_databases_deleted_at_once)
 	CHECK_INT(n, 0);
 }
 
+/* --- Attachments -------------------------------------------------------------------------------
+ */
+
+/* Somebody puts one on the document, and changes a number so that it shows when that was seen. */
+static void attach(const char *db, const char *id, int max)
+{
+	_cleanup_json_ json_t *doc = read_back(db, id), *reply = NULL;
+	_cleanup_free_ char *text = NULL;
+	char rest[64];
+	long status;
+
+	CHECK(doc);
+	json_object_set_new(doc, "_attachments",
+			    json_pack("{s:{s:s, s:s}}", "plan.txt", "content_type", "text/plain",
+				      "data", "cGxhbg=="));
+	json_object_set_new(json_object_get(json_object_get(doc, "resources"), "cpu"), "max",
+			    json_integer(max));
+	text = json_dumps(doc, 0);
+	snprintf(rest, sizeof(rest), "/%s", id);
+	reply = other("PUT", db, rest, text, &status);
+	CHECK_INT(status, 201);
+}
+
+/* It went with its database: what it hung on is written without, and all others are. */
+TEST(attachment_that_was_lost_with_its_database)
+{
+	begin_double_open(NULL);
+	put(DB_STRUCTURES, "c0", CONTAINER("c0", 200, 100));
+	put(DB_STRUCTURES, "c1", CONTAINER("c1", 200, 100));
+	flush();
+	attach("structures", "c0", 300);
+	json_decref(wait_told("structures/c0", cpu_max_is, 300));
+	drop("structures", false);
+	_cleanup_json_ json_t *c0 = wait_back("structures", "c0");
+	_cleanup_json_ json_t *c1 = wait_back("structures", "c1");
+	CHECK_INT(number_at(c0, "cpu", "max"), 300);
+	CHECK(!json_object_get(c0, "_attachments"));
+	CHECK(c1);
+	put(DB_STRUCTURES, "c0", CONTAINER("c0", 300, 150));
+	flush();
+	_cleanup_json_ json_t *again = read_back("structures", "c0");
+	CHECK_INT(number_at(again, "cpu", "current"), 150);
+}
+
+/* One document of a batch spoils it: the others are written, and it is read again. */
+static void check_missing_stub(const char *modes, bool kept)
+{
+	char id[16], text[512];
+	struct store_stats stats;
+
+	begin_double_open(NULL);
+	for (int i = 0; i < 4; i++) {
+		snprintf(id, sizeof(id), "c%d", i);
+		snprintf(text, sizeof(text),
+			 "{\"name\":\"%s\",\"resources\":{\"cpu\":{\"max\":1,\"current\":1}}}", id);
+		put(DB_STRUCTURES, id, text);
+	}
+	flush();
+	attach("structures", "c2", 300);
+	json_decref(wait_told("structures/c2", cpu_max_is, 300));
+	peer_control(&peer, modes);
+	for (int i = 0; i < 4; i++) {
+		snprintf(id, sizeof(id), "c%d", i);
+		snprintf(text, sizeof(text),
+			 "{\"name\":\"%s\",\"resources\":{\"cpu\":{\"max\":%d,\"current\":7}}}", id,
+			 i == 2 ? 300 : 1);
+		put(DB_STRUCTURES, id, text);
+	}
+	flush();
+	for (int i = 0; i < 4; i++) {
+		snprintf(id, sizeof(id), "c%d", i);
+
+		_cleanup_json_ json_t *doc = read_back("structures", id);
+		CHECK_INT(number_at(doc, "cpu", "current"), 7);
+		CHECK((json_object_get(doc, "_attachments") != NULL) == (kept && i == 2));
+	}
+	store_get_stats(store, &stats);
+	CHECK_INT(stats.failures, 0);
+}
+
+TEST(batch_answered_412)
+{
+	check_missing_stub("{\"fail\":412,\"fail_next\":1,\"fail_path\":\"_bulk_docs\"}", true);
+}
+
+TEST(attachment_that_the_server_has_lost)
+{
+	check_missing_stub("{\"stubs_lost\":true}", false);
+}
+
 TEST(killed_double_comes_back_as_it_was)
 {
 	begin_double_open(NULL);
