@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "controller/couchdb_documents.h"
 #include "controller/couchdb_page.h"
 #include "controller/leader.h"
 #include "ebb/cleanup.h"
@@ -33,7 +34,9 @@ int migrate_state_init(struct migrate_state *state, const char *uri,
 	state->shown = store_uri_public(uri);
 	for (int i = 0; i < DB_MAX; i++)
 		state->documents[i] = json_object();
-	if (!state->uri || !state->shown)
+	state->twins = json_array();
+	state->attachments = json_array();
+	if (!state->uri || !state->shown || !state->twins || !state->attachments)
 		return -ENOMEM;
 	/* It has logged what is wrong. */
 	return store_uri_is_shared(uri) ? couchdb_new(uri, options, &state->couch) : 0;
@@ -46,6 +49,8 @@ void migrate_state_clear(struct migrate_state *state)
 	couchdb_free(state->couch);
 	for (int i = 0; i < DB_MAX; i++)
 		json_decref(state->documents[i]);
+	json_decref(state->twins);
+	json_decref(state->attachments);
 	free(state->shown);
 	free(state->uri);
 }
@@ -61,22 +66,39 @@ size_t migrate_state_count(const struct migrate_state *state)
 
 /* --- reading --- */
 
-/* What begins with '_' is CouchDB's: ids, revisions. */
-static void strip(json_t *doc)
-{
-	const char *member;
-	json_t *value;
-	void *next;
-
-	json_object_foreach_safe(doc, next, member, value)
-		if (member[0] == '_')
-			json_object_del(doc, member);
-}
-
 static int keep(void *userdata, const char *id, json_t *doc)
 {
-	strip(doc);
-	return json_object_set(userdata, id, doc) < 0 ? -ENOMEM : 0;
+	_cleanup_free_ char *attachments = NULL;
+	int r = couchdb_document_strip(doc, &attachments);
+
+	return r < 0 || json_object_set(userdata, id, doc) == 0 ? r : -ENOMEM;
+}
+
+/* Takes `line` over; NULL: no memory. */
+static int add_line(json_t *lines, char *line)
+{
+	int r = line && json_array_append_new(lines, json_string(line)) == 0 ? 0 : -ENOMEM;
+
+	free(line);
+	return r;
+}
+
+/* "logo.png, notes.txt" */
+static char *attachment_names(const json_t *attachments)
+{
+	char *names = NULL, *longer;
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)attachments, name, value) {
+		if (asprintf(&longer, "%s%s%s", names ?: "", names ? ", " : "", name) < 0)
+			longer = NULL;
+		free(names);
+		names = longer;
+		if (!names)
+			break;
+	}
+	return names;
 }
 
 static int call(struct migrate_state *state, const char *path, struct couchdb_reply *ret_reply)
@@ -89,22 +111,53 @@ static int call(struct migrate_state *state, const char *path, struct couchdb_re
 }
 
 struct page {
-	json_t *documents;
+	struct migrate_state *state;
 	enum store_db db;
 };
 
-/* By its name, or of events and requests by its id. */
+static int tell_twin(struct page *page, const char *id, const char *key)
+{
+	char *line;
+
+	if (asprintf(&line,
+		     "%s %s is left out: an earlier document is named %s too; rename one of them, "
+		     "or delete it",
+		     store_db_name(page->db), id, key) < 0)
+		line = NULL;
+	return add_line(page->state->twins, line);
+}
+
+static int tell_attachments(struct page *page, const char *id, const json_t *attachments)
+{
+	_cleanup_free_ char *names = NULL;
+	char *line;
+
+	if (json_object_size(attachments) == 0)
+		return 0;
+	names = attachment_names(attachments);
+	if (!names || asprintf(&line,
+			       "%s %s is copied without its attachments (%s): copy them by hand, "
+			       "if they are needed",
+			       store_db_name(page->db), id, names) < 0)
+		line = NULL;
+	return add_line(page->state->attachments, line);
+}
+
+/* Of two with one key the first one counts, as for the controller. */
 static int keep_change(void *userdata, struct couchdb_change *change)
 {
 	struct page *page = userdata;
-	bool by_id = page->db == DB_EVENTS || page->db == DB_REQUESTS;
-	const char *name = json_string_value(json_object_get(change->doc, "name"));
-	const char *key = by_id ? change->id : name;
-	int r = 0;
+	json_t *documents = page->state->documents[page->db];
+	_cleanup_free_ char *key = couchdb_key_of(page->db, change->id, change->doc);
+	int r = key ? 0 : -ENOMEM;
 
-	if (key && (page->db != DB_SERVICES || strcmp(key, COUCHDB_LEASE) != 0)) {
-		strip(change->doc);
-		r = json_object_set(page->documents, key, change->doc) < 0 ? -ENOMEM : 0;
+	if (key && json_object_get(documents, key)) {
+		r = tell_twin(page, change->id, key);
+	} else if (key && (page->db != DB_SERVICES || strcmp(key, COUCHDB_LEASE) != 0)) {
+		r = tell_attachments(page, change->id,
+				     json_object_get(change->doc, "_attachments"));
+		if (r >= 0)
+			r = keep(documents, key, change->doc);
 	}
 	couchdb_change_clear(change);
 	return r;
@@ -112,7 +165,7 @@ static int keep_change(void *userdata, struct couchdb_change *change)
 
 static int read_couchdb_database(struct migrate_state *state, enum store_db db)
 {
-	struct page page = {state->documents[db], db};
+	struct page page = {state, db};
 	char *start = NULL;
 	int r;
 
@@ -151,6 +204,8 @@ int migrate_state_read(struct migrate_state *state)
 
 	for (int i = 0; i < DB_MAX; i++)
 		json_object_clear(state->documents[i]);
+	json_array_clear(state->twins);
+	json_array_clear(state->attachments);
 	if (!state->couch) {
 		if (!state->ops && access(state->uri + strlen(SQLITE), F_OK) < 0)
 			return 0;

@@ -24,6 +24,8 @@ struct migrate_state {
 	void *backend;
 	uint64_t until_ns;         /* when waiting for it ends */
 	json_t *documents[DB_MAX]; /* key -> document, as last read */
+	/* What was read and is not in `documents`, a line for each: what it is and what to do. */
+	json_t *twins, *attachments;
 };
 
 /* `uri` is copied. 0; negative errno, and it has been said why. */

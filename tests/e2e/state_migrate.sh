@@ -76,6 +76,30 @@ check merge_writes_over grep -q '"note":"new".*"key":"structures/c1"' <(dump_cou
 same forces "$(ebb migrate --force "sqlite:$TMP/back.db" "$COUCHDB_STATE") $(awk '$1 == "users" {print $2, $4}' "$TMP/out")" "0 0 1"
 same force_is_exact "$(dump_couchdb | diff - <(dump_file "$TMP/back.db") && echo same)" same
 
+# --- documents that others made: without a name, two of one name, with attachments
+put() { curl -s -X PUT -H "Content-Type: ${3:-application/json}" "$COUCHDB_STATE$1" --data-binary "$2" | jq -r .rev; }
+row() { sqlite3 "$1" "SELECT json_extract(body, '\$.note') FROM documents WHERE db = 'structures' AND id = '$2'"; }
+rev=$(put structures/nameless '{"type":"structure","note":"no name"}')
+put structures/~_odd '{"type":"structure","note":"odd"}' >/dev/null
+same nameless_are_copied "$(ebb migrate "$COUCHDB_STATE" "sqlite:$TMP/nameless.db") $(row "$TMP/nameless.db" nameless) $(row "$TMP/nameless.db" _odd)" \
+	"0 no name odd"
+same nameless_are_known "$(ebb migrate --force "sqlite:$TMP/nameless.db" "$COUCHDB_STATE") $(awk '{n += $2 + $4} END {print n}' "$TMP/out")" "0 0"
+twin=$(put structures/twin-of-c1 '{"type":"structure","name":"c1","note":"twin"}')
+same twin_is_said "$(ebb migrate "$COUCHDB_STATE" "sqlite:$TMP/twin.db") $(err | grep -c 'structures twin-of-c1 .*c1.* rename') $(row "$TMP/twin.db" c1)" "1 1 new"
+same twin_there_is_said_by_force "$(ebb migrate --force "sqlite:$TMP/twin.db" "$COUCHDB_STATE") $(err | grep -c 'structures twin-of-c1 ')" "1 1"
+curl -s -X DELETE "${COUCHDB_STATE}structures/twin-of-c1?rev=$twin" >/dev/null
+put "structures/nameless/logo.txt?rev=$rev" logo text/plain >/dev/null
+same attachments_are_said "$(ebb migrate "$COUCHDB_STATE" "sqlite:$TMP/attached.db") $(err | grep -c 'structures nameless .*logo.txt')" "1 1"
+same attached_ones_are_copied "$(row "$TMP/attached.db" nameless)" "no name"
+same attachments_are_said_before "$(ebb migrate --dry-run --merge "$COUCHDB_STATE" "sqlite:$TMP/attached.db") $(err | grep -c 'structures nameless .*logo.txt')" "1 1"
+sqlite3 "$TMP/attached.db" "UPDATE documents SET body = json_set(body, '\$.note', 'here') WHERE id = 'nameless'"
+same attachments_there_stay "$(ebb migrate --merge "sqlite:$TMP/attached.db" "$COUCHDB_STATE") $(curl -s "${COUCHDB_STATE}structures/nameless/logo.txt") $(curl -s "${COUCHDB_STATE}structures/nameless" | jq -r .note)" \
+	"0 logo here"
+for id in nameless ~_odd; do
+	rev=$(curl -s "${COUCHDB_STATE}structures/$id" | jq -r ._rev)
+	curl -s -X DELETE "${COUCHDB_STATE}structures/$id?rev=$rev" >/dev/null
+done
+
 # --- credentials from a file, and none of them in `ps`
 if couchdb_is_ours; then
 	(umask 077 && echo admin:adminpw >"$TMP/credentials")
