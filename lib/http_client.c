@@ -303,6 +303,11 @@ static void explain(const struct transfer *transfer, CURLcode code, char *buffer
 			 transfer->address, transfer->response_max);
 	else if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST)
 		snprintf(buffer, size, "cannot reach %s: %s", transfer->address, why);
+	/* So OpenSSL, and GnuTLS, call an answer that is plain text. */
+	else if (code == CURLE_SSL_CONNECT_ERROR &&
+		 (strstr(why, "wrong version number") || strstr(why, "unexpected TLS packet")))
+		snprintf(buffer, size, "%s: no TLS is spoken there, write http:// instead",
+			 transfer->address);
 	else if (code != CURLE_OK)
 		snprintf(buffer, size, "%s: %s", transfer->address, why);
 }

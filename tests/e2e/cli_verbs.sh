@@ -25,6 +25,8 @@ if ! start_controller; then
 	finish
 fi
 
+same https_where_http_is_spoken_is_told "$(CONTROLLER_ADDRESS=${CONTROLLER_ADDRESS/http:/https:}; ebb ps) $(grep -c 'no TLS is spoken there, write http:// instead' "$TMP/err")" "1 1"
+
 # --- reading
 same ps_of_nothing "$(ebb ps)" 0
 same registers "$(register)" 200
