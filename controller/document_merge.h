@@ -5,7 +5,8 @@
  *
  * Ours are the fields that the controller makes: `current`, `usage`, `allocated`, `held`, `upper`,
  * `lower`, `heartbeat`, `heartbeat_human`, `core_usage_mapping`; a host's `free` is additive: what
- * we took or gave back is taken from, or added to, what stands there. Everything else is
+ * we took or gave back is taken from, or added to, what stands there, until the controller works
+ * `free` out again and writes that. Everything else is
  * configuration: a change that only one side made stays; where both changed the same field, theirs
  * does. Lists are taken whole, but of `containers` and `clusters` what each side added and removed
  * counts.
