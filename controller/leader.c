@@ -14,6 +14,7 @@
 #include "couchdb.h"
 #include "lease.h"
 #include "lease_document.h"
+#include "lease_leaves.h"
 #include "ebb/cleanup.h"
 #include "ebb/http_client.h"
 #include "ebb/log.h"
@@ -53,6 +54,7 @@ struct leader {
 	/* The thread's own. */
 	json_t *document; /* as last read or written, for the fields of others */
 	uint64_t announced;
+	bool told_split;
 	char told_holder[LEASE_URL_MAX];
 	char probed[LEASE_STANDBYS_MAX][LEASE_INSTANCE_MAX];
 	size_t n_probed;
@@ -165,7 +167,8 @@ static void keep_document(struct leader *leader, json_t *document)
 
 static enum lease_result read_document(struct leader *leader, struct lease_doc *ret_doc)
 {
-	_cleanup_free_ char *path = couchdb_db_path(leader->couch, DB_SERVICES, "/" COUCHDB_LEASE);
+	_cleanup_free_ char *path =
+		couchdb_db_path(leader->couch, DB_SERVICES, "/" COUCHDB_LEASE "?conflicts=true");
 	struct couchdb_reply reply = {0};
 	enum lease_result result = LEASE_FAILED;
 	const char *reason;
@@ -190,8 +193,11 @@ static enum lease_result read_document(struct leader *leader, struct lease_doc *
 					  : "unexpected answer to the reading of " COUCHDB_LEASE);
 	}
 	couchdb_reply_clear(&reply);
-	if (result != LEASE_FAILED)
+	/* Of one with conflicts, the error may be why they stay. */
+	if (result == LEASE_MISSING || (result == LEASE_DONE && !ret_doc->split)) {
 		set_error(leader, "");
+		leader->told_split = false;
+	}
 	return result;
 }
 
@@ -228,6 +234,36 @@ static enum lease_result write_document(struct leader *leader, const struct leas
 	if (result != LEASE_FAILED)
 		set_error(leader, "");
 	return result;
+}
+
+/* Leaves one of several. The term of those that go is kept in the one that stays: others may not
+ * have seen them. */
+static uint64_t settle_leaves(struct leader *leader, const struct lease_doc *doc)
+{
+	/* Writing replaces it. */
+	_cleanup_json_ json_t *document = json_incref(leader->document);
+	struct lease_doc raised = *doc;
+	char rev[LEASE_REV_MAX];
+	int r;
+
+	if (!leader->told_split)
+		log_warning("The document " COUCHDB_LEASE
+			    " of the services has %zu other revisions "
+			    "in conflict with it: nobody leads until they are deleted, which is "
+			    "done now",
+			    json_array_size(json_object_get(document, "_conflicts")));
+	leader->told_split = true;
+	r = lease_leaves_term(leader->couch, document, STANDBY_MS, &raised.term);
+	if (r >= 0 && raised.term > doc->term) {
+		raised.renewed++;
+		if (write_document(leader, &raised, STANDBY_MS, rev) != LEASE_DONE)
+			return raised.term;
+	}
+	if (r >= 0)
+		r = lease_leaves_delete(leader->couch, document, STANDBY_MS);
+	if (r < 0)
+		set_error(leader, r == -ENOMEM ? strerror(ENOMEM) : couchdb_error(leader->couch));
+	return raised.term;
 }
 
 /* --- Other controllers ------------------------------------------------------------------------ */
@@ -421,6 +457,12 @@ static void *run(void *userdata)
 			lease_ask_done(&leader->lease, now_ms(), yes);
 			pthread_mutex_unlock(&leader->lock);
 			break;
+		case LEASE_SETTLE:
+			term = settle_leaves(leader, &step.doc);
+			pthread_mutex_lock(&leader->lock);
+			lease_settle_done(&leader->lease, now_ms(), term);
+			pthread_mutex_unlock(&leader->lock);
+			break;
 		case LEASE_PROMISES:
 			yes = collect_promises(leader, &step, &term);
 			pthread_mutex_lock(&leader->lock);
@@ -498,7 +540,8 @@ void leader_get_state(struct leader *leader, struct leader_state *ret_state)
 		if (!state.acts)
 			state.term = lease->doc.term;
 		/* Ours, but not in force: then nobody leads. */
-		if (!lease->missing && (!lease->holds || lease_acts(lease, now_ms(), &term)))
+		if (!lease->missing && (strcmp(lease->doc.instance, lease->instance) ||
+					lease_acts(lease, now_ms(), &term)))
 			snprintf(state.holder, sizeof(state.holder), "%s", lease->doc.holder);
 		for (size_t i = 0; i < lease->doc.n_standbys && at < sizeof(state.standby); i++)
 			at += (size_t)snprintf(state.standby + at, sizeof(state.standby) - at,

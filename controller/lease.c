@@ -100,16 +100,22 @@ static bool given_up(const struct lease *lease)
 	return lease->known && !lease->missing && !lease->doc.instance[0];
 }
 
+/* A takeover whose end we do not know, or that lost: it may be one leaf of two. */
+static bool names_us(const struct lease *lease)
+{
+	return !strcmp(lease->doc.instance, lease->instance);
+}
+
 /* When we might take over; UINT64_MAX: not before something else happens. */
 static uint64_t may_take_at(const struct lease *lease)
 {
-	uint64_t at = lease->promised_until;
+	uint64_t at = MAX(lease->promised_until, lease->split_until);
 
 	/* The leader that was promised has itself given it up. */
 	if (given_up(lease))
-		return lease->doc.term == lease->promised_term ? 0 : at;
+		return lease->doc.term == lease->promised_term ? lease->split_until : at;
 	at = MAX(at, lease->changed_at + LEADER_LEASE_MS);
-	if (lease->missing)
+	if (lease->missing || names_us(lease))
 		return at;
 	return lease->listed ? MAX(at, lease->listed_at + LEADER_LEASE_MS) : UINT64_MAX;
 }
@@ -153,6 +159,13 @@ static void next_of_leader(struct lease *lease, uint64_t now, struct lease_step 
 		lease->sent_at = now;
 		return;
 	}
+	if (now < lease->next_at && !lease->must_read &&
+	    now - MAX(lease->read_at, lease->checked_at) >= LEASE_CHECK_MS) {
+		lease->checking = true;
+		lease->checked_at = now;
+		step->action = LEASE_READ;
+		return;
+	}
 	if (now < lease->next_at) {
 		step->until = lease->next_at;
 		/* So that it is noticed when that ends. */
@@ -164,11 +177,6 @@ static void next_of_leader(struct lease *lease, uint64_t now, struct lease_step 
 	if (lease->must_read) {
 		step->action = LEASE_READ;
 		lease->sent_at = now;
-	} else if (now < lease->promised_until) {
-		/* A takeover of ours that nobody answered was done after all; meanwhile we
-		 * promised. */
-		lease->next_at = lease->promised_until;
-		step->until = lease->next_at;
 	} else {
 		write_lease(lease, now, step);
 	}
@@ -178,6 +186,12 @@ static void next_of_standby(struct lease *lease, uint64_t now, struct lease_step
 {
 	uint64_t take_at = may_take_at(lease);
 
+	if (lease->must_settle) {
+		lease->must_settle = false;
+		step->action = LEASE_SETTLE;
+		step->doc = lease->doc;
+		return;
+	}
 	if (lease->must_read || (!lease->fresh && now >= lease->next_at)) {
 		lease->must_read = false;
 		lease->fresh = false;
@@ -196,7 +210,7 @@ static void next_of_standby(struct lease *lease, uint64_t now, struct lease_step
 		write_lease(lease, now, step);
 		return;
 	}
-	if (lease->fresh && !lease->missing && lease->doc.instance[0] &&
+	if (lease->fresh && !lease->missing && lease->doc.instance[0] && !names_us(lease) &&
 	    (!lease->listed || now - lease->registered_at >= LEASE_REGISTER_MS)) {
 		lease->fresh = false;
 		step->doc = lease->doc;
@@ -297,11 +311,32 @@ static void go_on_without(struct lease *lease)
 		lease->acts_until = MAX(lease->acts_until, lease->sent_at + LEADER_ACT_MS);
 }
 
+/* By a renewal that was answered. */
+static void extend(struct lease *lease)
+{
+	/* Told of a higher term since it was sent; or for too long nobody has looked whether it
+	 * went to the only leaf. */
+	if (term_stands(lease) && lease->renewed_at <= lease->read_at + LEADER_LEASE_MS)
+		lease->acts_until = MAX(lease->acts_until, lease->renewed_at + LEADER_ACT_MS);
+}
+
+static void read_split(struct lease *lease, uint64_t now, const struct lease_doc *doc)
+{
+	take_doc(lease, now, doc);
+	lose(lease, now);
+	lease->fresh = false;
+	lease->must_settle = true;
+	lease->split_until = now + LEASE_SPLIT_MS;
+}
+
 void lease_read_done(struct lease *lease, uint64_t now, enum lease_result result,
 		     const struct lease_doc *doc)
 {
+	bool checked = lease->checking;
+
+	lease->checking = false;
 	if (result != LEASE_DONE && result != LEASE_MISSING) {
-		if (lease->holds)
+		if (lease->holds && !checked)
 			go_on_without(lease);
 		return;
 	}
@@ -317,9 +352,12 @@ void lease_read_done(struct lease *lease, uint64_t now, enum lease_result result
 		/* Whose it was when it went, only who acts can tell. */
 		if (lease->holds && now >= lease->acts_until)
 			lose(lease, now);
+	} else if (doc->split) {
+		read_split(lease, now, doc);
+		return;
 	} else {
-		bool ours = !strcmp(doc->instance, lease->instance);
-
+		bool ours = lease->holds && !strcmp(doc->instance, lease->instance) &&
+			    doc->term == lease->doc.term;
 		struct lease_doc merged = *doc;
 
 		if (ours)
@@ -329,7 +367,9 @@ void lease_read_done(struct lease *lease, uint64_t now, enum lease_result result
 			lose(lease, now);
 		lease->holds = ours;
 	}
-	if (lease->holds)
+	if (lease->holds && checked)
+		extend(lease);
+	else if (lease->holds)
 		lease->next_at = now;
 }
 
@@ -355,9 +395,8 @@ void lease_write_done(struct lease *lease, uint64_t now, enum lease_result resul
 		lease->takeovers += takes_over;
 		lease->in_doubt = false;
 		lease->tried_at = lease->sent_at;
-		/* Told of a higher term since this was sent. */
-		if (term_stands(lease))
-			lease->acts_until = MAX(lease->acts_until, lease->sent_at + LEADER_ACT_MS);
+		lease->renewed_at = lease->sent_at;
+		extend(lease);
 		lease->next_at = lease->sent_at + LEADER_RENEW_MS;
 	} else if (result == LEASE_CONFLICT) {
 		/* Once at once: others write too. Not for ever at full speed. */
@@ -378,6 +417,13 @@ void lease_ask_done(struct lease *lease, uint64_t now, bool acts)
 	/* As if it had renewed: it knows of us now, and goes on only by our promise. */
 	lease->changed_at = now;
 	lease->fresh = false;
+}
+
+void lease_settle_done(struct lease *lease, uint64_t now, uint64_t term)
+{
+	heard_term(lease, term);
+	lease->split_until = now + LEASE_SPLIT_MS;
+	lease->next_at = now + LEASE_POLL_MS;
 }
 
 void lease_promises_done(struct lease *lease, uint64_t now, bool all, uint64_t term)

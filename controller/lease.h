@@ -16,6 +16,14 @@
  *   every leader that reaches the database renews, fails, and reads that there is one more. And it
  *   asks the leader first, who from then on knows it even when it cannot reach the database.
  *
+ * - A document can have two leaves: a replica can bring them, and so can a cluster, where one node
+ *   keeps a write that was refused by the others. Each can then be renewed over its own revision,
+ * so whoever reads that there are two leads no longer, deletes all but one, and takes over only
+ *   LEASE_SPLIT_MS after it last saw them, under a term above all of theirs. Who acts by the
+ * document reads it again and again, and a renewal later than LEADER_LEASE_MS after such a reading
+ * extends nothing. A document that names us without our knowing that a takeover succeeded is like
+ * one that names somebody else.
+ *
  * So these are safe: the database down, or cut off from any or all of the controllers; controllers
  * cut off from each other while the leader reaches the database; processes that are paused, killed
  * and started again; messages lost, late or doubled.
@@ -47,6 +55,10 @@
 #define LEASE_DROP_MS 15000
 /* Of what the leader knows there are few: each has to promise within LEADER_ACT_MS. */
 #define LEASE_STANDBYS_MAX 8
+/* The leader reads the document so often, besides writing it... */
+#define LEASE_CHECK_MS 500
+/* ...and stops by LEADER_LEASE_MS + LEADER_ACT_MS after it could have read of another leaf. */
+#define LEASE_SPLIT_MS (2 * LEADER_LEASE_MS)
 /* JSON's numbers are whole up to here in every language. */
 #define LEASE_TERM_MAX ((UINT64_C(1) << 53) - 1)
 
@@ -66,6 +78,7 @@ struct lease_doc {
 	uint64_t term, renewed;
 	struct lease_standby standbys[LEASE_STANDBYS_MAX];
 	size_t n_standbys;
+	bool split; /* there are leaves besides this one */
 };
 
 enum lease_action {
@@ -73,6 +86,7 @@ enum lease_action {
 	LEASE_READ,     /* the document, then lease_read_done() */
 	LEASE_WRITE,    /* `doc` over its revision, then lease_write_done() */
 	LEASE_ASK,      /* doc.holder whether it acts, then lease_ask_done() */
+	LEASE_SETTLE,   /* delete the other leaves of `doc`, then lease_settle_done() */
 	LEASE_PROMISES, /* all of doc.standbys for theirs, then lease_promises_done() */
 };
 
@@ -103,10 +117,11 @@ struct lease {
 
 	bool holds; /* the document names us */
 	uint64_t acts_until;
-	uint64_t tried_at; /* when the last renewal that came to an end was sent */
-	bool in_doubt;     /* we were away for too long to go on without the database */
-	bool told;         /* of one more standby, since the others were asked for their promises */
-	bool crowded;      /* there is a standby that found no room in the list */
+	uint64_t renewed_at; /* when the last renewal that was answered was sent */
+	uint64_t tried_at;   /* when the last renewal that came to an end was sent */
+	bool in_doubt;       /* we were away for too long to go on without the database */
+	bool told;    /* of one more standby, since the others were asked for their promises */
+	bool crowded; /* there is a standby that found no room in the list */
 	unsigned long takeovers;
 
 	bool listed;
@@ -114,10 +129,12 @@ struct lease {
 	uint64_t registered_at;
 	uint64_t seen;
 	uint64_t promised_until, promised_term;
-	uint64_t read_at; /* the last time that one was answered */
+	uint64_t read_at;     /* the last time that one was answered */
+	uint64_t checked_at;  /* when the leader last read without need */
+	uint64_t split_until; /* nobody takes over before */
 
 	/* What is under way, and what is due. */
-	bool taking_over, registering, fresh, must_read, must_promise;
+	bool taking_over, registering, fresh, must_read, must_promise, must_settle, checking;
 	uint64_t asked_until; /* the leader, who does not act */
 	uint64_t sent_at, next_at;
 	unsigned conflicts; /* in a row */
@@ -136,6 +153,8 @@ void lease_write_done(struct lease *lease, uint64_t now, enum lease_result resul
 		      const struct lease_step *step, const char *rev);
 /* `acts`: the leader's own instance answered that it does. */
 void lease_ask_done(struct lease *lease, uint64_t now, bool acts);
+/* `term`: the highest that one of the leaves has. */
+void lease_settle_done(struct lease *lease, uint64_t now, uint64_t term);
 /* `all`: every one promised, by its own instance. `term`: the highest that one of them knows. */
 void lease_promises_done(struct lease *lease, uint64_t now, bool all, uint64_t term);
 

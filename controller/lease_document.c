@@ -63,6 +63,7 @@ int lease_document_parse(const json_t *json, struct lease_doc *ret_doc)
 	    get_count(json, "renewed", &doc.renewed) < 0 ||
 	    parse_standbys(json_object_get(json, "standbys"), &doc) < 0 || !doc.rev[0])
 		return -EINVAL;
+	doc.split = json_array_size(json_object_get(json, "_conflicts")) > 0;
 	*ret_doc = doc;
 	return 0;
 }
@@ -93,6 +94,7 @@ json_t *lease_document_build(const struct lease_doc *doc, const json_t *before, 
 	    json_object_set_new(json, "renewed", json_integer((json_int_t)doc->renewed)) < 0 ||
 	    json_object_set_new(json, "standbys", standbys) < 0)
 		return NULL;
+	json_object_del(json, "_conflicts");
 	if (!json_object_get(json, "config") &&
 	    json_object_set_new(json, "config", json_object()) < 0)
 		return NULL;

@@ -260,6 +260,76 @@ TEST(a_lease_that_is_deleted_is_made_again)
 	CHECK_INT(sites[0].term, 1);
 }
 
+/* A revision of the lease beside the one there is, which wins and names `holder`. */
+static void insert_leaf(const struct site *holder, unsigned long term)
+{
+	struct http_result result;
+	struct leader_state state;
+	char path[128], body[1024];
+
+	leader_get_state(holder->leader, &state);
+	snprintf(path, sizeof(path), "/%sservices/_bulk_docs", couch.prefix);
+	snprintf(body, sizeof(body),
+		 "{\"new_edits\":false,\"docs\":[{\"_id\":\"ebb_leader\",\"_rev\":"
+		 "\"900000-00000000000000000000000000000000\",\"name\":\"ebb_leader\",\"holder\":"
+		 "\"%s\",\"instance\":\"%s\",\"term\":%lu,\"renewed\":1,\"standbys\":[]}]}",
+		 holder->url, state.instance, term);
+	peer_call(couch.address, "admin:adminpw", "POST", path, body, &result);
+	CHECK_INT(result.status, 201);
+	http_result_clear(&result);
+}
+
+static bool has_one_leaf(void)
+{
+	struct http_result result;
+	char path[128];
+	bool has;
+
+	snprintf(path, sizeof(path), "/%sservices/ebb_leader?conflicts=true", couch.prefix);
+	peer_call(couch.address, "admin:adminpw", "GET", path, NULL, &result);
+	has = result.status == 200 && !strstr(result.body, "\"_conflicts\"");
+	http_result_clear(&result);
+	return has;
+}
+
+/* Until one leads above both terms: never both. */
+static void check_that_one_leads_above(uint64_t term)
+{
+	uint64_t now = 0;
+
+	for (int n = 0; n < 3000; n++) {
+		uint64_t one, other;
+		bool first = leader_acts(sites[0].leader, &one);
+		bool second = leader_acts(sites[1].leader, &other);
+
+		CHECK(!(first && second));
+		now = first ? one : second ? other : 0;
+		if (now > term)
+			break;
+		usleep(5000);
+	}
+	CHECK(now > term);
+	CHECK(has_one_leaf());
+}
+
+TEST(a_second_leaf_that_names_the_standby_makes_no_second_leader)
+{
+	set_up();
+	insert_leaf(&sites[1], 1);
+	check_that_one_leads_above(1);
+	for (int n = 0; n < 200; n++) {
+		CHECK(!(does_lead(&sites[0]) && does_lead(&sites[1])));
+		usleep(10000);
+	}
+}
+
+TEST(the_term_of_a_leaf_that_goes_is_gone_beyond)
+{
+	set_up();
+	insert_leaf(&sites[0], 70);
+	check_that_one_leads_above(70);
+}
+
 TEST(a_promise_needs_a_term_and_an_instance)
 {
 	static const char *const bad[] = {"{}", "{\"term\":0,\"instance\":\"x\"}", "{\"term\":1}",

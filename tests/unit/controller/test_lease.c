@@ -194,6 +194,8 @@ TEST(without_the_database_a_leader_alone_goes_on)
 
 TEST(a_leader_that_was_away_for_a_lease_does_not_go_on_alone)
 {
+	struct lease_doc doc = doc_of("7-x", "a", 5, 9);
+
 	lead(NULL);
 	CHECK_INT(next(&a, 10300 + LEADER_LEASE_MS), LEASE_WRITE);
 	lease_write_done(&a, 12110, LEASE_FAILED, &step, NULL);
@@ -204,7 +206,12 @@ TEST(a_leader_that_was_away_for_a_lease_does_not_go_on_alone)
 	/* Until the database says that nobody else came. */
 	CHECK_INT(next(&a, 12900), LEASE_WRITE);
 	lease_write_done(&a, 12910, LEASE_DONE, &step, "7-x");
-	CHECK(acts(&a, 12910));
+	CHECK(!acts(&a, 12910));
+	CHECK_INT(next(&a, 12910), LEASE_READ);
+	doc.standbys[0].seen++;
+	lease_read_done(&a, 12920, LEASE_DONE, &doc);
+	CHECK(acts(&a, 12920));
+	CHECK(!acts(&a, 12900 + LEADER_ACT_MS));
 	CHECK_INT(next(&a, 13200), LEASE_WRITE);
 	lease_write_done(&a, 13210, LEASE_FAILED, &step, NULL);
 	CHECK(acts(&a, 13200 + LEADER_ACT_MS - 1));
@@ -356,7 +363,7 @@ TEST(what_is_not_promised)
 	CHECK(!lease_promise(&b, 21100, 5, "a", true));
 }
 
-TEST(a_takeover_that_was_done_but_not_answered_waits_for_what_was_promised_since)
+TEST(a_takeover_that_was_done_but_not_answered_counts_only_under_a_new_term)
 {
 	struct lease_doc doc = doc_of("7-x", "b", 6, 41);
 
@@ -370,12 +377,20 @@ TEST(a_takeover_that_was_done_but_not_answered_waits_for_what_was_promised_since
 	CHECK_INT(next(&b, 23300), LEASE_READ);
 	lease_read_done(&b, 23301, LEASE_DONE, &doc);
 	CHECK(!acts(&b, 23301));
+	/* Nor does it list itself as its own standby. */
 	CHECK_INT(next(&b, 23302), LEASE_WAIT);
-	CHECK_INT(step.until, 23200 + LEADER_LEASE_MS);
-	CHECK_INT(next(&b, 25000), LEASE_WRITE);
-	CHECK_INT(step.doc.term, 6);
-	lease_write_done(&b, 25001, LEASE_DONE, &step, "8-x");
-	CHECK(acts(&b, 25001));
+	CHECK(!lease_asked(&b, 23400, "http://c:5000", "c"));
+	/* As with another's, from when it was seen; what was promised since is kept anyway. */
+	CHECK_INT(next(&b, 23301 + LEADER_LEASE_MS - 1), LEASE_READ);
+	lease_read_done(&b, 23301 + LEADER_LEASE_MS - 1, LEASE_DONE, &doc);
+	CHECK_INT(next(&b, 23301 + LEADER_LEASE_MS - 1), LEASE_WAIT);
+	CHECK_INT(next(&b, 23301 + LEADER_LEASE_MS), LEASE_READ);
+	lease_read_done(&b, 23301 + LEADER_LEASE_MS, LEASE_DONE, &doc);
+	CHECK_INT(next(&b, 23301 + LEADER_LEASE_MS), LEASE_WRITE);
+	CHECK_INT(step.doc.term, 7);
+	CHECK_STR(step.doc.rev, "7-x");
+	lease_write_done(&b, 25110, LEASE_DONE, &step, "8-x");
+	CHECK(acts(&b, 25110));
 }
 
 TEST(who_was_not_listed_long_enough_does_not_take_over)
@@ -537,6 +552,114 @@ TEST(a_document_that_was_deleted_while_the_leader_was_away_is_anybodys)
 	lease_read_done(&a, 15020 + LEADER_LEASE_MS, LEASE_MISSING, NULL);
 	CHECK_INT(next(&a, 15020 + LEADER_LEASE_MS), LEASE_WRITE);
 	CHECK_INT(step.doc.term, 6);
+}
+
+TEST(a_leader_looks_now_and_then_and_stops_at_a_second_leaf)
+{
+	struct lease_doc doc = doc_of("2-x", "a", 5, 8);
+
+	lead(NULL);
+	CHECK_INT(next(&a, 10300), LEASE_WRITE);
+	lease_write_done(&a, 10310, LEASE_DONE, &step, "3-x");
+	CHECK_INT(next(&a, 10310), LEASE_WAIT);
+	CHECK_INT(next(&a, 10600), LEASE_WRITE);
+	lease_write_done(&a, 10610, LEASE_DONE, &step, "4-x");
+	CHECK_INT(next(&a, 10610), LEASE_READ);
+	doc = doc_of("4-x", "a", 5, 10);
+	lease_read_done(&a, 10620, LEASE_DONE, &doc);
+	CHECK_INT(next(&a, 10620), LEASE_WAIT);
+	CHECK_INT(step.until, 10900);
+	/* One that is not answered is no reason to do anything; it is not tried at full speed. */
+	CHECK_INT(next(&a, 10900), LEASE_WRITE);
+	lease_write_done(&a, 10910, LEASE_DONE, &step, "5-x");
+	CHECK_INT(next(&a, 11150), LEASE_READ);
+	lease_read_done(&a, 11160, LEASE_FAILED, NULL);
+	CHECK_INT(next(&a, 11160), LEASE_WAIT);
+	CHECK(acts(&a, 10900 + LEADER_ACT_MS - 1));
+	CHECK(!acts(&a, 10900 + LEADER_ACT_MS));
+	CHECK_INT(next(&a, 11200), LEASE_WRITE);
+	lease_write_done(&a, 11210, LEASE_DONE, &step, "6-x");
+	CHECK_INT(next(&a, 11500), LEASE_WRITE);
+	lease_write_done(&a, 11510, LEASE_DONE, &step, "7-x");
+	CHECK_INT(next(&a, 11650), LEASE_READ);
+	/* Ours is the one that counts, for others to see: that does not matter. */
+	doc = doc_of("7-x", "a", 5, 13);
+	doc.split = true;
+	lease_read_done(&a, 11660, LEASE_DONE, &doc);
+	CHECK(!acts(&a, 11660));
+	CHECK(!a.holds);
+	CHECK_INT(next(&a, 11660), LEASE_SETTLE);
+	CHECK_STR(step.doc.rev, "7-x");
+	/* Nothing is written before it is known that only one is left. */
+	lease_settle_done(&a, 11700, 8);
+	CHECK_INT(next(&a, 11700), LEASE_WAIT);
+	CHECK_INT(step.until, 11700 + LEASE_POLL_MS);
+	CHECK_INT(next(&a, 11900), LEASE_READ);
+	lease_read_done(&a, 11910, LEASE_DONE, &doc);
+	CHECK_INT(next(&a, 11910), LEASE_SETTLE);
+	lease_settle_done(&a, 11950, 8);
+	doc.split = false;
+	CHECK_INT(next(&a, 12150), LEASE_READ);
+	lease_read_done(&a, 12160, LEASE_DONE, &doc);
+	CHECK_INT(next(&a, 12160), LEASE_WAIT);
+	CHECK_INT(next(&a, 11950 + LEASE_SPLIT_MS - 1), LEASE_READ);
+	lease_read_done(&a, 11950 + LEASE_SPLIT_MS - 1, LEASE_DONE, &doc);
+	CHECK_INT(next(&a, 11950 + LEASE_SPLIT_MS - 1), LEASE_WAIT);
+	CHECK_INT(next(&a, 11950 + LEASE_SPLIT_MS), LEASE_READ);
+	lease_read_done(&a, 11950 + LEASE_SPLIT_MS, LEASE_DONE, &doc);
+	CHECK_INT(next(&a, 11950 + LEASE_SPLIT_MS), LEASE_WRITE);
+	/* Above that of the leaf that went. */
+	CHECK_INT(step.doc.term, 9);
+	lease_write_done(&a, 15560, LEASE_DONE, &step, "8-x");
+	CHECK(acts(&a, 15560));
+}
+
+TEST(who_did_not_look_for_a_lease_is_not_extended_by_what_it_writes)
+{
+	lead(NULL);
+	for (uint64_t now = 10300; now < 14000; now += 300) {
+		CHECK_INT(next(&a, now), LEASE_WRITE);
+		lease_write_done(&a, now + 1, LEASE_DONE, &step, "3-x");
+		CHECK_INT(acts(&a, now + 1), now + 1 < 11500 + LEADER_ACT_MS);
+	}
+}
+
+TEST(two_leaves_are_nothing_to_take_over_given_up_or_not)
+{
+	struct lease_doc doc = doc_of("5-x", "", 5, 40);
+
+	doc.split = true;
+	lease_init(&b, "http://b:5000", "b", 20000);
+	CHECK_INT(next(&b, 20000), LEASE_READ);
+	lease_read_done(&b, 20000, LEASE_DONE, &doc);
+	CHECK_INT(next(&b, 20000), LEASE_SETTLE);
+	lease_settle_done(&b, 20010, 0);
+	doc.split = false;
+	CHECK_INT(next(&b, 20210), LEASE_READ);
+	lease_read_done(&b, 20220, LEASE_DONE, &doc);
+	CHECK_INT(next(&b, 20220), LEASE_WAIT);
+	CHECK_INT(next(&b, 20010 + LEASE_SPLIT_MS), LEASE_READ);
+	lease_read_done(&b, 20010 + LEASE_SPLIT_MS, LEASE_DONE, &doc);
+	CHECK_INT(next(&b, 20010 + LEASE_SPLIT_MS), LEASE_WRITE);
+	CHECK_INT(step.doc.term, 6);
+}
+
+TEST(a_leader_does_not_take_the_document_of_another_term_for_its_own)
+{
+	struct lease_doc doc = doc_of("9-y", "a", 6, 9);
+
+	lead(NULL);
+	CHECK_INT(next(&a, 10300), LEASE_WRITE);
+	lease_write_done(&a, 10310, LEASE_CONFLICT, &step, NULL);
+	CHECK_INT(next(&a, 10311), LEASE_READ);
+	lease_read_done(&a, 10320, LEASE_DONE, &doc);
+	CHECK(!acts(&a, 10320));
+	CHECK(!a.holds);
+	CHECK_INT(next(&a, 10320), LEASE_WAIT);
+	CHECK_INT(next(&a, 10320 + LEADER_LEASE_MS), LEASE_READ);
+	lease_read_done(&a, 10320 + LEADER_LEASE_MS, LEASE_DONE, &doc);
+	CHECK_INT(next(&a, 10320 + LEADER_LEASE_MS), LEASE_WRITE);
+	CHECK_INT(step.doc.term, 7);
 }
 
 TEST(a_clean_stop_hands_over)

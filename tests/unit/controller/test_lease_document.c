@@ -51,6 +51,28 @@ TEST(a_new_document_has_no_revision_and_fields_of_others_stay)
 	CHECK_INT(json_integer_value(json_object_get(before, "term")), 0);
 }
 
+TEST(other_leaves_are_seen_and_not_written)
+{
+	static const struct {
+		const char *conflicts;
+		bool split;
+	} cases[] = {
+		{"[]", false}, {"[\"2-y\"]", true}, {"[\"2-y\",\"2-z\"]", true}, {"null", false}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_json_ json_t *json = json_pack(
+			"{s:s, s:i, s:i, s:o}", "_rev", "3-x", "term", 4, "renewed", 5,
+			"_conflicts", json_loads(cases[i].conflicts, JSON_DECODE_ANY, NULL));
+		_cleanup_json_ json_t *again = NULL;
+		struct lease_doc doc;
+
+		CHECK_INT(lease_document_parse(json, &doc), 0);
+		CHECK_INT(doc.split, cases[i].split);
+		again = lease_document_build(&doc, json, 1);
+		CHECK(again && !json_object_get(again, "_conflicts"));
+	}
+}
+
 TEST(what_is_no_lease_is_refused)
 {
 	static const char *const wrong[] = {

@@ -67,6 +67,7 @@ struct trouble {
 	bool outages;    /* of the database */
 	bool partitions; /* of the controllers from it and from each other */
 	bool deletions;  /* of the document */
+	bool splits;     /* a write that is refused stays as a second leaf now and then */
 };
 
 static struct {
@@ -76,8 +77,8 @@ static struct {
 	struct node nodes[NODES_MAX];
 	bool cut[NODES_MAX][NODES_MAX];
 	bool db_up, exists;
-	struct lease_doc doc;
-	unsigned long revisions, instances;
+	struct lease_doc doc, other; /* as doc.split says */
+	unsigned long revisions, instances, splits;
 	double renewed;           /* when the leader's part of the document last changed */
 	double listed[NODES_MAX]; /* since when the running instance is in it */
 	struct message messages[MESSAGES_MAX];
@@ -249,14 +250,71 @@ static void note_listed(void)
 	}
 }
 
+/* The leaf that counts is the one with more generations. */
+static void order_leaves(void)
+{
+	struct lease_doc doc = w.doc;
+
+	if (!w.doc.split || strtoul(w.doc.rev, NULL, 10) >= strtoul(w.other.rev, NULL, 10))
+		return;
+	w.doc = w.other;
+	w.doc.split = true;
+	w.other = doc;
+}
+
+static void name_revision(struct lease_doc *doc, const char *before)
+{
+	snprintf(doc->rev, sizeof(doc->rev), "%lu-%lu", strtoul(before, NULL, 10) + 1,
+		 ++w.revisions);
+}
+
+static void make_leaf(const struct lease_doc *doc)
+{
+	/* One that wins though it came later, or one that stays behind as the other is renewed. */
+	unsigned long generation =
+		strtoul(w.doc.rev, NULL, 10) + (chance(0.5) ? 1 + draw() % 50 : 0);
+
+	w.other = *doc;
+	w.doc.split = true;
+	snprintf(w.other.rev, sizeof(w.other.rev), "%lu-%lu", generation, ++w.revisions);
+	w.splits++;
+	order_leaves();
+}
+
+static void db_settle(struct message *m)
+{
+	m->result = LEASE_DONE;
+	m->term = 0;
+	if (!w.exists || !w.doc.split || strcmp(m->step.doc.rev, w.doc.rev))
+		return;
+	m->term = w.other.term;
+	if (w.other.term > w.doc.term) {
+		w.doc.term = w.other.term;
+		w.doc.renewed++;
+		name_revision(&w.doc, w.doc.rev);
+	}
+	w.doc.split = false;
+}
+
 static void db_write(struct message *m)
 {
-	const struct lease_doc *doc = &m->step.doc;
+	struct lease_doc *doc = &m->step.doc;
 
-	if (strcmp(doc->rev, w.exists ? w.doc.rev : "")) {
-		m->result = LEASE_CONFLICT;
+	if (w.exists && w.doc.split && !strcmp(doc->rev, w.other.rev)) {
+		w.other = *doc;
+		name_revision(&w.other, doc->rev);
+		snprintf(m->rev, sizeof(m->rev), "%s", w.other.rev);
+		m->result = LEASE_DONE;
+		order_leaves();
 		return;
 	}
+	if (strcmp(doc->rev, w.exists ? w.doc.rev : "")) {
+		m->result = LEASE_CONFLICT;
+		if (w.trouble.splits && w.exists && !w.doc.split && chance(0.05))
+			make_leaf(doc);
+		return;
+	}
+	doc->split = w.exists && w.doc.split;
 	if (!w.exists || strcmp(doc->instance, w.doc.instance) || doc->term != w.doc.term ||
 	    doc->renewed != w.doc.renewed)
 		w.renewed = w.now;
@@ -266,7 +324,7 @@ static void db_write(struct message *m)
 	}
 	w.doc = *doc;
 	w.exists = true;
-	snprintf(w.doc.rev, sizeof(w.doc.rev), "%lu-r", ++w.revisions);
+	name_revision(&w.doc, doc->rev);
 	snprintf(m->rev, sizeof(m->rev), "%s", w.doc.rev);
 	m->result = LEASE_DONE;
 	note_listed();
@@ -286,6 +344,8 @@ static void at_db(struct message *m)
 		m->result = LEASE_FAILED;
 	} else if (m->action == LEASE_WRITE) {
 		db_write(m);
+	} else if (m->action == LEASE_SETTLE) {
+		db_settle(m);
 	} else {
 		m->result = w.exists ? LEASE_DONE : LEASE_MISSING;
 		m->step.doc = w.doc;
@@ -356,6 +416,8 @@ static void end_call(struct node *node)
 	else if (node->step.action == LEASE_PROMISES)
 		lease_promises_done(&node->lease, now, node->promises == node->step.doc.n_standbys,
 				    node->answered_term);
+	else if (node->step.action == LEASE_SETTLE)
+		lease_settle_done(&node->lease, now, 0);
 	else if (node->step.action == LEASE_READ)
 		lease_read_done(&node->lease, now, LEASE_FAILED, NULL);
 	else
@@ -391,7 +453,9 @@ static void answered(struct message *m)
 	node->call++;
 	node->wake = 0;
 	node->reached = m->reached;
-	if (m->action == LEASE_READ)
+	if (m->action == LEASE_SETTLE)
+		lease_settle_done(&node->lease, clock_of(node), m->term);
+	else if (m->action == LEASE_READ)
 		lease_read_done(&node->lease, clock_of(node), m->result, &m->step.doc);
 	else
 		lease_write_done(&node->lease, clock_of(node), m->result, &m->step, m->rev);
@@ -578,6 +642,8 @@ static void simulate(int n, struct trouble trouble)
 			/* A harm that lasts. */
 			if (!w.db_up || node->cut)
 				harm(i, w.now);
+			if (w.exists && w.doc.split)
+				harm(i, w.now + LEASE_SPLIT_MS);
 			if (!runs(node))
 				continue;
 			if (node->waiting && w.now >= node->deadline)
@@ -588,8 +654,10 @@ static void simulate(int n, struct trouble trouble)
 		}
 		check_leaders();
 	}
-	printf("# %lu steps, %lu takeovers, %lu kills, %lu orders, %lu refused, both act %lu ms\n",
-	       w.steps, w.takeovers, w.kills, w.orders, w.refused, w.both * TICK_MS);
+	printf("# %lu steps, %lu takeovers, %lu kills, %lu splits, %lu orders, %lu refused, both act "
+	       "%lu ms\n",
+	       w.steps, w.takeovers, w.kills, w.splits, w.orders, w.refused, w.both * TICK_MS);
+	CHECK(!trouble.splits || w.splits > 5);
 	CHECK(w.steps > 20000);
 	CHECK(w.takeovers > 10);
 	CHECK(w.kills > 5);
@@ -629,6 +697,16 @@ TEST(three_controllers_and_every_partition)
 TEST(three_controllers_and_somebody_who_deletes_the_document)
 {
 	simulate(3, (struct trouble){.outages = true, .partitions = true, .deletions = true});
+}
+
+TEST(two_controllers_and_a_document_of_two_leaves)
+{
+	simulate(2, (struct trouble){.splits = true});
+}
+
+TEST(three_controllers_and_a_document_of_two_leaves)
+{
+	simulate(3, (struct trouble){.splits = true});
 }
 
 TEST_MAIN()
