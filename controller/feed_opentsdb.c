@@ -18,6 +18,7 @@
 #include "ebb/loop.h"
 #include "ebb/tsdb.h"
 #include "ebb/util.h"
+#include "lib/tsdb_poster.h"
 
 #define TICK_NS (EBB_NS_PER_SEC / 5)
 /* The least WINDOW_TIMELAPSE, as period and as window: points come every 5 s, and fall into buckets
@@ -60,7 +61,8 @@ struct feed_opentsdb {
 	struct model *model;
 	struct scaler *scaler;
 	struct http_session *session;
-	char *url, *shown, *ca_file; /* shown: without the password */
+	struct tsdb_target target;
+	char *shown; /* the URL without the password */
 	size_t body_max;
 
 	pthread_t thread;
@@ -403,7 +405,7 @@ static bool round_refused(struct round *round, size_t n, const struct http_resul
 			log_warning(
 				"OpenTSDB at %s has nothing with a tag host yet: does BDWatchdog "
 				"write to it?",
-				feed->url);
+				feed->shown);
 		feed->told_nothing = true;
 		return false;
 	case TSDB_QUERY_UNKNOWN_NAME:
@@ -436,23 +438,18 @@ unreadable:
 static bool round_query(struct round *round, size_t n, const char *body)
 {
 	struct feed_opentsdb *feed = round->feed;
-	const struct http_request_options options = {
-		.method = "POST",
-		.address = feed->url,
-		.path = "/api/query",
-		.body = body,
-		.body_len = strlen(body),
-		.timeout_ms = TIMEOUT_MS,
-		.response_max = RESPONSE_MAX,
-		.ca_file = feed->ca_file,
-		.stopped = is_stopping,
-		.stopped_userdata = feed,
-	};
+	struct http_request_options options = tsdb_target_request(&feed->target);
 	_cleanup_free_ char *error = NULL;
 	struct http_result result = {};
 	bool more = false;
 	int r;
 
+	options.path = "/api/query";
+	options.body = body;
+	options.body_len = strlen(body);
+	options.response_max = RESPONSE_MAX;
+	options.stopped = is_stopping;
+	options.stopped_userdata = feed;
 	model_lock(feed->model);
 	feed->stats.queries++;
 	model_unlock(feed->model);
@@ -585,15 +582,14 @@ static void *run(void *userdata)
 
 /* --- life --- */
 
-static int copy(const char *from, char **ret_to)
-{
-	*ret_to = from ? strdup(from) : NULL;
-	return from && !*ret_to ? -ENOMEM : 0;
-}
-
 int feed_opentsdb_new(struct model *model, struct scaler *scaler,
 		      const struct feed_opentsdb_options *options, struct feed_opentsdb **ret_feed)
 {
+	const struct tsdb_options target = {
+		.url = options->url,
+		.timeout_ms = TIMEOUT_MS,
+		.ca_file = options->ca_file,
+	};
 	struct feed_opentsdb *feed = calloc(1, sizeof(*feed));
 	int r;
 
@@ -606,16 +602,11 @@ int feed_opentsdb_new(struct model *model, struct scaler *scaler,
 	feed->index = name_index_new();
 	r = feed->index ? 0 : -ENOMEM;
 	if (r >= 0)
-		r = copy(options->url, &feed->url);
+		r = tsdb_target_parse(&target, &feed->target);
 	if (r >= 0) {
-		feed->url[strcspn(feed->url, "?#")] = '\0';
-		for (size_t len = strlen(feed->url); len && feed->url[len - 1] == '/';)
-			feed->url[--len] = '\0';
-		feed->shown = url_public(feed->url);
+		feed->shown = url_public(options->url);
 		r = feed->shown ? 0 : -ENOMEM;
 	}
-	if (r >= 0)
-		r = copy(options->ca_file, &feed->ca_file);
 	if (r >= 0)
 		r = http_session_new(&feed->session);
 	if (r >= 0)
@@ -647,11 +638,8 @@ void feed_opentsdb_free(struct feed_opentsdb *feed)
 		name_index_free(feed->index);
 	if (feed->session)
 		http_session_free(feed->session);
-	if (feed->url)
-		explicit_bzero(feed->url, strlen(feed->url));
-	free(feed->url);
+	tsdb_target_clear(&feed->target);
 	free(feed->shown);
-	free(feed->ca_file);
 	free(feed);
 }
 

@@ -18,7 +18,7 @@ struct feed_opentsdb_options {
 };
 
 struct feed_opentsdb;
-/* Borrows model and scaler, copies the options. */
+/* Borrows model and scaler, copies the options. -EINVAL: the URL is wrong; logged. */
 int feed_opentsdb_new(struct model *model, struct scaler *scaler,
 		      const struct feed_opentsdb_options *options, struct feed_opentsdb **ret_feed);
 /* Ends a query that is under way. NULL is ignored. */

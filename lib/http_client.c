@@ -27,7 +27,7 @@ struct transfer {
 	struct http_client *client;
 	CURL *easy;
 	struct curl_slist *headers;
-	char *address;
+	char *address; /* as it is shown */
 	char *body;
 	size_t body_len, body_room, response_max;
 	bool too_large, borrowed; /* `easy` belongs to a session */
@@ -238,6 +238,22 @@ static void set_times(CURL *easy, const struct http_request_options *options)
 	}
 }
 
+/*
+ * For error texts: without user and password. Up to the last '@' of all, because a password that is
+ * not encoded as it should be may hold an '@' or a '/'. Caller frees; NULL on no memory.
+ */
+static char *shown_address(const char *address)
+{
+	const char *scheme = strstr(address, "://"), *at = scheme ? strrchr(scheme, '@') : NULL;
+	char *shown;
+
+	if (!at)
+		return strdup(address);
+	if (asprintf(&shown, "%.*s%s", (int)(scheme + 3 - address), address, at + 1) < 0)
+		return NULL;
+	return shown;
+}
+
 /* `easy`: a session's, or NULL for one of its own. */
 static int transfer_new(const struct http_request_options *options, CURL *easy,
 			struct transfer **ret_transfer)
@@ -260,7 +276,7 @@ static int transfer_new(const struct http_request_options *options, CURL *easy,
 	transfer->borrowed = easy != NULL;
 	transfer->easy = easy ? easy : curl_easy_init();
 	easy = transfer->easy;
-	transfer->address = options->address ? strdup(options->address) : NULL;
+	transfer->address = options->address ? shown_address(options->address) : NULL;
 	r = transfer->easy ? set_address(transfer->easy, options) : -ENOMEM;
 	if (r == 0)
 		r = set_method_and_body(transfer->easy, options);

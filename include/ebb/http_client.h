@@ -29,10 +29,12 @@ const char *http_response_header(const struct http_response *response, const cha
 typedef void (*http_done_fn)(void *userdata, const struct http_response *response);
 
 struct http_request_options {
-	const char *method;  /* "GET", ... */
-	const char *address; /* "http://127.0.0.1:8000" or "unix:/run/ebb/agent.sock" */
-	const char *path;    /* "/container/c0", already encoded (http_escape) */
-	const char *body;    /* copied; NULL: none. Sent as application/json */
+	const char *method; /* "GET", ... */
+	/* "http://127.0.0.1:8000" or "unix:/run/ebb/agent.sock". A user and a password in it are
+	 * used, and are in no error text. */
+	const char *address;
+	const char *path; /* "/container/c0", already encoded (http_escape) */
+	const char *body; /* copied; NULL: none. Sent as application/json */
 	size_t body_len;
 	const char *token;   /* NULL: none */
 	unsigned timeout_ms; /* 0: 5,000; HTTP_NO_TIMEOUT */

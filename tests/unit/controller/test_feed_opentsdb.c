@@ -20,10 +20,11 @@ static struct {
 	json_t *cpu;     /* name -> user CPU; those it does not know are an error */
 	unsigned status; /* 0: 200 */
 	bool mute;       /* its errors do not say why */
+	bool empty;      /* nothing was ever written to it */
 	const char *no_metric;
 	unsigned long asked;
 	size_t most; /* names in one query */
-	char last[16384];
+	char last[16384], authorization[64];
 } tsdb;
 
 /* A Container Scaler of spec section 4. */
@@ -129,9 +130,16 @@ static void tsdb_query(void *userdata, struct http_call *call)
 		return;
 	pthread_mutex_lock(&tsdb.lock);
 	tsdb.asked++;
+	snprintf(tsdb.authorization, sizeof(tsdb.authorization), "%s",
+		 http_header(call, "Authorization") ?: "");
 	snprintf(tsdb.last, sizeof(tsdb.last), "%.*s", (int)call->body_len,
 		 (const char *)call->body);
-	answer = tsdb_answer(body, &status);
+	if (tsdb.empty) {
+		status = 400;
+		answer = tsdb_error("tagk", "host");
+	} else {
+		answer = tsdb_answer(body, &status);
+	}
 	if (tsdb.status)
 		status = tsdb.status;
 	pthread_mutex_unlock(&tsdb.lock);
@@ -316,14 +324,19 @@ static void start(void)
 	add_container("c0", 100, true);
 }
 
-static void start_threads(void)
+static void start_threads_with(const char *user, const char *address)
 {
 	char url[128];
 	const struct feed_opentsdb_options options = {.url = url};
 
-	snprintf(url, sizeof(url), "http://%s", http_server_address(tsdb.server));
+	snprintf(url, sizeof(url), "http://%s%s", user, address);
 	CHECK_INT(container_scalers_new(model, scaler, NULL, &scalers), 0);
 	CHECK_INT(feed_opentsdb_new(model, scaler, &options, &feed), 0);
+}
+
+static void start_threads(void)
+{
+	start_threads_with("", http_server_address(tsdb.server));
 }
 
 /* Under the lock, until it holds; the bound is for failures only. */
@@ -583,6 +596,95 @@ TEST(while_opentsdb_is_away_nothing_changes)
 	CHECK(puts <= 1);
 	tsdb.status = 0;
 	WAIT(has_usage, "c0");
+}
+
+/* What is logged from here on goes to the file too. */
+static int stderr_kept = -1;
+static FILE *logged;
+
+static void log_as_before(void *arg)
+{
+	(void)arg;
+	if (stderr_kept >= 0) {
+		dup2(stderr_kept, STDERR_FILENO);
+		close(stderr_kept);
+		stderr_kept = -1;
+	}
+	if (logged)
+		fclose(TAKE_PTR(logged));
+}
+
+static void keep_log(void)
+{
+	logged = tmpfile();
+	CHECK(logged != NULL);
+	stderr_kept = dup(STDERR_FILENO);
+	CHECK(stderr_kept >= 0);
+	test_at_end(log_as_before, NULL);
+	CHECK(dup2(fileno(logged), STDERR_FILENO) >= 0);
+}
+
+static bool log_has(const char *text)
+{
+	static char all[65536];
+	ssize_t n = pread(fileno(logged), all, sizeof(all) - 1, 0);
+
+	all[MAX(n, 0)] = '\0';
+	return strstr(all, text) != NULL;
+}
+
+static void wait_for_line(const char *text)
+{
+	for (int i = 0; i < 6000 && !log_has(text); i++)
+		usleep(5000);
+	CHECK(log_has(text));
+}
+
+static void no_password(const struct feed_opentsdb_stats *stats)
+{
+	CHECK(!strstr(stats->last_error, "swordfish"));
+	CHECK(!log_has("swordfish"));
+}
+
+#define USER "guard:swordfish@"
+
+TEST(the_password_is_told_to_nobody_in_an_outage)
+{
+	struct feed_opentsdb_stats stats;
+
+	start();
+	keep_log();
+	start_threads_with(USER, "127.0.0.1:1");
+	wait_for_line("OpenTSDB at http://guard:***@127.0.0.1:1 cannot be asked");
+	feed_opentsdb_get_stats(feed, &stats);
+	CHECK(strstr(stats.last_error, "cannot reach http://127.0.0.1:1:"));
+	no_password(&stats);
+}
+
+TEST(the_password_is_told_to_nobody_by_other_lines)
+{
+	struct feed_opentsdb_stats stats;
+
+	start();
+	keep_log();
+	tsdb.empty = true;
+	start_threads_with(USER, http_server_address(tsdb.server));
+	wait_for_line("has nothing with a tag host yet");
+	pthread_mutex_lock(&tsdb.lock);
+	tsdb.empty = false;
+	tsdb.status = 401;
+	CHECK_STR(tsdb.authorization, "Basic Z3VhcmQ6c3dvcmRmaXNo");
+	pthread_mutex_unlock(&tsdb.lock);
+	wait_for_line("it wants another user and password");
+	feed_opentsdb_get_stats(feed, &stats);
+	no_password(&stats);
+	know("c0", 50);
+	pthread_mutex_lock(&tsdb.lock);
+	tsdb.status = 0;
+	pthread_mutex_unlock(&tsdb.lock);
+	wait_for_line("answers again");
+	feed_opentsdb_get_stats(feed, &stats);
+	no_password(&stats);
 }
 
 TEST(a_container_that_goes_gives_its_shares_back)

@@ -89,6 +89,40 @@ static size_t count_waiting(struct fixture *f)
 	return n;
 }
 
+static void error_without_password(const char *address, size_t response_max, const char *want)
+{
+	const struct http_request_options options = {
+		.method = "GET",
+		.address = address,
+		.path = "/numbers",
+		.response_max = response_max,
+		.timeout_ms = 20000,
+	};
+	struct http_result result;
+	char error[sizeof(result.error)];
+
+	CHECK_INT(http_call_blocking(&options, &result), 0);
+	strcpy(error, result.error);
+	http_result_clear(&result);
+	if (!strstr(error, want) || strstr(error, "swordfish") || strstr(error, "guard"))
+		TEST_FAIL("%s", error);
+}
+
+TEST(no_password_in_an_error)
+{
+	struct fixture *f = start_server(THREAD_MODE, NULL);
+	char address[128];
+
+	snprintf(address, sizeof(address), "http://guard:swordfish@127.0.0.1:%u", f->port);
+	error_without_password(address, 4, "127.0.0.1");
+	error_without_password("http://guard:swordfish@127.0.0.1:1", 0,
+			       "cannot reach http://127.0.0.1:1:");
+	error_without_password("https://guard:swordfish@127.0.0.1:1/path/", 0,
+			       "cannot reach https://127.0.0.1:1/path/:");
+	/* Not encoded as it should be. */
+	error_without_password("http://guard:sword@swordfish@127.0.0.1:1", 0, "http://127.0.0.1:1");
+}
+
 BOTH_MODES(one_request)
 {
 	struct fixture *f = start_server(mode, NULL);
