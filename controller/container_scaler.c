@@ -45,7 +45,6 @@ struct container_scalers {
 	struct scaler *scaler;
 	struct loop *loop;
 	struct http_client *client;
-	char *token;
 	pthread_t thread;
 	bool has_thread;
 	/* The loop's thread. */
@@ -200,13 +199,13 @@ static void poll_failed(struct poll *poll, const char *why)
 	poll_done(poll, backoff_ms(poll->failures++, RETRY_FIRST_MS, RETRY_CAP_MS) / 1e3);
 }
 
+/* Without the token: it is for agents, and nobody has said that this is one. */
 static int ask(struct poll *poll, const char *path, http_done_fn done)
 {
 	const struct http_request_options options = {
 		.method = "GET",
 		.address = poll->address,
 		.path = path,
-		.token = poll->scalers->token,
 		.timeout_ms = TIMEOUT_MS,
 		.response_max = RESPONSE_MAX,
 	};
@@ -425,7 +424,7 @@ static void *run(void *userdata)
 	return NULL;
 }
 
-int container_scalers_new(struct model *model, struct scaler *scaler, const char *token,
+int container_scalers_new(struct model *model, struct scaler *scaler,
 			  struct container_scalers **ret_scalers)
 {
 	struct container_scalers *scalers = calloc(1, sizeof(*scalers));
@@ -438,10 +437,6 @@ int container_scalers_new(struct model *model, struct scaler *scaler, const char
 	scalers->index = name_index_new();
 	if (!scalers->index)
 		r = -ENOMEM;
-	if (r >= 0 && token) {
-		scalers->token = strdup(token);
-		r = scalers->token ? 0 : -ENOMEM;
-	}
 	if (r >= 0)
 		r = loop_new(&scalers->loop);
 	if (r >= 0)
@@ -479,7 +474,6 @@ void container_scalers_free(struct container_scalers *scalers)
 		loop_free(scalers->loop);
 	if (scalers->index)
 		name_index_free(scalers->index);
-	free(scalers->token);
 	free(scalers);
 }
 

@@ -21,8 +21,8 @@
 json_t *container_scaler_limits(const json_t *resources, int64_t host_shares);
 
 struct container_scalers;
-/* Borrows model and scaler. `token` may be NULL: an ebb-agent that feeds nobody wants one. */
-int container_scalers_new(struct model *model, struct scaler *scaler, const char *token,
+/* Borrows model and scaler. */
+int container_scalers_new(struct model *model, struct scaler *scaler,
 			  struct container_scalers **ret_scalers);
 void container_scalers_free(struct container_scalers *scalers);
 

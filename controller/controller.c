@@ -298,7 +298,7 @@ static int start_agentless(struct controller *controller, const struct controlle
 				    "URL: only agents are heard");
 		return 0;
 	}
-	r = container_scalers_new(controller->model, controller->scaler, controller->token,
+	r = container_scalers_new(controller->model, controller->scaler,
 				  &controller->container_scalers);
 	if (r >= 0)
 		r = feed_opentsdb_new(controller->model, controller->scaler, &opentsdb,

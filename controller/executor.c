@@ -156,7 +156,7 @@ static void send_order(struct executor *executor, struct job *job)
 		.method = "PUT",
 		.address = job->order.address,
 		.body = body,
-		.token = executor->token,
+		.token = job->order.without_token ? NULL : executor->token,
 		.timeout_ms = job->order.timeout_ms ? job->order.timeout_ms : TIMEOUT_MS,
 		.response_max = RESPONSE_MAX,
 	};

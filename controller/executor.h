@@ -13,6 +13,7 @@ struct order {
 	char *container;
 	json_t *body;        /* as PUT /container/NAME takes it */
 	unsigned timeout_ms; /* 0: 2,000 */
+	bool without_token;  /* not to an agent: the token is not for its eyes */
 	void *userdata;
 };
 

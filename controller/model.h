@@ -40,6 +40,7 @@ struct host {
 	unsigned long left; /* how often it became agentless */
 	bool from_series;   /* usage comes out of OpenTSDB: samples are of the wall clock */
 	bool told_setting;  /* that its document's `feed` is not known */
+	bool told_rescaler; /* that its document's `host_rescaler_ip` is none */
 	double fed_since;   /* wall clock: when `from_series` last changed */
 	double agent_heard; /* wall clock; 0: never */
 

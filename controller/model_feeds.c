@@ -50,7 +50,20 @@ double model_window_delay(const struct model *model, const struct host *host)
 	return model->guardian.window_delay > 0 ? model->guardian.window_delay : WINDOW_DELAY_S;
 }
 
-/* "http://IP:PORT" from host_rescaler_ip and host_rescaler_port, as a document has them. */
+/* A name or an IP, nothing else that could be in a URL. */
+static bool is_bare_host(const char *text, size_t len)
+{
+	static const char valid[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789-_.:[]";
+
+	return len > 0 && len < 256 && strspn(text, valid) >= len;
+}
+
+/*
+ * "http://IP:PORT" from host_rescaler_ip and host_rescaler_port, as a document has them. Whoever
+ * may write documents does not choose by that what else the controller talks to: a whole URL or a
+ * socket is refused.
+ */
 static char *rescaler_of(const json_t *doc)
 {
 	const char *ip = json_string_value(json_object_get(doc, "host_rescaler_ip"));
@@ -58,15 +71,23 @@ static char *rescaler_of(const json_t *doc)
 	char *address = NULL;
 	int64_t number;
 
-	if (!ip || !*ip)
-		return NULL;
-	if (strncmp(ip, "unix:", 5) == 0 || strstr(ip, "://"))
-		return strdup(ip);
-	if (json_to_int64(port, &number) < 0 || number < 1 || number > 65535 ||
+	if (!ip || !is_bare_host(ip, strlen(ip)) || json_to_int64(port, &number) < 0 ||
+	    number < 1 || number > 65535 ||
 	    asprintf(&address, strchr(ip, ':') && *ip != '[' ? "http://[%s]:%d" : "http://%s:%d",
 		     ip, (int)number) < 0)
 		return NULL;
 	return address;
+}
+
+/* One that was remembered, in the form in which rescaler_of() makes it. */
+static bool is_rescaler(const char *address)
+{
+	const char *host = address && strncmp(address, "http://", 7) == 0 ? address + 7 : NULL;
+	const char *colon = host ? strrchr(host, ':') : NULL;
+	uint64_t port;
+
+	return colon && is_bare_host(host, (size_t)(colon - host)) &&
+	       parse_u64(colon + 1, &port) >= 0 && port >= 1 && port <= 65535;
 }
 
 /* Where its Container Scaler listens: the one it had before an agent came, else what its own or a
@@ -75,11 +96,26 @@ static char *container_scaler_of(const struct host *host)
 {
 	const char *before =
 		json_string_value(json_object_get(host->structure->doc, "container_scaler"));
-	char *address = before && *before ? strdup(before) : rescaler_of(host->structure->doc);
+	char *address = is_rescaler(before) ? strdup(before) : rescaler_of(host->structure->doc);
 
 	for (const struct structure *s = host->containers; s && !address; s = s->host_next)
 		address = rescaler_of(s->doc);
 	return address;
+}
+
+/* An agent's own socket is there in its place: that is no mistake. */
+static void tell_wrong_rescaler(struct model *model, struct host *host)
+{
+	const char *ip =
+		json_string_value(json_object_get(host->structure->doc, "host_rescaler_ip"));
+	bool wrong = ip && *ip && !is_bare_host(ip, strlen(ip)) && strncmp(ip, "unix:", 5) != 0;
+
+	if (wrong && !host->told_rescaler)
+		model_log(model, LOG_LEVEL_WARNING,
+			  "The host_rescaler_ip of host %s is not a name or an IP alone: its "
+			  "Container Scaler is not used. Write the port into host_rescaler_port",
+			  host->structure->name);
+	host->told_rescaler = wrong;
 }
 
 static void remember(struct model *model, struct host *host, const char *key, const char *value)
@@ -179,6 +215,8 @@ void model_choose_feeds(struct model *model, bool has_opentsdb, double leading_s
 		};
 		struct feed_choice choice = feed_choose(&c);
 
+		if (has_opentsdb && !c.agent_connected)
+			tell_wrong_rescaler(model, host);
 		/* Or its document was told of another Container Scaler. */
 		if (choice.agentless && (!host->agentless || strcmp(host->address, address) != 0))
 			leave_agent(model, host, address);

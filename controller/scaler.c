@@ -626,6 +626,7 @@ static void submit(struct scaler *scaler, struct scaler_order *planned, uint64_t
 		.container = strdup(s->name),
 		.body = order_body(scaler, s, planned),
 		.timeout_ms = planned->slow ? SHRINK_TIMEOUT_MS : 0,
+		.without_token = host->agentless,
 		.userdata = planned,
 	};
 	int r = -ENOMEM;

@@ -36,6 +36,7 @@ static struct {
 	bool no_topology;
 	unsigned status; /* of a PUT; 0: 201 */
 	unsigned long puts, polls;
+	bool given_token; /* by any request */
 } rescaler;
 
 static struct model *model;
@@ -148,9 +149,19 @@ static void tsdb_query(void *userdata, struct http_call *call)
 
 /* --- the Container Scaler --- */
 
+static void look_for_token(struct http_call *call)
+{
+	if (!http_header(call, "Authorization"))
+		return;
+	pthread_mutex_lock(&rescaler.lock);
+	rescaler.given_token = true;
+	pthread_mutex_unlock(&rescaler.lock);
+}
+
 static void rescaler_topology(void *userdata, struct http_call *call)
 {
 	(void)userdata;
+	look_for_token(call);
 	if (rescaler.no_topology)
 		http_reply_error(call, 500, "no topology");
 	else
@@ -163,6 +174,7 @@ static void rescaler_list(void *userdata, struct http_call *call)
 	json_t *answer;
 
 	(void)userdata;
+	look_for_token(call);
 	pthread_mutex_lock(&rescaler.lock);
 	rescaler.polls++;
 	answer = json_deep_copy(rescaler.containers);
@@ -186,6 +198,7 @@ static void rescaler_put(void *userdata, struct http_call *call)
 	const char *resource;
 
 	(void)userdata;
+	look_for_token(call);
 	if (!body)
 		return;
 	pthread_mutex_lock(&rescaler.lock);
@@ -307,7 +320,7 @@ static void start(void)
 	CHECK_INT(model_new(NULL, &model), 0);
 	CHECK_INT(audit_new(NULL, 1024, &audit), 0);
 	CHECK_INT(scaler_new(model, audit, &scaler), 0);
-	CHECK_INT(executor_new(NULL, scaler_order_done, scaler, &executor), 0);
+	CHECK_INT(executor_new("a-token-for-agents", scaler_order_done, scaler, &executor), 0);
 	scaler_set_executor(scaler, executor);
 	lock();
 	model->guardian.feed_grace = 0;
@@ -330,7 +343,7 @@ static void start_threads_with(const char *user, const char *address)
 	const struct feed_opentsdb_options options = {.url = url};
 
 	snprintf(url, sizeof(url), "http://%s%s", user, address);
-	CHECK_INT(container_scalers_new(model, scaler, NULL, &scalers), 0);
+	CHECK_INT(container_scalers_new(model, scaler, &scalers), 0);
 	CHECK_INT(feed_opentsdb_new(model, scaler, &options, &feed), 0);
 }
 
@@ -482,7 +495,12 @@ TEST(a_container_without_an_agent_is_guarded)
 	WAIT(has_usage, "c0");
 	WAIT(has_grown, "c0");
 	adds_up();
+	pthread_mutex_lock(&rescaler.lock);
 	CHECK(rescaler.puts > 0);
+	CHECK(rescaler.polls > 0);
+	/* It checks nobody, and is not to learn what agents are ordered with. */
+	CHECK(!rescaler.given_token);
+	pthread_mutex_unlock(&rescaler.lock);
 }
 
 TEST(the_query_is_that_of_the_original)
@@ -862,6 +880,58 @@ TEST(the_document_says_where_the_container_scaler_is)
 	edit("h0", with_another_scaler);
 	WAIT(is_away, "h0");
 	adds_up();
+}
+
+/* In h0's document; "http://127.0.0.1:PORT" is what it says otherwise. */
+static void address_is(const char *key, const char *value, const char *port, const char *want)
+{
+	struct host *host;
+	json_t *doc;
+
+	lock();
+	host = model_host(model, "h0");
+	doc = host->structure->doc;
+	json_object_del(doc, "container_scaler");
+	json_object_set_new(doc, "host_rescaler_ip", json_string("127.0.0.1"));
+	json_object_set_new(doc, "host_rescaler_port", json_string(port));
+	json_object_set_new(doc, key, json_string(value));
+	/* No container is to help out. */
+	for (struct structure *s = host->containers; s; s = s->host_next)
+		json_object_del(s->doc, "host_rescaler_ip");
+	host->agentless = false;
+	host->connected = false;
+	model_choose_feeds(model, true, 0, wall_seconds());
+	if (!want && host->agentless)
+		TEST_FAIL("%s %s leads to %s", key, value, host->address);
+	if (want) {
+		CHECK(host->agentless);
+		CHECK_STR(host->address, want);
+	}
+	unlock();
+}
+
+TEST(a_document_names_a_host_and_a_port_only)
+{
+	start();
+	address_is("host_rescaler_ip", "10.0.0.7", "8000", "http://10.0.0.7:8000");
+	address_is("host_rescaler_ip", "node-1.site", "8000", "http://node-1.site:8000");
+	address_is("host_rescaler_ip", "fe80::1", "8000", "http://[fe80::1]:8000");
+	address_is("host_rescaler_ip", "[fe80::1]", "8000", "http://[fe80::1]:8000");
+	address_is("host_rescaler_ip", "http://10.0.0.7:80", "8000", NULL);
+	address_is("host_rescaler_ip", "https://10.0.0.7", "8000", NULL);
+	address_is("host_rescaler_ip", "unix:/run/docker.sock", "8000", NULL);
+	address_is("host_rescaler_ip", "u:p@10.0.0.7", "8000", NULL);
+	address_is("host_rescaler_ip", "10.0.0.7/admin?", "8000", NULL);
+	address_is("host_rescaler_ip", "10.0.0.7 ", "8000", NULL);
+	address_is("host_rescaler_ip", "", "8000", NULL);
+	address_is("host_rescaler_port", "0", "", NULL);
+	address_is("host_rescaler_port", "80@x", "", NULL);
+	address_is("container_scaler", "http://10.0.0.8:80", "8000", "http://10.0.0.8:80");
+	/* What cannot have been remembered is as if it were not there. */
+	address_is("container_scaler", "https://10.0.0.8:80", "8000", "http://127.0.0.1:8000");
+	address_is("container_scaler", "unix:/run/x", "8000", "http://127.0.0.1:8000");
+	address_is("container_scaler", "http://u:p@10.0.0.8:80", "8000", "http://127.0.0.1:8000");
+	address_is("container_scaler", "http://10.0.0.8:80/x", "8000", "http://127.0.0.1:8000");
 }
 
 TEST_MAIN()
