@@ -90,11 +90,11 @@ static void explain(const struct http_response *response, const json_t *body, ch
 	const char *message = json_string_value(json_object_get(body, "message"));
 
 	if (!response->status)
-		snprintf(text, size, "no answer from the agent: %s", response->error);
+		snprintf(text, size, "no answer: %s", response->error);
 	else if (message)
-		snprintf(text, size, "the agent answered %ld: %s", response->status, message);
+		snprintf(text, size, "it answered %ld: %s", response->status, message);
 	else
-		snprintf(text, size, "the agent answered %ld: %.*s", response->status,
+		snprintf(text, size, "it answered %ld: %.*s", response->status,
 			 (int)MIN(response->body_len, (size_t)160),
 			 response->body ? response->body : "");
 }

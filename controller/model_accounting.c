@@ -305,9 +305,10 @@ static int64_t first_limit(const struct resource_state *state, enum ebb_resource
 	int64_t least = resource == EBB_CPU ? EBB_SHARES_PER_CORE : resource == EBB_MEM ? 256 : 10;
 	int64_t usage = isnan(state->usage) ? 0 : (int64_t)ceil(state->usage);
 	int64_t more = isnan(state->usage) ? state->max : MAX(usage / 2, least);
+	int64_t low = resource_floor(state, resource);
 
 	more = MIN(more, MAX((free - usage) / 2, 0));
-	return CLAMP(usage + more, state->min, state->max);
+	return CLAMP(usage + more, low, state->max);
 }
 
 int accounting_take(struct model *model, struct structure *structure, enum ebb_resource resource,
@@ -317,20 +318,21 @@ int accounting_take(struct model *model, struct structure *structure, enum ebb_r
 	struct host *host = structure->host;
 	int64_t free = host->max[resource] > 0 ? host->free[resource] : INT64_MAX;
 	int64_t in_force = structure->physical[resource], want, got;
+	int64_t low = resource_floor(state, resource);
 
 	if (keep_current && state->current > 0)
 		in_force = state->current;
 	want = first_limit(state, resource, free);
-	if (in_force > 0 && CLAMP(in_force, state->min, state->max) <= free)
-		want = CLAMP(in_force, state->min, state->max);
+	if (in_force > 0 && CLAMP(in_force, low, state->max) <= free)
+		want = CLAMP(in_force, low, state->max);
 	want = MIN(want, free);
-	if (want < state->min || want <= 0)
+	if (want < low || want <= 0)
 		return fail_with(-ENOSPC, ret_error,
 				 "Host %s has %lld %s of %s free, %s needs at least its min of "
 				 "%lld: lower its min, or free some by lowering the max of others",
 				 host->structure->name, (long long)free,
 				 ebb_resource_unit(resource), ebb_resource_name(resource),
-				 structure->name, (long long)state->min);
+				 structure->name, (long long)low);
 	got = model_allocate(model, structure, resource, want);
 	if (got < want) {
 		model_allocate(model, structure, resource, -got);

@@ -174,16 +174,10 @@ static int set_host_max(struct model *model, struct structure *structure,
 	return 0;
 }
 
-/* What agents refuse to set (agent/limit_order.h): less memory starts no program. */
-static int64_t least_limit(enum ebb_resource resource)
-{
-	return resource == EBB_MEM ? 64 : resource == EBB_CPU ? 1 : 0;
-}
-
 static int refuse_below_least(const struct structure *structure, enum ebb_resource resource,
 			      const char *param, int64_t value, char **ret_error)
 {
-	int64_t least = least_limit(resource);
+	int64_t least = resource_least(resource);
 
 	if (structure->subtype != STRUCTURE_CONTAINER || value >= least)
 		return 0;

@@ -16,6 +16,9 @@
 
 /* The agent reclaims inside of it; every other order is a few writes. */
 #define SHRINK_TIMEOUT_MS 10000
+/* A Container Scaler reads all limits again before it answers, on few threads: 3 s are usual. An
+ * order given up before its answer is taken back, and would be so for ever. */
+#define CONTAINER_SCALER_TIMEOUT_MS 20000
 /* A container that fails is tried again after 0.2 s, then ever later up to this. */
 #define RETRY_FIRST_MS 200
 #define RETRY_CAP_MS   10000
@@ -523,7 +526,7 @@ static void plan_request(struct scaler *scaler, struct slot *slot, int resource,
 		.amount = waiting->request.amount,
 		.current = state->current,
 		.allocated = state->allocated,
-		.min = state->min,
+		.min = resource_floor(state, resource),
 		.max = state->max,
 		.free = host->max[resource] > 0 ? host->free[resource] : PLAN_UNACCOUNTED,
 	};
@@ -625,7 +628,9 @@ static void submit(struct scaler *scaler, struct scaler_order *planned, uint64_t
 		.address = strdup(host->address),
 		.container = strdup(s->name),
 		.body = order_body(scaler, s, planned),
-		.timeout_ms = planned->slow ? SHRINK_TIMEOUT_MS : 0,
+		.timeout_ms = host->agentless ? CONTAINER_SCALER_TIMEOUT_MS
+			      : planned->slow ? SHRINK_TIMEOUT_MS
+					      : 0,
 		.without_token = host->agentless,
 		.userdata = planned,
 	};
@@ -844,7 +849,10 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 			part_unknown(scaler, slot, s, part, result->error, now);
 	}
 	if (gone && ours) {
-		model_log(model, LOG_LEVEL_INFO, "The agent of %s does not know %s any more",
+		const struct host *host = s->host;
+
+		model_log(model, LOG_LEVEL_INFO, "The %s of %s does not know %s any more",
+			  host && host->agentless ? "Container Scaler" : "agent",
 			  s->host_name ? s->host_name : "?", s->name);
 		scaler_forget(scaler, s);
 		model_container_gone(model, s);

@@ -34,6 +34,16 @@ static const char *const resource_fields[] = {"max",    "min",   "current",   "g
 					      "weight", "usage", "allocated", "held"};
 static const char *const limits_fields[] = {"boundary", "boundary_type", "upper", "lower"};
 
+int64_t resource_least(enum ebb_resource resource)
+{
+	return resource == EBB_MEM ? 64 : resource == EBB_CPU ? 1 : 0;
+}
+
+int64_t resource_floor(const struct resource_state *state, enum ebb_resource resource)
+{
+	return MAX(state->min, resource_least(resource));
+}
+
 const char *structure_subtype_name(enum structure_subtype subtype)
 {
 	return (unsigned)subtype < STRUCTURE_SUBTYPE_MAX ? subtype_names[subtype] : NULL;

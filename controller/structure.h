@@ -120,6 +120,15 @@ int json_to_int64(const json_t *value, int64_t *ret_value);
 /* Of a service's config: true or false, also as 1 and 0 and as strings of these. -EINVAL */
 int json_to_bool(const json_t *value, bool *ret_value);
 
+/*
+ * What agents refuse to go below (agent/limit_order.h): with less memory no program starts, and
+ * the original's Container Scaler takes 0 shares for no limit at all. A document written by others
+ * may have a lower `min`.
+ */
+int64_t resource_least(enum ebb_resource resource);
+/* The lowest limit to be ordered: min, but never below that. */
+int64_t resource_floor(const struct resource_state *state, enum ebb_resource resource);
+
 const char *structure_subtype_name(enum structure_subtype subtype);
 const char *boundary_type_name(enum boundary_type type);
 enum boundary_type boundary_type_from_name(const char *name); /* BOUNDARY_TYPE_MAX: unknown */

@@ -419,7 +419,7 @@ TEST(a_refused_order_leaves_everything_as_it_was)
 	CHECK_INT(c0->resources[EBB_CPU].current, 120);
 	CHECK_INT(host->free[EBB_CPU], 130);
 	CHECK_STR(newest("outcome"), "failed");
-	CHECK_STR(newest("reason"), "the agent answered 500: told to");
+	CHECK_STR(newest("reason"), "it answered 500: told to");
 	check_adds_up();
 }
 
@@ -439,6 +439,39 @@ TEST(a_failing_container_does_not_spin)
 	agent.status = 0;
 	while (c0->resources[EBB_CPU].current != 220)
 		run();
+	check_adds_up();
+}
+
+/* It reads all limits again before it answers; given up, the raise would be taken back for ever. */
+TEST(a_slow_container_scaler_is_waited_for)
+{
+	struct structure *c0;
+
+	start();
+	c0 = container("c0", 120, 1024);
+	host->agentless = true;
+	agent.delay_ms = 2600;
+	ask_and_run(c0, EBB_CPU, 100);
+	agent.delay_ms = 0;
+	CHECK_INT(c0->resources[EBB_CPU].current, 220);
+	CHECK_STR(newest("outcome"), "applied");
+	check_adds_up();
+}
+
+/* The documents of others may say so: 0 shares would be no limit there, and 0 MiB is refused. */
+TEST(a_min_of_nothing_orders_no_less_than_can_be_set)
+{
+	struct structure *c0;
+
+	start();
+	c0 = container("c0", 120, 1024);
+	model_lock(model);
+	c0->resources[EBB_CPU].min = c0->resources[EBB_MEM].min = 0;
+	model_unlock(model);
+	ask_and_run(c0, EBB_CPU, -120);
+	CHECK_INT(c0->resources[EBB_CPU].current, 1);
+	ask_and_run(c0, EBB_MEM, -1000);
+	CHECK_INT(c0->resources[EBB_MEM].current, 64);
 	check_adds_up();
 }
 
