@@ -27,6 +27,9 @@ const char *series_value_name(enum series_value value)
 	return names[value];
 }
 
+/* In a shorter time the grain of the counters (a tick) makes too much of a rate. */
+#define FIRST_LEAST_S 0.5
+
 static void set(struct series_values *values, enum series_value what, double value)
 {
 	values->value[what] = value;
@@ -63,14 +66,15 @@ void series_container_values(const struct ebb_sample *before, const struct ebb_s
 	uint64_t runtime = sums->runtime_ns, user, kernel;
 	uint64_t read = sums->read_bytes, written = sums->write_bytes;
 	double cpu_seconds = seconds, io_seconds = seconds;
+	bool rates = before || (seconds >= FIRST_LEAST_S && !sums->unknown);
 	struct series_values values = {0};
 
 	/* Where the sampler has no such counter, its processes do. */
-	if (now->valid & EBB_VALID_CPU) {
+	if (before && (now->valid & EBB_VALID_CPU)) {
 		runtime = both & EBB_VALID_CPU ? grown(before->cpu_ns, now->cpu_ns) : 0;
 		cpu_seconds = between;
 	}
-	if (now->valid & EBB_VALID_IO) {
+	if (before && (now->valid & EBB_VALID_IO)) {
 		bool io = both & EBB_VALID_IO;
 
 		read = io ? grown(before->read_bytes, now->read_bytes) : 0;
@@ -87,7 +91,7 @@ void series_container_values(const struct ebb_sample *before, const struct ebb_s
 	set(&values, SERIES_READS, io_seconds > 0 ? (double)read / EBB_MIB / io_seconds : 0);
 	set(&values, SERIES_WRITES, io_seconds > 0 ? (double)written / EBB_MIB / io_seconds : 0);
 
-	if (now->valid & EBB_VALID_BANDWIDTH) {
+	if (before && (now->valid & EBB_VALID_BANDWIDTH)) {
 		/* The kernel's counters wrap. */
 		uint32_t periods = 0, throttled = 0;
 
@@ -100,16 +104,18 @@ void series_container_values(const struct ebb_sample *before, const struct ebb_s
 	}
 	if (now->valid & EBB_VALID_WORKING_SET)
 		set(&values, SERIES_WORKING_SET, (double)now->mem_working_set / EBB_MIB);
+	if (!rates)
+		values.valid &= ~(1U << SERIES_CPU_USER | 1U << SERIES_CPU_KERNEL |
+				  1U << SERIES_READS | 1U << SERIES_WRITES);
 	*ret_values = values;
 }
 
 void series_pressure_values(const struct series_files_read *before,
 			    const struct series_files_read *now, struct series_values *values)
 {
-	for (int i = 0; i < 3; i++) {
-		double us = before && now->at_ns > before->at_ns
-				    ? (double)(now->at_ns - before->at_ns) / 1000
-				    : 0;
+	for (int i = 0; before && i < 3; i++) {
+		double us = now->at_ns > before->at_ns ? (double)(now->at_ns - before->at_ns) / 1000
+						       : 0;
 		double waited = 0;
 
 		if (!now->has_pressure[i])

@@ -37,6 +37,7 @@ struct series_sums {
 	uint64_t read_bytes, write_bytes;
 	uint64_t resident_bytes, virtual_bytes;
 	unsigned processes;
+	bool unknown; /* of one of them it is not known what it used */
 };
 
 /* Read from the container's own files. */
@@ -52,13 +53,14 @@ struct series_values {
 };
 
 /*
- * `before` NULL: the first interval, so no rate can be told and all rates are zero. `seconds`:
- * between the two looks at the processes, 0 when there was one only.
+ * `before` NULL: the first interval. Of the rates only those are valid then that the processes
+ * tell: all of them were known before or born since, and the looks are not next to each other.
+ * `seconds`: between the two looks at the processes, 0 when there was one only.
  */
 void series_container_values(const struct ebb_sample *before, const struct ebb_sample *now,
 			     const struct series_sums *sums, double seconds,
 			     struct series_values *ret_values);
-/* Adds the pressures. `before` as above. */
+/* Adds the pressures; none without `before`. */
 void series_pressure_values(const struct series_files_read *before,
 			    const struct series_files_read *now, struct series_values *values);
 

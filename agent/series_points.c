@@ -9,6 +9,7 @@
 
 #include "hash.h"
 #include "series_host.h"
+#include "series_lines.h"
 #include "series_process.h"
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
@@ -47,6 +48,7 @@ struct series_points {
 	struct owner **owners; /* the first is the host */
 	size_t n_owners, size_owners;
 	struct hash by_id;
+	struct series_lines lines; /* of containers and processes, in this interval */
 	unsigned round;
 	long page_size;
 	bool look_failing, host_failing;
@@ -108,18 +110,48 @@ static const enum series_value group_values[][2] = {
 	{SERIES_READS, SERIES_WRITES},
 };
 
-static void put_groups(struct series_points *points, unsigned groups, const double *values,
+/* To what the others with these tags have; all of it is written at the end of the interval. */
+static void add_line(struct series_points *points, const char *tags,
+		     const struct series_values *values, bool gone)
+{
+	int r = series_lines_add(&points->lines, tags, values, gone);
+
+	if (r < 0)
+		points->error = r;
+}
+
+/* `values` NULL: zeros. */
+static void add_groups(struct series_points *points, unsigned groups, const double *values,
 		       const char *tags)
 {
+	struct series_values some = {0};
+
 	for (unsigned g = 0; g < ARRAY_SIZE(group_values); g++) {
 		if (!(groups & (1U << g)))
 			continue;
 		for (unsigned i = 0; i < 2; i++) {
 			enum series_value what = group_values[g][i];
 
-			put(points, series_value_name(what), values ? values[what] : 0, tags);
+			some.valid |= 1U << what;
+			some.value[what] = values ? values[what] : 0;
 		}
 	}
+	if (some.valid)
+		add_line(points, tags, &some, false);
+}
+
+static void put_lines(struct series_points *points)
+{
+	for (size_t i = 0; i < points->lines.n; i++) {
+		const struct series_line *line = &points->lines.all[i];
+		struct series_values values = series_line_values(line);
+
+		for (unsigned what = 0; what < SERIES_VALUE_MAX; what++)
+			if (values.valid & (1U << what))
+				put(points, series_value_name(what), values.value[what],
+				    line->tags);
+	}
+	series_lines_reset(&points->lines);
 }
 
 /* --- Owners ----------------------------------------------------------------------------------- */
@@ -232,7 +264,6 @@ static void put_container(struct series_points *points, struct owner *owner)
 {
 	bool base = !(points->sets & TSDB_SET_PROCESS);
 	struct series_values values;
-	unsigned first = base ? 0 : SERIES_BASE_MAX;
 
 	if (!points->tasks)
 		sums_from_files(owner);
@@ -242,9 +273,9 @@ static void put_container(struct series_points *points, struct owner *owner)
 			       &values);
 	if (!points->tasks)
 		values.valid &= ~(1U << SERIES_VIRTUAL);
-	for (unsigned i = first; i < SERIES_VALUE_MAX; i++)
-		if (values.valid & (1U << i))
-			put(points, series_value_name(i), values.value[i], owner->tags);
+	if (!base)
+		values.valid &= ~((1U << SERIES_BASE_MAX) - 1);
+	add_line(points, owner->tags, &values, owner->gone);
 }
 
 static void finish_owner(struct owner *owner)
@@ -260,7 +291,7 @@ static void finish_owner(struct owner *owner)
 /* --- Processes -------------------------------------------------------------------------------- */
 
 static void add_sums(struct series_points *points, struct owner *owner,
-		     const struct process_use *use)
+		     const struct process_use *use, bool unknown)
 {
 	struct series_sums *sums = &owner->sums;
 
@@ -272,6 +303,7 @@ static void add_sums(struct series_points *points, struct owner *owner,
 	sums->resident_bytes += use->rss_pages * (uint64_t)points->page_size;
 	sums->virtual_bytes += use->vm_pages * (uint64_t)points->page_size;
 	sums->processes++;
+	sums->unknown |= unknown;
 }
 
 static void use_values(const struct series_points *points, const struct process_use *use,
@@ -297,6 +329,14 @@ static void add_rest(struct owner *owner, unsigned written, const double *values
 				owner->rest[group_values[g][i]] += values[group_values[g][i]];
 }
 
+static void add_rest_line(struct series_points *points, const struct owner *owner)
+{
+	struct series_values values = {.valid = (1U << SERIES_BASE_MAX) - 1};
+
+	memcpy(values.value, owner->rest, sizeof(owner->rest));
+	add_line(points, owner->tags, &values, owner->gone);
+}
+
 /* Writes what is worth it, closes by a zero what was and is no more; what is open then. */
 static unsigned put_use(struct series_points *points, struct owner *owner, const double *values,
 			unsigned open, char **tags, const char *pid, const char *comm)
@@ -308,8 +348,8 @@ static unsigned put_use(struct series_points *points, struct owner *owner, const
 	if (!*tags)
 		worth = 0;
 	else
-		put_groups(points, open & ~worth, NULL, *tags);
-	put_groups(points, worth, values, *tags);
+		add_groups(points, open & ~worth, NULL, *tags);
+	add_groups(points, worth, values, *tags);
 	add_rest(owner, worth, values);
 	return worth;
 }
@@ -320,19 +360,18 @@ static void put_process(struct series_points *points, struct process *process, d
 	double values[SERIES_BASE_MAX];
 	char pid[16];
 
+	add_groups(points, process->closing, NULL, process->closing_tags);
+	process->closing = 0;
 	if (!owner) {
-		/* Its container has gone. */
-		put_groups(points, process->open, NULL, process->tags);
-		process->open = process->closing = 0;
+		/* Its container has gone, or has just come and will be handed over next time. */
+		add_groups(points, process->open, NULL, process->tags);
+		process->open = 0;
+		process->keep = true;
 		return;
 	}
-	add_sums(points, owner, &process->use);
+	add_sums(points, owner, &process->use, process->unknown);
 	if (!(points->sets & TSDB_SET_PROCESS))
 		return;
-	put_groups(points, process->closing, NULL, process->closing_tags);
-	process->closing = 0;
-	free(process->closing_tags);
-	process->closing_tags = NULL;
 	use_values(points, &process->use, seconds, values);
 	snprintf(pid, sizeof(pid), "%u", process->last.pid);
 	process->open = put_use(points, owner, values, process->open, &process->tags, pid,
@@ -346,10 +385,12 @@ static void put_gone(struct series_points *points, struct process_gone *gone, do
 	double values[SERIES_BASE_MAX];
 
 	if (!owner) {
+		add_groups(points, gone->open, NULL, gone->tags);
 		gone->open = 0;
+		gone->keep = true;
 		return;
 	}
-	add_sums(points, owner, &gone->use);
+	add_sums(points, owner, &gone->use, false);
 	if (!(points->sets & TSDB_SET_PROCESS))
 		return;
 	use_values(points, &gone->use, seconds, values);
@@ -476,9 +517,10 @@ int series_points_interval(struct series_points *points, int64_t timestamp,
 		struct owner *owner = points->owners[i];
 
 		if (points->sets & TSDB_SET_PROCESS)
-			put_groups(points, ~0U, owner->rest, owner->tags);
+			add_rest_line(points, owner);
 		finish_owner(owner);
 	}
+	put_lines(points);
 	for (size_t i = points->n_owners; i-- > 1;)
 		if (points->owners[i]->gone)
 			owner_remove(points, points->owners[i]);
@@ -529,6 +571,7 @@ void series_points_free(struct series_points *points)
 		owner_free(points->owners[i]);
 	free(points->owners);
 	hash_clear(&points->by_id);
+	series_lines_clear(&points->lines);
 	process_table_free(points->processes);
 	series_host_free(points->host);
 	free(points);

@@ -21,6 +21,12 @@
  */
 #define UNSEEN_MAX 3
 
+/*
+ * A container is known to the kernel's side a moment before it is handed over, so what its
+ * processes used waits for it; longer than so many intervals only for one that is gone.
+ */
+#define KEPT_MAX 3
+
 struct process_table {
 	struct process **all; /* dense */
 	size_t n, size;
@@ -170,6 +176,7 @@ static void start_from(struct process *process)
 {
 	struct ebb_process *last = &process->last;
 
+	process->unknown = true;
 	series_split(last->runtime_ns, last->utime_ns, last->stime_ns, &process->user_ns,
 		     &process->kernel_ns);
 	process->use.rss_pages = last->rss_pages;
@@ -363,6 +370,13 @@ struct process_gone *process_table_gone_at(struct process_table *table, size_t i
 	return &table->gone[index];
 }
 
+static bool stays(bool *keep, unsigned *kept)
+{
+	*kept = *keep ? *kept + 1 : 0;
+	*keep = false;
+	return *kept && *kept < KEPT_MAX;
+}
+
 static bool is_over(const struct process *process)
 {
 	return (process->ended || process->unseen >= UNSEEN_MAX) && !process->open &&
@@ -377,15 +391,18 @@ static void next_gone(struct process_table *table)
 	for (size_t i = 0; i < table->n_gone; i++) {
 		struct process_gone *gone = &table->gone[i];
 		struct ebb_process key = {.container_id = gone->container_id};
+		bool keep = stays(&gone->keep, &gone->kept);
 
 		memcpy(key.comm, gone->comm, sizeof(key.comm));
 		hash_remove(&table->by_command, command_hash(&key), gone);
-		if (!gone->open) {
+		if (!gone->open && !keep) {
 			free(gone->tags);
 			continue;
 		}
-		gone->use = (struct process_use){0};
-		gone->count = 0;
+		if (!keep) {
+			gone->use = (struct process_use){0};
+			gone->count = 0;
+		}
 		table->gone[kept] = *gone;
 		if (hash_add(&table->by_command, command_hash(&key), &table->gone[kept]) < 0)
 			free(gone->tags);
@@ -401,7 +418,15 @@ void process_table_next(struct process_table *table)
 	for (size_t i = table->n; i-- > 0;) {
 		struct process *process = table->all[i];
 		struct process_use *use = &process->use;
+		bool keep = stays(&process->keep, &process->kept);
 
+		if (!process->closing) {
+			free(process->closing_tags);
+			process->closing_tags = NULL;
+		}
+		process->unknown = false;
+		if (keep)
+			continue;
 		if (is_over(process)) {
 			process_remove(table, process);
 			continue;

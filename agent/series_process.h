@@ -33,15 +33,19 @@ struct process {
 	uint64_t user_ns, kernel_ns; /* of last.runtime_ns, neither ever falling */
 	struct process_use use;      /* since the last interval */
 	bool ended;
+	bool unknown;    /* it is older than this look, its first: what it used is not known */
 	unsigned unseen; /* intervals in a row */
 	unsigned round;  /* of the read that saw it last */
 	size_t position; /* the table's own */
 
 	/* The caller's: what it wrote last time, and the tags under which. */
-	unsigned open;      /* enum series_group */
-	char *tags;         /* owned by the process; NULL: to be made */
-	unsigned closing;   /* groups that are open under... */
-	char *closing_tags; /* ...the name or the container that it had before; owned */
+	bool keep;        /* `use` could not be written: it stays for the next interval */
+	unsigned kept;    /* how often in a row; the table's own */
+	unsigned open;    /* enum series_group */
+	char *tags;       /* owned by the process; NULL: to be made */
+	unsigned closing; /* groups that are open under... */
+	/* ...the name or the container that it had before; owned, there until the next interval */
+	char *closing_tags;
 };
 
 /* Those of one command in one container that came and went within the interval. */
@@ -51,8 +55,10 @@ struct process_gone {
 	char comm[EBB_COMM_MAX];
 	struct process_use use;
 	unsigned count;
-	unsigned open; /* as above */
-	char *tags;    /* owned by the table */
+	bool keep; /* all as above */
+	unsigned kept;
+	unsigned open;
+	char *tags; /* owned by the table */
 };
 
 struct process_table;

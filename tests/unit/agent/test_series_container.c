@@ -44,27 +44,46 @@ TEST(rates_are_those_of_the_time_between_the_samples)
 	CHECK_INT(v.valid, (1U << SERIES_CPU_PRESSURE) - 1);
 }
 
+#define RATES \
+	(1U << SERIES_CPU_USER | 1U << SERIES_CPU_KERNEL | 1U << SERIES_READS | 1U << SERIES_WRITES)
+#define LEVELS (1U << SERIES_RESIDENT | 1U << SERIES_VIRTUAL | 1U << SERIES_WORKING_SET)
+
 TEST(the_first_interval_invents_no_rate)
 {
 	struct ebb_sample now = sample(108 * S, 62 * S);
-	struct series_sums sums = {.runtime_ns = 11 * S,
-				   .utime_ns = S,
-				   .read_bytes = MIB,
-				   .resident_bytes = 300 * MIB};
+	struct series_sums sums = {.resident_bytes = 300 * MIB};
 	struct series_values v;
 
 	now.read_bytes = now.write_bytes = 1000 * MIB;
 	now.nr_periods = now.nr_throttled = 50;
 	now.mem_working_set = 7 * MIB;
-	series_container_values(NULL, &now, &sums, 5, &v);
-	CHECK_NEAR(v.value[SERIES_CPU_USER], 0, 0);
-	CHECK_NEAR(v.value[SERIES_CPU_KERNEL], 0, 0);
-	CHECK_NEAR(v.value[SERIES_READS], 0, 0);
-	CHECK_NEAR(v.value[SERIES_WRITES], 0, 0);
-	CHECK_NEAR(v.value[SERIES_THROTTLED], 0, 0);
+	series_container_values(NULL, &now, &sums, 0, &v); /* one look only */
+	CHECK_INT(v.valid, LEVELS);
 	CHECK_NEAR(v.value[SERIES_RESIDENT], 300, 0);
 	CHECK_NEAR(v.value[SERIES_WORKING_SET], 7, 0);
-	CHECK_INT(v.valid, (1U << SERIES_CPU_PRESSURE) - 1);
+	series_container_values(NULL, &now, &sums, 0.02, &v);
+	CHECK_INT(v.valid, LEVELS);
+	sums.unknown = true; /* an old process that was not looked at before */
+	series_container_values(NULL, &now, &sums, 5, &v);
+	CHECK_INT(v.valid, LEVELS);
+}
+
+TEST(the_first_interval_tells_what_its_processes_used)
+{
+	struct ebb_sample now = sample(108 * S, 62 * S);
+	struct series_sums sums = {.runtime_ns = 10 * S,
+				   .utime_ns = 3 * S,
+				   .stime_ns = 1 * S,
+				   .write_bytes = 20 * MIB};
+	struct series_values v;
+
+	now.read_bytes = now.write_bytes = 1000 * MIB;
+	series_container_values(NULL, &now, &sums, 5, &v);
+	CHECK_INT(v.valid, RATES | LEVELS);
+	CHECK_NEAR(v.value[SERIES_CPU_USER], 150, 1e-9);
+	CHECK_NEAR(v.value[SERIES_CPU_KERNEL], 50, 1e-9);
+	CHECK_NEAR(v.value[SERIES_READS], 0, 0);
+	CHECK_NEAR(v.value[SERIES_WRITES], 4, 1e-9);
 }
 
 TEST(samples_that_cannot_be_compared_give_zeros)
@@ -162,8 +181,7 @@ TEST(pressure_is_the_share_of_the_time_that_some_waited)
 	CHECK_INT(v.valid, 1U << SERIES_CPU_PRESSURE | 1U << SERIES_MEM_PRESSURE);
 	v = (struct series_values){0};
 	series_pressure_values(NULL, &now, &v);
-	CHECK_NEAR(v.value[SERIES_CPU_PRESSURE], 0, 0);
-	CHECK_INT(v.valid, 1U << SERIES_CPU_PRESSURE | 1U << SERIES_MEM_PRESSURE);
+	CHECK_INT(v.valid, 0);
 }
 
 TEST(pressure_files_are_read_as_the_kernel_writes_them)

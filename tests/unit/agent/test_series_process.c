@@ -359,6 +359,49 @@ TEST(what_is_next_to_nothing_is_not_worth_a_series)
 		  SERIES_GROUP_CPU | SERIES_GROUP_MEM | SERIES_GROUP_DISK);
 }
 
+TEST(what_could_not_be_written_stays_for_the_next_intervals_but_not_for_ever)
+{
+	struct ebb_process p = make(10, 101 * S, "a", 2 * S), short_one = make(11, 101 * S, "b", S);
+
+	begin(4);
+	look(100 * S, NULL, 0);
+	process_table_next(table);
+	CHECK_INT(process_table_ended(table, &short_one), 0);
+	look(105 * S, &p, 1);
+	by_pid(10)->keep = process_table_gone_at(table, 0)->keep = true;
+	process_table_next(table);
+	p.runtime_ns += S;
+	CHECK_INT(process_table_ended(table, &p), 0);
+	look(110 * S, NULL, 0);
+	CHECK_INT(by_pid(10)->use.runtime_ns, 3 * S);
+	CHECK_INT(process_table_gone_at(table, 0)->use.runtime_ns, S);
+	for (int i = 0; i < 2; i++) {
+		by_pid(10)->keep = process_table_gone_at(table, 0)->keep = true;
+		process_table_next(table);
+		if (i == 0) {
+			CHECK(by_pid(10));
+			CHECK_INT(process_table_gone_count(table), 1);
+		}
+	}
+	CHECK(!by_pid(10));
+	CHECK_INT(process_table_gone_count(table), 0);
+}
+
+TEST(an_old_process_seen_for_the_first_time_is_unknown_for_that_interval)
+{
+	struct ebb_process p[] = {make(10, 50 * S, "old", 40 * S), make(11, 101 * S, "new", S)};
+
+	begin(4);
+	look(100 * S, NULL, 0);
+	process_table_next(table);
+	look(105 * S, p, 2);
+	CHECK(by_pid(10)->unknown);
+	CHECK(!by_pid(11)->unknown);
+	process_table_next(table);
+	look(110 * S, p, 2);
+	CHECK(!by_pid(10)->unknown);
+}
+
 TEST(many_come_and_go_without_the_table_growing)
 {
 	begin(4);
