@@ -28,6 +28,8 @@
 
 #define HEARTBEAT_NS   (10 * EBB_NS_PER_SEC)
 #define CHECK_HOSTS_NS (1 * EBB_NS_PER_SEC)
+/* Of the lease, 1.2 s: then the leader renews it again. */
+#define CATCH_UP_MS 500
 /* How finely POLLING_FREQUENCY is kept. */
 #define RETRY_TICK_S 0.1
 
@@ -139,8 +141,13 @@ static int set_leading(struct controller *controller, bool leading)
 static void on_leading(void *userdata, uint64_t term)
 {
 	struct controller *controller = userdata;
-	int r = set_leading(controller, term > 0);
+	int r;
 
+	/* Else what the leader before, or a person, wrote last may be missing. Nobody leading is
+	 * worse than that: what could not be read comes by the feeds. */
+	if (term > 0)
+		store_catch_up(controller->store, CATCH_UP_MS);
+	r = set_leading(controller, term > 0);
 	if (r < 0)
 		log_error_errno(r, "Cannot take over the state");
 }

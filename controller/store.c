@@ -461,6 +461,11 @@ int store_follow(struct store *store, store_changed_fn fn, void *userdata)
 	return store->ops->follow ? store->ops->follow(store->backend, on_change, store) : 0;
 }
 
+int store_catch_up(struct store *store, unsigned timeout_ms)
+{
+	return store->ops->catch_up ? store->ops->catch_up(store->backend, timeout_ms) : 0;
+}
+
 void store_unfollow(struct store *store)
 {
 	if (!store)

@@ -69,6 +69,8 @@ struct store_backend_ops {
 	/* Optional. From now on `fn` is told, also of what changed since load(). Returns at once.
 	 */
 	int (*follow)(void *backend, store_changed_fn fn, void *userdata);
+	/* Optional, from any thread: as store_catch_up(). */
+	int (*catch_up)(void *backend, unsigned timeout_ms);
 	/* The last failure, for people, with what to do about it. Never a secret. */
 	const char *(*error)(void *backend);
 	/* Optional, from any thread: adds what only the backend knows, `unchanged` and `conflicts`.
@@ -125,6 +127,13 @@ int store_load(struct store *store, enum store_db db,
 int store_start(struct store *store);
 /* After store_start(); nothing happens with a backend that nobody else writes to. */
 int store_follow(struct store *store, store_changed_fn fn, void *userdata);
+/*
+ * Before one begins to write what follows from the state: asks once for what others have changed in
+ * the structures, limits, rules and services, for `timeout_ms` in all, and tells it before it
+ * returns. Negative errno when not all could be read; that is said in the log. 0 with a backend
+ * that nobody else writes to. From any thread, while nothing is being unfollowed or closed.
+ */
+int store_catch_up(struct store *store, unsigned timeout_ms);
 /* From when this returns on `fn` is not called any more. Not from within it. */
 void store_unfollow(struct store *store);
 /* Writes what is queued, then closes. */

@@ -226,6 +226,7 @@ static const struct store_backend_ops couchdb_ops = {
 	.load = couchdb_store_load,
 	.write = couchdb_store_write,
 	.follow = couchdb_store_follow,
+	.catch_up = couchdb_store_catch_up,
 	.error = couchdb_store_error,
 	.add_stats = couchdb_store_add_stats,
 	.close = couchdb_store_close,

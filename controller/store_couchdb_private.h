@@ -100,6 +100,12 @@ int couchdb_write_database(struct couchdb_store *store, struct couchdb *couch, e
 /* The backend's write(). */
 int couchdb_store_write(void *backend, struct store_write *const *writes, size_t n);
 
+/* --- store_couchdb_catch_up.c ------------------------------------------------------------------
+ */
+
+/* The backend's catch_up(). */
+int couchdb_store_catch_up(void *backend, unsigned timeout_ms);
+
 /* --- store_couchdb_follow.c --------------------------------------------------------------------
  */
 

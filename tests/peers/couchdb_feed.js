@@ -23,8 +23,9 @@ function number_of(query, name, standard) {
 
 // One open answer: bytes go out whole, one per millisecond, or not beyond `cut_feed`.
 class Feed {
-	constructor(modes, response, headers) {
+	constructor(modes, lasts, response, headers) {
 		this.modes = modes;
+		this.lasts = lasts;
 		this.response = response;
 		this.queue = [];
 		this.sent = 0;
@@ -35,7 +36,7 @@ class Feed {
 
 	write(text) {
 		// Half open: neither changes nor heartbeats arrive, and nobody is told.
-		if (this.modes.mute || this.response.destroyed)
+		if ((this.modes.mute && this.lasts) || this.response.destroyed)
 			return;
 		let bytes = Buffer.from(text);
 		if (this.cut !== null && this.sent + bytes.length >= this.cut) {
@@ -96,7 +97,7 @@ function prepare(modes, feeds, db, query) {
 
 function answer(modes, feeds, db, { style, include_docs, limit, timeout, heartbeat, since }, response, headers) {
 	let at = since, left = limit;
-	const feed = new Feed(modes, response, { ...headers, 'Content-Type': 'application/json' });
+	const feed = new Feed(modes, style !== 'normal', response, { ...headers, 'Content-Type': 'application/json' });
 	const last = (pending) => `"last_seq":"${db.seq_token(at)}","pending":${pending}`;
 
 	if (style !== 'continuous') {

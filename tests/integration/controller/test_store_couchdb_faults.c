@@ -259,6 +259,54 @@ TEST(half_open_feed_is_begun_anew)
 	json_decref(wait_told("rules/r1", is_there, 0));
 }
 
+static void check_told(const char *key, bool is_told)
+{
+	pthread_mutex_lock(&told.lock);
+	CHECK_INT(json_object_get(told.docs, key) != NULL, is_told);
+	pthread_mutex_unlock(&told.lock);
+}
+
+/* Who is about to lead does not wait for that silence. */
+TEST(half_open_feed_is_caught_up_with)
+{
+	begin_double_open(NULL);
+	create("rules", "gone", "{\"name\":\"gone\"}");
+	json_decref(wait_told("rules/gone", is_there, 0));
+	peer_control(&peer, "{\"mute\":true}");
+	create("structures", "c0", "{\"name\":\"c0\",\"n\":1}");
+	create("limits", "c0", "{\"name\":\"c0\",\"n\":2}");
+	create("services", "guardian", "{\"name\":\"guardian\"}");
+	create("users", "u", "{\"name\":\"u\"}");
+	remove_document("rules", "gone");
+	check_told("structures/c0", false);
+	CHECK_INT(store_catch_up(store, 1000 * PATIENCE_S), 0);
+	check_told("structures/c0", true);
+	check_told("limits/c0", true);
+	check_told("services/guardian", true);
+	pthread_mutex_lock(&told.lock);
+	CHECK(json_is_null(json_object_get(told.docs, "rules/gone")));
+	CHECK_INT(number_at(json_object_get(told.docs, "limits/c0"), NULL, "n"), 2);
+	pthread_mutex_unlock(&told.lock);
+	/* What was told is not told again. */
+	unsigned n = told_count();
+	CHECK_INT(store_catch_up(store, 1000 * PATIENCE_S), 0);
+	CHECK_INT(told_count(), n);
+	peer_control(&peer, "{\"mute\":false}");
+	check_followed("after");
+}
+
+TEST(catching_up_with_a_server_that_is_away_ends)
+{
+	begin_double_open(NULL);
+	create("rules", "x", "{\"name\":\"x\"}");
+	json_decref(wait_told("rules/x", is_there, 0));
+	peer_kill(&peer);
+	CHECK(store_catch_up(store, 500) < 0);
+	peer_restart(&peer);
+	check_followed("after");
+	CHECK_INT(store_catch_up(store, 1000 * PATIENCE_S), 0);
+}
+
 TEST(slow_bytes)
 {
 	begin_double_open(NULL);
