@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "couchdb_json.h"
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
 #include "ebb/units.h"
@@ -35,6 +36,7 @@ struct couchdb {
 	void *stopped_userdata;
 	uint64_t quiet_until_ns; /* the server asked for it */
 	struct http_session *http;
+	char unreadable[JSON_ERROR_TEXT_LENGTH]; /* what is wrong with the last reply's JSON */
 	char error[512];
 };
 
@@ -311,6 +313,12 @@ static int judge(struct couchdb *couch, const char *method, const char *path,
 	if (status == 408 || status == 429 || status >= 500)
 		return fail(couch, -EAGAIN, "CouchDB at %s answers %ld%s%s to %s %s", server,
 			    status, *reason ? " " : "", reason, method, path);
+	if (reply->unreadable && status != 413)
+		return fail(
+			couch, -EBADMSG,
+			"CouchDB at %s answers %s %s with what Ebb cannot read (%s): correct it "
+			"there",
+			server, method, path, couch->unreadable);
 	if (!reply->json && strcmp(method, "HEAD") != 0 && status != 413)
 		return fail(couch, -EPROTO,
 			    "%s answers, but not as CouchDB does (%ld to %s %s): correct the "
@@ -391,6 +399,7 @@ static int exchange(struct couchdb *couch, const struct http_request_options *op
 	struct couchdb_reply reply = {0};
 	struct http_result result;
 	const char *after;
+	json_error_t why;
 	double seconds;
 	int r;
 
@@ -403,7 +412,12 @@ static int exchange(struct couchdb *couch, const struct http_request_options *op
 		http_result_clear(&result);
 		return -EAGAIN;
 	}
-	reply.json = json_loadb(result.body, result.body_len, 0, NULL);
+	reply.json = couchdb_json_load(result.body ?: "", result.body_len, &why);
+	/* What gives up in the middle of JSON speaks it. */
+	reply.unreadable =
+		!reply.json && result.body && couchdb_json_like(result.body, result.body_len);
+	snprintf(couch->unreadable, sizeof(couch->unreadable), "%s",
+		 reply.unreadable ? why.text : "");
 	after = http_session_header(couch->http, "Retry-After");
 	if (after && parse_double(after, &seconds) == 0 && seconds > 0)
 		reply.retry_after_s = MIN(seconds, RETRY_AFTER_MAX_S);

@@ -38,6 +38,7 @@ void couchdb_free(struct couchdb *couch);
 struct couchdb_reply {
 	long status;          /* 0: no answer */
 	json_t *json;         /* NULL when it was none */
+	bool unreadable;      /* it was, but with something in it for which we have no type */
 	double retry_after_s; /* a Retry-After header; 0: none */
 };
 void couchdb_reply_clear(struct couchdb_reply *reply);
@@ -47,7 +48,8 @@ void couchdb_reply_clear(struct couchdb_reply *reply);
  * couchdb_db_path(). 0 for any answer that CouchDB means, a 404 or 409 too; negative errno when
  * there was none, or one that says come back later or not like this: -EAGAIN (no answer, 408, 429,
  * 5xx), -ENOSPC (507, or a 500 that speaks of a full disk), -EACCES (401, 403 after the cookie was
- * renewed), -EPROTO (whatever answers is not CouchDB). While the server has asked to be left alone
+ * renewed), -EBADMSG (JSON, but not for us: couchdb_json.h), -EPROTO (whatever answers is not
+ * CouchDB). While the server has asked to be left alone
  * (Retry-After, up to 10 s) nothing is sent: -EAGAIN. couchdb_error() then says it in one line,
  * never with a secret. `timeout_ms` 0: 10,000. Fills `ret_reply` on failure too, with what there
  * is; clear it in any case.

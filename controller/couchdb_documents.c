@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "couchdb.h"
+#include "couchdb_json.h"
 #include "document_merge.h"
 #include "name_index.h"
 #include "ebb/cleanup.h"
@@ -35,7 +36,9 @@ char *couchdb_key_of(enum store_db db, const char *id, const json_t *doc)
 {
 	const char *name = json_string_value(json_object_get(doc, "name"));
 
-	if (db != DB_EVENTS && db != DB_REQUESTS && name && *name)
+	/* One with a \0 in it is none. */
+	if (db != DB_EVENTS && db != DB_REQUESTS && name && *name &&
+	    strlen(name) == json_string_length(json_object_get(doc, "name")))
 		return strdup(name);
 	if (id[0] == '~' && (id[1] == '_' || id[1] == '~'))
 		id++;
@@ -237,7 +240,7 @@ int couchdb_told_add(struct couchdb_told_list *told, const char *key, const char
 		free(item);
 		return -ENOMEM;
 	}
-	item->base = base ? json_loads(base, 0, NULL) : NULL;
+	item->base = couchdb_json_reload(base);
 	item->doc = json_incref(doc);
 	*told->last = item;
 	told->last = &item->next;
@@ -374,7 +377,7 @@ static bool nothing_new(const struct couchdb_document *document, const json_t *d
 		return true;
 	if (!document->synced)
 		return false;
-	synced = json_loads(document->synced, 0, NULL);
+	synced = couchdb_json_reload(document->synced);
 	return document_same(synced, doc);
 }
 
@@ -466,7 +469,7 @@ int couchdb_documents_written(struct couchdb_documents *documents,
 {
 	char *copy = strdup(rev);
 
-	_cleanup_json_ json_t *doc = ours ? json_loads(body, 0, NULL) : NULL;
+	_cleanup_json_ json_t *doc = ours ? couchdb_json_reload(body) : NULL;
 	int r = 0;
 
 	/* Without it the next write finds a conflict, and that what is there is ours. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "couchdb_json.h"
 #include "ebb/cleanup.h"
 
 #define ROOM_MIN 4096
@@ -129,10 +130,19 @@ static char *copy(const char *text)
 	return text ? strdup(text) : NULL;
 }
 
+/* NULL for no text, and for one with a \0 in it: it would count as another. */
+static const char *plain_text(const json_t *value)
+{
+	const char *text = json_string_value(value);
+
+	return text && strlen(text) == json_string_length(value) ? text : NULL;
+}
+
 int couchdb_change_parse(const char *line, size_t len, struct couchdb_change *ret_change)
 {
-	_cleanup_json_ json_t *json = json_loadb(line, len, 0, NULL);
-	const char *id = json_string_value(json_object_get(json, "id"));
+	json_error_t why;
+	_cleanup_json_ json_t *json = couchdb_json_load(line, len, &why);
+	const char *id = plain_text(json_object_get(json, "id"));
 	const char *rev = winning_rev(json);
 	const char *error = json_string_value(json_object_get(json, "error"));
 	json_t *seq = json_object_get(json, "seq"), *doc = json_object_get(json, "doc");
@@ -153,6 +163,79 @@ int couchdb_change_parse(const char *line, size_t len, struct couchdb_change *re
 	}
 	if (!end && !change.deleted && json_is_object(doc))
 		change.doc = json_incref(doc);
+	*ret_change = change;
+	return 0;
+}
+
+/* After the string that begins at `p`; NULL: it does not end. */
+static const char *skip_string(const char *p, const char *end)
+{
+	for (p++; p < end; p++) {
+		if (*p == '"')
+			return p + 1;
+		if (*p == '\\')
+			p++;
+	}
+	return NULL;
+}
+
+/* After the value that begins at `p`, whatever is in it; NULL: it does not end. */
+static const char *skip_value(const char *p, const char *end)
+{
+	size_t depth = 0;
+
+	while (p && p < end) {
+		if (depth == 0 && (*p == ',' || *p == '}'))
+			return p;
+		if (*p == '"') {
+			p = skip_string(p, end);
+			continue;
+		}
+		depth += *p == '{' || *p == '[';
+		if (*p == '}' || *p == ']')
+			depth--;
+		p++;
+	}
+	return NULL;
+}
+
+static json_t *load_value(const char *text, size_t len)
+{
+	return json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+}
+
+int couchdb_change_skim(const char *line, size_t len, struct couchdb_change *ret_change)
+{
+	const char *p = line, *end = line + len;
+	_cleanup_json_ json_t *id = NULL, *seq = NULL;
+	struct couchdb_change change = {0};
+
+	/* {"NAME":VALUE,...}: CouchDB puts nothing between them. */
+	do {
+		const char *name = p + 1, *value;
+
+		if (p == end || name >= end || *name != '"')
+			return -EBADMSG;
+		value = skip_string(name, end);
+		if (!value || value == end || *value != ':')
+			return -EBADMSG;
+		value++;
+		p = skip_value(value, end);
+		if (!p)
+			return -EBADMSG;
+		if (value - name == strlen("\"id\":") && !strncmp(name, "\"id\":", 5) && !id)
+			id = load_value(value, (size_t)(p - value));
+		if (value - name == strlen("\"seq\":") && !strncmp(name, "\"seq\":", 6) && !seq)
+			seq = load_value(value, (size_t)(p - value));
+	} while (*p == ',');
+	if (p + 1 != end || *line != '{' || !json_is_string(id))
+		return -EBADMSG;
+	change.id = copy(json_string_value(id));
+	change.seq = couchdb_seq_text(seq);
+	if (!change.id) {
+		couchdb_change_clear(&change);
+		return -ENOMEM;
+	}
 	*ret_change = change;
 	return 0;
 }

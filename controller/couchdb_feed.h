@@ -40,6 +40,11 @@ struct couchdb_change {
 };
 /* -EBADMSG when it is no such line; `ret_change` is untouched then. */
 int couchdb_change_parse(const char *line, size_t len, struct couchdb_change *ret_change);
+/*
+ * Of a line that could not be parsed, for what is in its document: `id` and `seq` only, so that it
+ * can be passed over. -EBADMSG when it is not whole, or no such line at all.
+ */
+int couchdb_change_skim(const char *line, size_t len, struct couchdb_change *ret_change);
 void couchdb_change_clear(struct couchdb_change *change);
 
 /* `seq` of a document or reply as text, owned; NULL for null, and on no memory. Numbers (CouchDB 1,

@@ -9,7 +9,7 @@
 #include "ebb/cleanup.h"
 #include "ebb/http_client.h"
 
-char *couchdb_page_path(size_t limit, const char *start)
+static char *page_path(const char *what, size_t limit, const char *start)
 {
 	_cleanup_json_ json_t *id = start ? json_string(start) : NULL;
 	_cleanup_free_ char *text = id ? json_dumps(id, JSON_ENCODE_ANY) : NULL, *key = NULL;
@@ -18,10 +18,20 @@ char *couchdb_page_path(size_t limit, const char *start)
 	key = text ? http_escape(text) : NULL;
 	if (start && !key)
 		return NULL;
-	if (asprintf(&path, "/_all_docs?include_docs=true&limit=%zu%s%s", limit + 1,
-		     key ? "&startkey=" : "", key ?: "") < 0)
+	if (asprintf(&path, "/_all_docs?%slimit=%zu%s%s", what, limit + 1, key ? "&startkey=" : "",
+		     key ?: "") < 0)
 		return NULL;
 	return path;
+}
+
+char *couchdb_page_path(size_t limit, const char *start)
+{
+	return page_path("include_docs=true&", limit, start);
+}
+
+char *couchdb_page_path_ids(size_t limit, const char *start)
+{
+	return page_path("", limit, start);
 }
 
 static int read_row(const json_t *row, int (*fn)(void *userdata, struct couchdb_change *change),

@@ -14,6 +14,8 @@
 /* "/_all_docs?...", from the id `start` on; NULL: from the first. Caller frees; NULL on no memory.
  */
 char *couchdb_page_path(size_t limit, const char *start);
+/* The same without the documents. */
+char *couchdb_page_path_ids(size_t limit, const char *start);
 /*
  * Calls `fn` for each document of the page, as a change without a sequence whose contents `fn`
  * takes over; design documents are left out. *ret_next: where the next page starts, NULL: there is

@@ -7,10 +7,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "couchdb_json.h"
 #include "document_merge.h"
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
 #include "ebb/loop.h"
+#include "ebb/units.h"
 #include "ebb/util.h"
 
 #define CONFLICT_TRIES  8
@@ -19,6 +21,8 @@
 /* Times that the server does not know attachments that it has just shown, before they are let go.
  */
 #define STUB_TRIES 3
+/* Each change of it would be said otherwise. */
+#define UNREADABLE_NS (60 * EBB_NS_PER_SEC)
 
 enum outcome { OUTCOME_OK, OUTCOME_CONFLICT, OUTCOME_REFUSED, OUTCOME_AGAIN };
 
@@ -145,6 +149,19 @@ static void item_refused(struct couchdb_batch *batch, struct couchdb_item *item,
 	item_failed(batch, item, -EINVAL);
 }
 
+/* What stands there cannot be merged with: it stays until somebody corrects it. */
+static void item_unreadable(struct couchdb_batch *batch, struct couchdb_item *item)
+{
+	uint64_t now = now_ns(), said = batch->store->unreadable_said_ns;
+
+	if (!said || now - said > UNREADABLE_NS) {
+		batch->store->unreadable_said_ns = now;
+		log_error("State: the document %s in %s is not written: %s", item->write->id,
+			  store_db_name(batch->db), couchdb_error(batch->couch));
+	}
+	item_failed(batch, item, -EINVAL);
+}
+
 static void item_later(struct couchdb_batch *batch, struct couchdb_item *item, const json_t *line)
 {
 	json_decref(batch->why);
@@ -215,18 +232,12 @@ static void theirs_clear(struct theirs *theirs)
 static int read_theirs(struct couchdb_batch *batch, const struct couchdb_item *item,
 		       struct theirs *ret_theirs)
 {
-	_cleanup_free_ char *id = http_escape(item->document->id), *rest = NULL, *path = NULL;
 	struct theirs theirs = {0};
-	struct couchdb_reply reply = {0};
+	struct couchdb_reply reply;
 	const char *rev;
 	int r;
 
-	if (!id || asprintf(&rest, "/%s", id) < 0) {
-		rest = NULL;
-		return -ENOMEM;
-	}
-	path = couchdb_db_path(batch->couch, batch->db, rest);
-	r = path ? couchdb_call(batch->couch, "GET", path, NULL, 0, &reply) : -ENOMEM;
+	r = couchdb_read_one(batch->couch, batch->db, item->document->id, &reply);
 	rev = json_string_value(json_object_get(reply.json, "_rev"));
 	if (r == 0 && reply.status == 200 && rev) {
 		theirs.rev = strdup(rev);
@@ -247,8 +258,8 @@ static int read_theirs(struct couchdb_batch *batch, const struct couchdb_item *i
 static int merge_item(struct couchdb_batch *batch, struct couchdb_item *item,
 		      const struct theirs *theirs, bool *ret_same)
 {
-	_cleanup_json_ json_t *base = item->base ? json_loads(item->base, 0, NULL) : NULL;
-	_cleanup_json_ json_t *ours = json_loads(item->body, 0, NULL), *merged = NULL;
+	_cleanup_json_ json_t *base = couchdb_json_reload(item->base);
+	_cleanup_json_ json_t *ours = couchdb_json_reload(item->body), *merged = NULL;
 	_cleanup_free_ char *lost = NULL;
 	char *text;
 	bool of_theirs = false;
@@ -372,6 +383,10 @@ static int resolve(struct couchdb_batch *batch, struct couchdb_item *item)
 			stubs++;
 			couchdb_reply_clear(&reply);
 			continue;
+		}
+		if (r == -EBADMSG) {
+			item_unreadable(batch, item);
+			return 0;
 		}
 		if (r < 0) {
 			couchdb_reply_clear(&reply);

@@ -267,6 +267,8 @@ static int read_page(struct reading *reading, struct couchdb *couch, char **star
 		r = couchdb_page_read(reply.json, COUCHDB_PAGE, take_row, reading, &next);
 		if (r == -EBADMSG)
 			r = couchdb_fail(couch, -EAGAIN, "reading documents", &reply);
+	} else if (r == -EBADMSG) {
+		r = couchdb_read_page_singly(couch, reading->db, *start, take_row, reading, &next);
 	}
 	couchdb_reply_clear(&reply);
 	if (r < 0)

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "couchdb_feed.h"
+#include "couchdb_json.h"
 #include "ebb/cleanup.h"
 #include "ebb/http_client.h"
 #include "ebb/log.h"
@@ -113,6 +114,14 @@ static int on_line(void *userdata, const char *line, size_t len)
 		return 0;
 	}
 	r = couchdb_change_parse(line, len, &change);
+	if (r == -EBADMSG && couchdb_change_skim(line, len, &change) == 0) {
+		log_error(
+			"State: a change of the document %s in %s has what Ebb cannot read (a "
+			"number of more than 300 digits, a \\u0000 in a name, or very many levels) "
+			"and is passed over: correct it there",
+			change.id, store_db_name(feed->db));
+		r = 0;
+	}
 	if (r < 0) {
 		log_warning("State: CouchDB's feed of %s has a line that is no change; beginning "
 			    "it anew",
@@ -321,7 +330,7 @@ static void tell_untold(struct couchdb_store *store, enum store_db db)
 
 		if (!d->untold)
 			continue;
-		doc = d->synced ? json_loads(d->synced, 0, NULL) : NULL;
+		doc = couchdb_json_reload(d->synced);
 		d->untold = couchdb_told_add(&told, d->key, NULL, doc) < 0;
 	}
 	pthread_mutex_unlock(&store->lock);

@@ -36,6 +36,7 @@ struct couchdb_store {
 	void *userdata;
 	unsigned long unchanged, conflicts;
 	uint64_t swept_ns;
+	_Atomic uint64_t unreadable_said_ns; /* when a document was named that cannot be read */
 	_Atomic bool stopping, index_said;
 
 	uint64_t call_end_ns; /* when the last call of write() ended; 0: there was none */
@@ -89,6 +90,20 @@ int couchdb_read_database(struct couchdb_store *store, struct couchdb *couch, en
  * to be done again.
  */
 int couchdb_recover_database(struct couchdb_store *store, struct couchdb *couch, enum store_db db);
+
+/* --- store_couchdb_singly.c --------------------------------------------------------------------
+ */
+
+/* GET of a document. As couchdb_call(). */
+int couchdb_read_one(struct couchdb *couch, enum store_db db, const char *id,
+		     struct couchdb_reply *ret_reply);
+/*
+ * A page (couchdb_page.h) that answered -EBADMSG as a whole, document by document. What cannot be
+ * read is named in the log and passed over.
+ */
+int couchdb_read_page_singly(struct couchdb *couch, enum store_db db, const char *start,
+			     int (*fn)(void *userdata, struct couchdb_change *change),
+			     void *userdata, char **ret_next);
 
 /* --- store_couchdb_write.c ---------------------------------------------------------------------
  */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "couchdb_json.h"
 #include "document_merge.h"
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
@@ -27,7 +28,7 @@
 static char *body_text(const char *given, json_t **ret_doc)
 {
 	_cleanup_free_ char *kept = NULL;
-	_cleanup_json_ json_t *doc = json_loads(given, 0, NULL);
+	_cleanup_json_ json_t *doc = couchdb_json_reload(given);
 	char *text;
 
 	if (!json_is_object(doc))
@@ -72,7 +73,7 @@ static int prepare_body(struct couchdb_store *store, struct couchdb_database *da
 	if (!item->body)
 		return -EINVAL;
 	if (d && d->synced && !d->absent) {
-		synced = json_loads(d->synced, 0, NULL);
+		synced = couchdb_json_reload(d->synced);
 		if (document_same(synced, doc)) {
 			free(d->synced);
 			d->synced = TAKE_PTR(item->body);
@@ -81,7 +82,7 @@ static int prepare_body(struct couchdb_store *store, struct couchdb_database *da
 	}
 	if (synced && (behind || redo)) {
 		_cleanup_json_ json_t *base =
-			d->before && !redo ? json_loads(d->before, 0, NULL) : NULL;
+			d->before && !redo ? couchdb_json_reload(d->before) : NULL;
 		_cleanup_json_ json_t *merged =
 			document_merge(item->write->db, base, doc, synced, NULL, NULL);
 

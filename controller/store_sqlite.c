@@ -281,7 +281,7 @@ static int sqlite_store_load(void *backend, enum store_db db,
 			result = -ENOMEM;
 			break;
 		}
-		doc = json_loads(body, JSON_REJECT_DUPLICATES, &error);
+		doc = json_loads(body, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 		if (!json_is_object(doc)) {
 			log_warning("State: document %s in %s is not a JSON object (%s); ignored",
 				    id, store_db_name(db), doc ? "another value" : error.text);

@@ -540,6 +540,104 @@ TEST(attachment_that_the_server_has_lost)
 	check_missing_stub("{\"stubs_lost\":true}", false);
 }
 
+/* --- What CouchDB keeps and Ebb has no type for -------------------------------------------------
+ */
+
+/* As it stands there, whatever is in it. */
+static bool stands(const char *db, const char *id, const char *want)
+{
+	char path[512];
+	struct http_result result;
+	bool found;
+
+	peer_text(path, sizeof(path), "/%s%s/%s", peer.prefix, db, id);
+	peer_call(peer.address, "admin:adminpw", "GET", path, NULL, &result);
+	CHECK_INT(result.status, 200);
+	found = strstr(result.body, want);
+	http_result_clear(&result);
+	return found;
+}
+
+#define ODD                                                                                         \
+	"{\"name\":\"c0\",\"n\":9223372036854775808,\"text\":\"a\\u0000b\",\"i\":7,\"resources\":{" \
+	"\"cpu\":{\"max\":200,\"current\":100}}}"
+
+TEST(numbers_and_characters_that_are_odd)
+{
+	begin_double(NULL);
+	open_store();
+	create("structures", "c0", ODD);
+	store_close(store);
+	open_store();
+	CHECK_INT(number_at(json_object_get(loaded[DB_STRUCTURES], "c0"), "cpu", "max"), 200);
+	CHECK_INT(number_at(json_object_get(loaded[DB_STRUCTURES], "c0"), NULL, "i"), 7);
+	follow_store();
+	/* Followed. */
+	create("rules", "r0", "{\"name\":\"r0\",\"n\":99999999999999999999,\"t\":\"\\u0000\"}");
+	json_decref(wait_told("rules/r0", is_there, 0));
+	check_followed("r1");
+}
+
+/* Somebody's edit, and ours that does not know of it. */
+TEST(conflict_with_an_odd_document)
+{
+	struct store_stats stats;
+
+	begin_double(NULL);
+	open_store();
+	CHECK_INT(store_start(store), 0);
+	create("structures", "c0", ODD);
+	put(DB_STRUCTURES, "c0", CONTAINER("c0", 200, 150));
+	flush();
+	CHECK(stands("structures", "c0", "9223372036854776000"));
+	CHECK(stands("structures", "c0", "a\\u0000b"));
+	CHECK(stands("structures", "c0", "\"current\":150"));
+	store_get_stats(store, &stats);
+	CHECK_INT(stats.conflicts, 1);
+	CHECK_INT(stats.failures, 0);
+}
+
+/* Nothing can be made of that: it is passed over, wherever it is met. */
+#define UNREADABLE "{\"name\":\"bad\",\"a\\u0000b\":1}"
+
+TEST(document_that_cannot_be_read)
+{
+	struct store_stats stats;
+	char id[16], text[64];
+
+	begin_double(NULL);
+	open_store();
+	create("limits", "bad", UNREADABLE);
+	create("limits", "c", "{\"name\":\"c\",\"n\":1}");
+	for (int i = 0; i < 510; i++) {
+		snprintf(id, sizeof(id), "d%03d", i);
+		snprintf(text, sizeof(text), "{\"name\":\"%s\",\"n\":1}", id);
+		put(DB_LIMITS, id, text);
+	}
+	CHECK_INT(store_start(store), 0);
+	flush();
+	store_close(store);
+	open_store();
+	CHECK_INT(json_object_size(loaded[DB_LIMITS]), 511);
+	follow_store();
+	create("rules", "bad", UNREADABLE);
+	check_followed("r1");
+	put_n("bad", 3);
+	put_n("c", 3);
+	flush();
+	check_n("c", 3);
+	CHECK(stands("limits", "bad", "a\\u0000b"));
+	store_get_stats(store, &stats);
+	CHECK_INT(stats.refused, 1);
+	/* A database that is lost is brought together around it. */
+	drop("limits", true);
+	create("limits", "c", UNREADABLE);
+	json_decref(wait_back("limits", "d509"));
+	put_n("d000", 4);
+	flush();
+	check_n("d000", 4);
+}
+
 TEST(killed_double_comes_back_as_it_was)
 {
 	begin_double_open(NULL);

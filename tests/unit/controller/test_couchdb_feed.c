@@ -176,6 +176,76 @@ TEST(lines_that_are_no_change)
 	}
 }
 
+static void check_skim(const char *line, const char *id, const char *seq)
+{
+	struct couchdb_change change;
+
+	CHECK_INT(couchdb_change_parse(line, strlen(line), &change), -EBADMSG);
+	CHECK_INT(couchdb_change_skim(line, strlen(line), &change), 0);
+	CHECK_STR(change.id, id);
+	if (seq)
+		CHECK_STR(change.seq, seq);
+	else
+		CHECK(!change.seq);
+	CHECK(!change.rev && !change.doc);
+	couchdb_change_clear(&change);
+}
+
+TEST(lines_that_are_passed_over)
+{
+	check_skim("{\"seq\":\"9-g1\",\"id\":\"c0\",\"changes\":[{\"rev\":\"3-abc\"}],"
+		   "\"doc\":{\"id\":\"x\",\"seq\":\"y\",\"a\\u0000\":[{\"}\":\"]\\\"\"}]}}",
+		   "c0", "9-g1");
+	check_skim(
+		"{\"changes\":[{\"rev\":\"1-a\"}],\"doc\":{\"n\":1e999},\"id\":\"a,\\\"}\",\"seq\":12}",
+		"a,\"}", "12");
+	check_skim("{\"seq\":[3,\"g1\"],\"id\":\"a\",\"doc\":{\"n\":-1e999}}", "a", "[3,\"g1\"]");
+	check_skim("{\"seq\":null,\"id\":\"a\",\"doc\":{\"n\":1e999}}", "a", NULL);
+}
+
+TEST(lines_that_are_not_even_that)
+{
+	static const char line[] = "{\"seq\":\"9-g1\",\"id\":\"c0\",\"doc\":{\"n\":[1e999]}}";
+	static const char *const lines[] = {
+		"x",
+		"{}",
+		"[]",
+		"<html>",
+		"{\"id\":7,\"seq\":1}",
+		"{\"seq\":1}",
+		"{\"id\":\"a\"]",
+		"{\"id\":\"a\"}x",
+		"{\"id\":]}",
+	};
+
+	for (size_t len = 0; len < sizeof(line) - 1; len++) {
+		_cleanup_free_ char *piece = malloc(len ?: 1);
+		struct couchdb_change change = {.id = (char *)"untouched"};
+
+		memcpy(piece, line, len);
+		CHECK_INT(couchdb_change_skim(piece, len, &change), -EBADMSG);
+		CHECK_STR(change.id, "untouched");
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		struct couchdb_change change;
+
+		if (couchdb_change_skim(lines[i], strlen(lines[i]), &change) != -EBADMSG)
+			TEST_FAIL("%s was taken", lines[i]);
+	}
+}
+
+TEST(numbers_beyond_64_bits_in_a_change)
+{
+	struct couchdb_change change;
+
+	parse("{\"seq\":1,\"id\":\"a\",\"changes\":[{\"rev\":\"1-a\"}],"
+	      "\"doc\":{\"n\":9223372036854775808,\"i\":7,\"t\":\"a\\u0000b\"}}",
+	      &change);
+	CHECK(json_real_value(json_object_get(change.doc, "n")) == 9223372036854775808.0);
+	CHECK_INT(json_integer_value(json_object_get(change.doc, "i")), 7);
+	couchdb_change_clear(&change);
+}
+
 TEST(sequences_that_went_back)
 {
 	CHECK(couchdb_seq_went_back("10", "9"));
@@ -252,6 +322,9 @@ TEST(paths_of_pages)
 {
 	_cleanup_free_ char *first = couchdb_page_path(500, NULL);
 	_cleanup_free_ char *second = couchdb_page_path(2, "a\"b/\xc3\xa9");
+	_cleanup_free_ char *ids = couchdb_page_path_ids(500, "a");
+
+	CHECK_STR(ids, "/_all_docs?limit=501&startkey=%22a%22");
 
 	CHECK_STR(first, "/_all_docs?include_docs=true&limit=501");
 	CHECK_STR(second, "/_all_docs?include_docs=true&limit=3"
