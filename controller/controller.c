@@ -115,10 +115,22 @@ static void on_state_changed(void *userdata, enum store_db db, const char *id, c
 		scaler_forget(controller->scaler, deleted);
 	model_document_changed(model, db, id, base, doc);
 	if (model->leading) {
-		requests_take(model, controller->scaler, wall_seconds());
+		requests_take(model, wall_seconds());
 		scaler_run(controller->scaler);
 	}
 	model_unlock(model);
+}
+
+/* In the thread that writes the state. */
+static void on_claimed(void *userdata, enum store_db db, const char *id)
+{
+	struct controller *controller = userdata;
+
+	model_lock(controller->model);
+	if (db == DB_REQUESTS &&
+	    request_claimed(controller->model, controller->scaler, id, wall_seconds()))
+		scaler_run(controller->scaler);
+	model_unlock(controller->model);
 }
 
 /* Leads, or leads no more. */
@@ -130,7 +142,7 @@ static int set_leading(struct controller *controller, bool leading)
 	model_lock(model);
 	r = model_set_leading(model, leading);
 	if (r >= 0 && leading) {
-		requests_take(model, controller->scaler, wall_seconds());
+		requests_take(model, wall_seconds());
 		scaler_run(controller->scaler);
 	}
 	model_unlock(model);
@@ -246,6 +258,7 @@ static int start_state(struct controller *controller, const struct controller_op
 	r = model_new(controller->store, &controller->model);
 	if (r < 0)
 		return log_error_errno(r, "Cannot load the state");
+	store_on_claimed(controller->store, on_claimed, controller);
 	r = store_start(controller->store);
 	if (r >= 0)
 		r = make_leader(controller, options, &store);

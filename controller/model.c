@@ -448,9 +448,10 @@ int model_new(struct store *store, struct model **ret_model)
 	model->services = json_object();
 	model->users = json_object();
 	model->requests = json_object();
+	model->claimed = json_object();
 	model->early_limits = json_object();
 	model->index = name_index_new();
-	if (model->rules && model->services && model->users && model->requests &&
+	if (model->rules && model->services && model->users && model->requests && model->claimed &&
 	    model->early_limits && model->index)
 		r = 0;
 	if (r >= 0 && store) {
@@ -494,6 +495,7 @@ void model_free(struct model *model)
 	json_decref(model->services);
 	json_decref(model->users);
 	json_decref(model->requests);
+	json_decref(model->claimed);
 	json_decref(model->early_limits);
 	ruleset_free(model->ruleset);
 	if (model->index)

@@ -73,6 +73,7 @@ struct model {
 	json_t *rules;    /* name -> document */
 	json_t *services; /* name -> document */
 	json_t *users;    /* name -> document; nothing here but `current` and `usage` is ours */
+	json_t *claimed;  /* id -> document: requests that are done when they have been deleted */
 	json_t *requests; /* id -> document: what others ask for, until request_document.h takes it
 			   */
 	json_t *early_limits; /* name -> limits that came before their structure */

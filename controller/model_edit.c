@@ -536,12 +536,17 @@ static void user_changed(struct model *model, const char *id, const json_t *base
 	model_put_user(model, id);
 }
 
+/* Of those that are too many the id is kept, for them to be deleted. */
 static void request_changed(struct model *model, const char *id, json_t *doc)
 {
-	if (!doc)
-		json_object_del(model->requests, id);
-	else if (json_object_size(model->requests) < MODEL_KEPT_MAX)
-		json_object_set(model->requests, id, doc);
+	size_t n;
+
+	json_object_del(model->claimed, id);
+	json_object_del(model->requests, id);
+	n = json_object_size(model->requests) + json_object_size(model->claimed);
+	if (doc)
+		json_object_set_new(model->requests, id,
+				    n < MODEL_KEPT_MAX ? json_incref(doc) : json_null());
 }
 
 void model_document_changed(struct model *model, enum store_db db, const char *id,

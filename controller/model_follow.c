@@ -162,6 +162,9 @@ static void stop_leading(struct model *model)
 
 	model->leading = false;
 	model_drop_dirty(model);
+	/* Who leads does them, unless they are deleted by then. */
+	json_object_update(model->requests, model->claimed);
+	json_object_clear(model->claimed);
 	while ((s = model_next_apply(model)))
 		s->apply = 0;
 	for (size_t i = 0; i < model->n_hosts; i++) {

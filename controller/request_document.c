@@ -102,32 +102,73 @@ int request_from_document(struct model *model, const json_t *doc, double now,
 	return 0;
 }
 
-bool requests_take(struct model *model, struct scaler *scaler, double now)
+static void tell_refused(struct model *model, const char *id, const char *error, unsigned *lines)
+{
+	if ((*lines)++ < LINES_MAX)
+		model_log(model, LOG_LEVEL_WARNING,
+			  "Request %s in the database is deleted, not done: %s", id, error);
+}
+
+/* Could it be done now? Says why not. */
+static bool is_possible(struct model *model, const char *id, const json_t *doc, double now,
+			struct request *ret_request, unsigned *lines)
+{
+	_cleanup_free_ char *error = NULL;
+	int r;
+
+	if (json_is_null(doc))
+		r = fail_with(-EINVAL, &error, "more than %d wait", MODEL_KEPT_MAX);
+	else
+		r = request_from_document(model, doc, now, ret_request, &error);
+	if (r < 0)
+		tell_refused(model, id, error ?: strerror(-r), lines);
+	return r >= 0;
+}
+
+bool requests_take(struct model *model, double now)
 {
 	struct store *store = model_store(model);
 	unsigned lines = 0;
 	const char *id;
 	json_t *doc;
+	void *next;
 
-	if (json_object_size(model->requests) == 0)
+	if (json_object_size(model->requests) == 0 || !store)
 		return false;
-	json_object_foreach(model->requests, id, doc) {
-		_cleanup_free_ char *error = NULL;
+	json_object_foreach_safe(model->requests, next, id, doc) {
 		struct request request;
-		int r;
 
-		r = request_from_document(model, doc, now, &request, &error);
-		if (r >= 0)
-			r = scaler_request(scaler, &request);
-		if (r < 0 && lines++ < LINES_MAX)
-			model_log(model, LOG_LEVEL_WARNING,
-				  "Request %s in the database is deleted, not done: %s", id,
-				  error ? error : strerror(-r));
-		if (store)
+		if (!is_possible(model, id, doc, now, &request, &lines)) {
 			store_delete(store, DB_REQUESTS, id);
+		} else if (json_object_set(model->claimed, id, doc) < 0 ||
+			   store_claim(store, DB_REQUESTS, id) < 0) {
+			json_object_del(model->claimed, id);
+			tell_refused(model, id, strerror(ENOMEM), &lines);
+			store_delete(store, DB_REQUESTS, id);
+		}
 	}
 	if (lines > LINES_MAX)
 		model_log(model, LOG_LEVEL_WARNING, "And %u other requests", lines - LINES_MAX);
 	json_object_clear(model->requests);
 	return true;
+}
+
+bool request_claimed(struct model *model, struct scaler *scaler, const char *id, double now)
+{
+	_cleanup_json_ json_t *doc = json_incref(json_object_get(model->claimed, id));
+	struct request request;
+	unsigned lines = 0;
+	int r;
+
+	json_object_del(model->claimed, id);
+	if (!model->leading) {
+		json_object_del(model->requests, id);
+		return false;
+	}
+	if (!doc || !is_possible(model, id, doc, now, &request, &lines))
+		return false;
+	r = scaler_request(scaler, &request);
+	if (r < 0)
+		tell_refused(model, id, strerror(-r), &lines);
+	return r >= 0;
 }

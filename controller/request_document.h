@@ -12,8 +12,17 @@
  */
 int request_from_document(struct model *model, const json_t *doc, double now,
 			  struct request *ret_request, char **ret_error);
-/* Model lock held, leading: all of model->requests. Their documents are deleted; those that cannot
- * be are said in the log. The caller runs the scaler. True: there were some. */
-bool requests_take(struct model *model, struct scaler *scaler, double now);
+/*
+ * Model lock held, leading: all of model->requests. Those that cannot be done are deleted, which
+ * the log says; the others are claimed (store_claim()) and wait in model->claimed. True: there were
+ * some.
+ */
+bool requests_take(struct model *model, double now);
+/*
+ * Model lock held, for store_on_claimed(): the request is not in the database any more, so that
+ * nobody can do it again, and is handed to the scaler, unless it was taken back or another leads.
+ * The caller runs the scaler if true.
+ */
+bool request_claimed(struct model *model, struct scaler *scaler, const char *id, double now);
 
 #endif

@@ -40,6 +40,7 @@ struct queued {
 	uint64_t queued_ns; /* when that was queued */
 	uint64_t retry_ns;  /* the backend put it off until then; 0: it did not */
 	unsigned attempt;
+	bool claim; /* a deletion that somebody waits for */
 };
 
 struct queue {
@@ -68,9 +69,11 @@ struct store {
 	struct store_stats stats;
 	uint64_t last_write_ns;
 
-	pthread_mutex_t follow_lock; /* of these two, held while `changed` is called */
+	pthread_mutex_t follow_lock; /* of these, held while one of them is called */
 	store_changed_fn changed;
 	void *changed_userdata;
+	store_claimed_fn claimed;
+	void *claimed_userdata;
 
 	pthread_t writer;
 	bool running;
@@ -300,6 +303,19 @@ static void tell_stubborn(struct store *store, const struct queued *first)
 				    store->ops->error(store->backend));
 }
 
+/* Without the lock. */
+static void tell_claimed(struct store *store, const struct queued *first)
+{
+	for (const struct queued *item = first; item; item = item->next) {
+		if (!item->claim || item->write.result < 0)
+			continue;
+		pthread_mutex_lock(&store->follow_lock);
+		if (store->claimed)
+			store->claimed(store->claimed_userdata, item->write.db, item->write.id);
+		pthread_mutex_unlock(&store->follow_lock);
+	}
+}
+
 /* Everything before the oldest write that still waits is on disk. */
 static void count_written(struct store *store)
 {
@@ -332,8 +348,10 @@ static int write_batch(struct store *store)
 
 	pthread_mutex_unlock(&store->lock);
 	r = store->ops->write(store->backend, writes, n);
-	if (r >= 0)
+	if (r >= 0) {
 		tell_stubborn(store, first);
+		tell_claimed(store, first);
+	}
 	pthread_mutex_lock(&store->lock);
 
 	store->n_writing = 0;
@@ -472,7 +490,14 @@ void store_unfollow(struct store *store)
 		return;
 	pthread_mutex_lock(&store->follow_lock);
 	store->changed = NULL;
+	store->claimed = NULL;
 	pthread_mutex_unlock(&store->follow_lock);
+}
+
+void store_on_claimed(struct store *store, store_claimed_fn fn, void *userdata)
+{
+	store->claimed = fn;
+	store->claimed_userdata = userdata;
 }
 
 int store_start(struct store *store)
@@ -514,7 +539,8 @@ void store_close(struct store *store)
 	free(store);
 }
 
-static int enqueue_new(struct store *store, enum store_db db, const char *id, char *body)
+static int enqueue_new(struct store *store, enum store_db db, const char *id, char *body,
+		       bool claim)
 {
 	struct queued *item = calloc(1, sizeof(*item));
 	int r = -ENOMEM;
@@ -529,6 +555,7 @@ static int enqueue_new(struct store *store, enum store_db db, const char *id, ch
 		return r;
 	}
 	item->write.body = body;
+	item->claim = claim;
 	item->number = store->n_queued + 1;
 	item->queued_ns = item->write.made_ns = now_ns();
 	if (!store->fresh_ns) {
@@ -539,7 +566,7 @@ static int enqueue_new(struct store *store, enum store_db db, const char *id, ch
 }
 
 /* Takes `body` over; NULL: deletion. */
-static int enqueue(struct store *store, enum store_db db, const char *id, char *body)
+static int enqueue(struct store *store, enum store_db db, const char *id, char *body, bool claim)
 {
 	struct queued *item;
 	int r = 0;
@@ -550,8 +577,9 @@ static int enqueue(struct store *store, enum store_db db, const char *id, char *
 		free(item->write.body);
 		item->write.body = body;
 		item->write.made_ns = now_ns();
+		item->claim = claim;
 	} else {
-		r = enqueue_new(store, db, id, body);
+		r = enqueue_new(store, db, id, body, claim);
 		if (r < 0)
 			free(body);
 	}
@@ -567,12 +595,17 @@ int store_put(struct store *store, enum store_db db, const char *id, const json_
 
 	if (!body)
 		return -ENOMEM;
-	return enqueue(store, db, id, body);
+	return enqueue(store, db, id, body, false);
 }
 
 int store_delete(struct store *store, enum store_db db, const char *id)
 {
-	return enqueue(store, db, id, NULL);
+	return enqueue(store, db, id, NULL, false);
+}
+
+int store_claim(struct store *store, enum store_db db, const char *id)
+{
+	return enqueue(store, db, id, NULL, true);
 }
 
 int store_flush(struct store *store)

@@ -146,6 +146,17 @@ void store_close(struct store *store);
 int store_put(struct store *store, enum store_db db, const char *id, const json_t *doc);
 int store_delete(struct store *store, enum store_db db, const char *id);
 /*
+ * Queues a deletion, and has `fn` of store_on_claimed() called when the document is not in the
+ * database any more: what it asks for cannot be found there again then, whatever happens to us.
+ */
+int store_claim(struct store *store, enum store_db db, const char *id);
+/*
+ * Before store_start(). `fn` runs in the writer's thread, which holds no lock of what others call;
+ * store_unfollow() ends it too, and store_flush() returns after it.
+ */
+typedef void (*store_claimed_fn)(void *userdata, enum store_db db, const char *id);
+void store_on_claimed(struct store *store, store_claimed_fn fn, void *userdata);
+/*
  * Waits until everything queued before is on disk; -EIO when that was tried and failed (it
  * stays queued). For tests and a clean stop.
  */

@@ -3,8 +3,10 @@
 #ifndef EBB_TEST_MEMORY_STORE_H
 #define EBB_TEST_MEMORY_STORE_H
 
+#include <errno.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <stdbool.h>
 
 #include "store.h"
 #include "ebb/cleanup.h"
@@ -13,6 +15,7 @@ struct memory_store {
 	pthread_mutex_t lock;
 	json_t *documents[DB_MAX]; /* id -> document */
 	unsigned long written;     /* documents that were not there just so */
+	bool away;                 /* it does not answer */
 };
 
 static int memory_load(void *backend, enum store_db db,
@@ -38,7 +41,7 @@ static int memory_write(void *backend, struct store_write *const *writes, size_t
 	struct memory_store *memory = backend;
 
 	pthread_mutex_lock(&memory->lock);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && !memory->away; i++) {
 		json_t *documents = memory->documents[writes[i]->db];
 		json_t *before = json_object_get(documents, writes[i]->id);
 		json_t *doc = writes[i]->body ? json_loads(writes[i]->body, 0, NULL) : NULL;
@@ -49,8 +52,9 @@ static int memory_write(void *backend, struct store_write *const *writes, size_t
 		else
 			json_object_del(documents, writes[i]->id);
 	}
+	n = memory->away;
 	pthread_mutex_unlock(&memory->lock);
-	return 0;
+	return n ? -EIO : 0;
 }
 
 static int memory_follow(void *backend, store_changed_fn fn, void *userdata)
@@ -86,6 +90,13 @@ static inline void memory_store_clear(struct memory_store *memory)
 {
 	for (int i = 0; i < DB_MAX; i++)
 		json_decref(memory->documents[i]);
+}
+
+static inline void memory_store_go(struct memory_store *memory, bool away)
+{
+	pthread_mutex_lock(&memory->lock);
+	memory->away = away;
+	pthread_mutex_unlock(&memory->lock);
 }
 
 /* What stands there; NULL: nothing. New reference. */

@@ -9,6 +9,7 @@
 #include "agent_stand_in.h"
 #include "document_merge.h"
 #include "memory_store.h"
+#include "model_private.h"
 #include "request_document.h"
 #include "scaler.h"
 #include "test.h"
@@ -52,9 +53,18 @@ static void release_all(void *arg)
 	stand_in_stop(&agent);
 }
 
+static void claimed(void *userdata, enum store_db db, const char *id)
+{
+	model_lock(model);
+	if (db == DB_REQUESTS && request_claimed(model, scaler, id, wall_seconds()))
+		scaler_run(scaler);
+	model_unlock(model);
+}
+
 static void open_model(void)
 {
 	CHECK_INT(store_new(&memory_ops, &memory, &store), 0);
+	store_on_claimed(store, claimed, NULL);
 	CHECK_INT(model_new(store, &model), 0);
 	CHECK_INT(store_start(store), 0);
 	CHECK_INT(audit_new(NULL, 4096, &audit), 0);
@@ -68,6 +78,7 @@ static void settle(void)
 {
 	struct scaler_stats stats;
 
+	CHECK_INT(store_flush(store), 0);
 	do {
 		usleep(1000);
 		model_lock(model);
@@ -179,7 +190,7 @@ static void changed(enum store_db db, const char *id, const json_t *base, json_t
 	model_lock(model);
 	model_document_changed(model, db, id, base, doc);
 	if (model->leading) {
-		requests_take(model, scaler, wall_seconds());
+		requests_take(model, wall_seconds());
 		scaler_run(scaler);
 	}
 	model_unlock(model);
@@ -652,6 +663,90 @@ TEST(requests_are_taken)
 	CHECK_STR(there(DB_EVENTS, "e1", "type"), "\"event\"");
 }
 
+/* Somebody asks for 50 shares more for c0, and nothing can be written. */
+static void ask_while_away(const char *id)
+{
+	_cleanup_json_ json_t *doc =
+		parse("{'type':'request','resource':'cpu','amount':50,'structure':'c0',"
+		      "'timestamp':%.3f}",
+		      wall_seconds());
+
+	memory_store_go(&memory, true);
+	memory_store_set(&memory, DB_REQUESTS, id, doc);
+	model_lock(model);
+	model_document_changed(model, DB_REQUESTS, id, NULL, doc);
+	CHECK(requests_take(model, wall_seconds()));
+	model_unlock(model);
+	CHECK_INT(store_flush(store), -EIO);
+}
+
+static unsigned long requests_done(void)
+{
+	struct scaler_stats stats;
+
+	model_lock(model);
+	scaler_get_stats(scaler, &stats);
+	model_unlock(model);
+	return stats.requests;
+}
+
+static void come_back(void)
+{
+	memory_store_go(&memory, false);
+	settle();
+}
+
+TEST(requests_are_done_once)
+{
+	start();
+	/* As long as it may be found again, after a kill, nothing is done. */
+	ask_while_away("r1");
+	CHECK_INT(requests_done(), 0);
+	CHECK_INT(get("c0")->resources[EBB_CPU].current, 100);
+	come_back();
+	CHECK_STR(there(DB_REQUESTS, "r1", "type"), "");
+	CHECK_INT(requests_done(), 1);
+	CHECK_INT(get("c0")->resources[EBB_CPU].current, 150);
+	check_in_force("c0");
+	/* Who asked takes it back. */
+	ask_while_away("r2");
+	model_lock(model);
+	model_document_changed(model, DB_REQUESTS, "r2", NULL, NULL);
+	model_unlock(model);
+	come_back();
+	CHECK_INT(requests_done(), 1);
+	/* Another one leads: that one has it, or nobody. */
+	ask_while_away("r3");
+	lead(false);
+	come_back();
+	CHECK_INT(requests_done(), 1);
+	CHECK_INT(json_object_size(model->requests), 0);
+	CHECK_INT(json_object_size(model->claimed), 0);
+}
+
+TEST(requests_that_are_too_many_are_deleted)
+{
+	_cleanup_json_ json_t *doc = parse("{'type':'request','resource':'cpu','amount':50,"
+					   "'structure':'c0','timestamp':%.3f}",
+					   wall_seconds());
+	char id[32];
+
+	start();
+	lead(false);
+	model_lock(model);
+	for (int i = 0; i < MODEL_KEPT_MAX + 100; i++) {
+		snprintf(id, sizeof(id), "r%d", i);
+		memory_store_set(&memory, DB_REQUESTS, id, doc);
+		model_document_changed(model, DB_REQUESTS, id, NULL, doc);
+	}
+	CHECK_INT(model_set_leading(model, true), 0);
+	CHECK(requests_take(model, wall_seconds()));
+	model_unlock(model);
+	settle();
+	CHECK_INT(requests_done(), MODEL_KEPT_MAX);
+	CHECK_INT(json_object_size(memory.documents[DB_REQUESTS]), 0);
+}
+
 /* --- a standby --- */
 
 TEST(a_standby_takes_documents_as_they_stand)
@@ -718,7 +813,7 @@ TEST(a_standby_takes_documents_as_they_stand)
 	CHECK_STR(there(DB_LIMITS, "c0", "resources.cpu.upper"), "45");
 	sound();
 	model_lock(model);
-	CHECK(requests_take(model, scaler, wall_seconds()));
+	CHECK(requests_take(model, wall_seconds()));
 	model_unlock(model);
 	settle();
 	CHECK_STR(there(DB_REQUESTS, "r1", "type"), "");

@@ -407,6 +407,45 @@ TEST(store_passes_changes_on)
 	CHECK_INT(stats.changes, 2);
 }
 
+static void note_claimed(void *userdata, enum store_db db, const char *id)
+{
+	size_t len = strlen(userdata);
+
+	snprintf((char *)userdata + len, 64 - len, "%s/%s ", store_db_name(db), id);
+}
+
+TEST(store_tells_what_was_claimed)
+{
+	static char seen[64];
+	struct store *store = NULL;
+
+	seen[0] = '\0';
+	journal = (struct journal){
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.changed = PTHREAD_COND_INITIALIZER,
+		.fail = true,
+		.refuse = "refused",
+	};
+	CHECK_INT(store_new(&journal_ops, &journal, &store), 0);
+	test_at_end(close_store, store);
+	store_on_claimed(store, note_claimed, seen);
+	CHECK_INT(store_start(store), 0);
+	CHECK_INT(store_claim(store, DB_REQUESTS, "r1"), 0);
+	CHECK_INT(store_claim(store, DB_REQUESTS, "refused"), 0);
+	CHECK_INT(store_delete(store, DB_REQUESTS, "deleted"), 0);
+	CHECK_INT(store_claim(store, DB_REQUESTS, "written"), 0);
+	put(store, DB_REQUESTS, "written", 1);
+	CHECK_INT(store_flush(store), -EIO);
+	CHECK_STR(seen, "");
+	set(&journal.fail, false);
+	CHECK_INT(store_flush(store), 0);
+	CHECK_STR(seen, "requests/r1 ");
+	store_unfollow(store);
+	CHECK_INT(store_claim(store, DB_REQUESTS, "r2"), 0);
+	CHECK_INT(store_flush(store), 0);
+	CHECK_STR(seen, "requests/r1 ");
+}
+
 static int see(void *userdata, const char *id, json_t *doc)
 {
 	snprintf(userdata, 64, "%s:%lld", id, json_integer_value(json_object_get(doc, "db")));
