@@ -34,13 +34,10 @@
 /* Between two tries when OpenTSDB is away. */
 #define RETRY_FIRST_MS 1000
 #define RETRY_CAP_MS   60000
+/* So far the clock may be set back without more ado than to wait. */
+#define CLOCK_STEP_S 10
 /* Usage so much older than its delay is none. */
 #define STALE_S 30.0
-
-struct series {
-	struct tsdb_bucket *buckets; /* owned */
-	size_t n;
-};
 
 /* One container. */
 struct source {
@@ -54,7 +51,7 @@ struct source {
 	unsigned resources;
 	int64_t asked; /* everything up to here has been seen, s; 0: nothing */
 	int64_t at;    /* begin of the newest bucket taken, s; 0: none */
-	struct series series[TSDB_QUERY_METRICS];
+	struct tsdb_series series[TSDB_QUERY_METRICS]; /* owns the buckets */
 };
 
 struct feed_opentsdb {
@@ -84,7 +81,7 @@ static void series_clear(struct source *source)
 {
 	for (unsigned m = 0; m < TSDB_QUERY_METRICS; m++) {
 		free(source->series[m].buckets);
-		source->series[m] = (struct series){};
+		source->series[m] = (struct tsdb_series){};
 	}
 }
 
@@ -152,6 +149,7 @@ static void list_container(struct feed_opentsdb *feed, const struct host *host,
 			   const struct structure *s, double now, uint64_t now_monotonic)
 {
 	struct source *source = source_get(feed, s->name);
+	int64_t until;
 
 	if (!source)
 		return;
@@ -174,7 +172,11 @@ static void list_container(struct feed_opentsdb *feed, const struct host *host,
 		feed->stats.unknown++;
 		return;
 	}
-	source->listed = complete(source, now) > source->asked;
+	until = complete(source, now);
+	/* The clock was set back, or the delay made longer: what comes now is new all the same. */
+	if (until < source->asked - CLOCK_STEP_S)
+		source->asked = source->at = 0;
+	source->listed = until > source->asked;
 }
 
 /* Who is to be asked for now. Lock held. */
@@ -210,37 +212,29 @@ static void take_source(struct feed_opentsdb *feed, struct source *source, doubl
 {
 	struct structure *s = source_structure(feed, source->name);
 	int64_t until = complete(source, now), from = source->at + TSDB_QUERY_BUCKET_S;
-	int64_t oldest = INT64_MAX, newest = INT64_MIN;
 	uint64_t received_ns = now_ns();
-	double means[TSDB_QUERY_METRICS];
+	struct tsdb_span span;
 	struct guard_sample sample = {.throttled = NAN, .held_back = NAN, .wait = NAN};
 	struct sample_times times = {.received_ns = received_ns};
-	const struct host *host;
+	struct host *host;
 	double age;
 
 	source->asked = until;
-	for (unsigned m = 0; m < TSDB_QUERY_METRICS; m++) {
-		int64_t first, last;
-
-		means[m] = NAN;
-		if (!tsdb_query_mean(source->series[m].buckets, source->series[m].n, from, until,
-				     &means[m], &first, &last))
-			continue;
-		oldest = MIN(oldest, first);
-		newest = MAX(newest, last);
-	}
-	if (!s || newest < oldest)
+	if (!s)
 		return;
 	host = s->host;
 	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
 		sample.usage[r] = sample.pressure[r] = NAN;
-	sample.valid = tsdb_query_usage(means, sample.usage);
-	source->at = newest;
+	sample.valid = tsdb_query_usage(source->series, from, until, sample.usage, &span);
+	if (!sample.valid)
+		return;
+	source->at = span.last;
 	source->told_unknown = false;
 	/* A point tells of the period before it: its bucket reaches back by one more. */
-	sample.at = (double)(newest + TSDB_QUERY_BUCKET_S);
-	sample.seconds = (double)(newest - oldest + 2 * TSDB_QUERY_BUCKET_S);
+	sample.at = (double)(span.last + TSDB_QUERY_BUCKET_S);
+	sample.seconds = (double)(span.last - span.first + 2 * TSDB_QUERY_BUCKET_S);
 	/* What was measured before says nothing about limits that somebody else looked after. */
+	host->fed_since = fmin(host->fed_since, now);
 	if (sample.at - sample.seconds < host->fed_since) {
 		for (int r = 0; r < EBB_RESOURCE_MAX; r++)
 			if (sample.valid & 1u << r)
@@ -295,7 +289,7 @@ static void on_series(void *userdata, const char *name, unsigned metric,
 {
 	struct feed_opentsdb *feed = userdata;
 	struct source *source = name_index_get(feed->index, name);
-	struct series *series = source ? &source->series[metric] : NULL;
+	struct tsdb_series *series = source ? &source->series[metric] : NULL;
 
 	if (!source || !source->listed || !n)
 		return;

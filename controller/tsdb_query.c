@@ -183,42 +183,64 @@ int tsdb_query_parse(const char *text, size_t len, tsdb_query_series_fn fn, void
 	return 0;
 }
 
-bool tsdb_query_mean(const struct tsdb_bucket *buckets, size_t n, int64_t from, int64_t to,
-		     double *ret_mean, int64_t *ret_first, int64_t *ret_last)
+/* The value of each metric of `resource` in the bucket at `at`, added up; false: one has none. */
+static bool sum_at(const struct tsdb_series *series, int resource, int64_t at, double *ret_sum)
 {
-	int64_t first = 0, last = 0;
-	size_t counted = 0;
 	double sum = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		if (buckets[i].at < from || buckets[i].at > to - TSDB_QUERY_BUCKET_S)
+	for (unsigned m = 0; m < TSDB_QUERY_METRICS; m++) {
+		const struct tsdb_bucket key = {.at = at}, *found;
+
+		if ((int)metrics[m].resource != resource)
 			continue;
-		if (!counted++)
-			first = buckets[i].at;
-		last = buckets[i].at;
-		sum += buckets[i].value;
+		found = series[m].n ? bsearch(&key, series[m].buckets, series[m].n, sizeof(key),
+					      by_time)
+				    : NULL;
+		if (!found)
+			return false;
+		sum += found->value;
 	}
-	if (!counted)
-		return false;
-	*ret_mean = sum / (double)counted;
-	*ret_first = first;
-	*ret_last = last;
+	*ret_sum = sum;
 	return true;
 }
 
-unsigned tsdb_query_usage(const double means[TSDB_QUERY_METRICS], double usage[EBB_RESOURCE_MAX])
+static const struct tsdb_series *first_series(const struct tsdb_series *series, int resource)
 {
+	for (unsigned m = 0; m < TSDB_QUERY_METRICS; m++)
+		if ((int)metrics[m].resource == resource)
+			return &series[m];
+	return NULL;
+}
+
+unsigned tsdb_query_usage(const struct tsdb_series series[TSDB_QUERY_METRICS], int64_t from,
+			  int64_t to, double usage[EBB_RESOURCE_MAX], struct tsdb_span *ret_span)
+{
+	struct tsdb_span span = {INT64_MAX, INT64_MIN};
 	unsigned valid = 0;
 
-	for (unsigned m = 0; m < TSDB_QUERY_METRICS; m++) {
-		unsigned bit = 1u << metrics[m].resource;
+	for (int r = 0; r < EBB_RESOURCE_MAX; r++) {
+		const struct tsdb_series *one = first_series(series, r);
+		double sum = 0, value;
+		size_t counted = 0;
 
-		if (isnan(means[m]))
+		for (size_t i = 0; one && i < one->n; i++) {
+			int64_t at = one->buckets[i].at;
+
+			if (at < from || at > to - TSDB_QUERY_BUCKET_S ||
+			    !sum_at(series, r, at, &value))
+				continue;
+			counted++;
+			sum += value;
+			span.first = MIN(span.first, at);
+			span.last = MAX(span.last, at);
+		}
+		if (!counted)
 			continue;
-		usage[metrics[m].resource] =
-			(valid & bit ? usage[metrics[m].resource] : 0) + means[m];
-		valid |= bit;
+		usage[r] = sum / (double)counted;
+		valid |= 1u << r;
 	}
+	if (valid)
+		*ret_span = span;
 	return valid;
 }
 

@@ -16,7 +16,7 @@
 #define TSDB_QUERY_BUCKET_S 5
 #define TSDB_QUERY_METRICS  8
 
-/* What is asked for one resource: usage is the sum of those that there are. */
+/* What is asked for one resource: usage is the sum. */
 const char *tsdb_query_metric_name(unsigned metric);
 /* 1 << metric, of resources (1 << enum ebb_resource). */
 unsigned tsdb_query_metrics_of(unsigned resources);
@@ -51,15 +51,22 @@ typedef void (*tsdb_query_series_fn)(void *userdata, const char *name, unsigned 
 int tsdb_query_parse(const char *text, size_t len, tsdb_query_series_fn fn, void *userdata,
 		     char **ret_error);
 
+/* What was answered of one metric; `buckets` ascend. */
+struct tsdb_series {
+	struct tsdb_bucket *buckets;
+	size_t n;
+};
+struct tsdb_span {
+	int64_t first, last; /* begins of the buckets */
+};
 /*
- * The mean of the buckets that begin at `from` or later and end at `to` or earlier; first and last:
- * their begins. False: there are none, and nothing is set.
+ * Usage by resource: the sum of its metrics, as the mean over the buckets that begin at `from` or
+ * later, end at `to` or earlier, and that all its metrics have: half of a resource is no usage of
+ * it. Returns 1 << resource of those that have data, and sets only these; `ret_span`: the oldest
+ * and the newest bucket that counted, untouched when there is none.
  */
-bool tsdb_query_mean(const struct tsdb_bucket *buckets, size_t n, int64_t from, int64_t to,
-		     double *ret_mean, int64_t *ret_first, int64_t *ret_last);
-/* From the means of the metrics (NAN: no data) to usage by resource; returns 1 << resource of those
- * that have data. */
-unsigned tsdb_query_usage(const double means[TSDB_QUERY_METRICS], double usage[EBB_RESOURCE_MAX]);
+unsigned tsdb_query_usage(const struct tsdb_series series[TSDB_QUERY_METRICS], int64_t from,
+			  int64_t to, double usage[EBB_RESOURCE_MAX], struct tsdb_span *ret_span);
 
 enum tsdb_query_trouble {
 	TSDB_QUERY_UNKNOWN_NAME,   /* no series of `subject` yet: one name spoils the whole query */

@@ -6,15 +6,18 @@
 static void on_series(void *userdata, const char *name, unsigned metric,
 		      const struct tsdb_bucket *buckets, size_t n)
 {
-	int64_t first, last;
-	double mean;
+	struct tsdb_series series[TSDB_QUERY_METRICS] = {};
+	double usage[EBB_RESOURCE_MAX];
+	struct tsdb_span span;
 
 	(void)userdata;
 	FUZZ_CHECK(name && tsdb_query_metric_name(metric));
 	for (size_t i = 1; i < n; i++)
 		FUZZ_CHECK(buckets[i - 1].at <= buckets[i].at);
-	if (tsdb_query_mean(buckets, n, 0, 4000000000, &mean, &first, &last))
-		FUZZ_CHECK(n > 0 && first <= last && first >= 0);
+	for (unsigned m = 0; m < TSDB_QUERY_METRICS; m++)
+		series[m] = (struct tsdb_series){(struct tsdb_bucket *)buckets, n};
+	if (tsdb_query_usage(series, 0, 4000000000, usage, &span))
+		FUZZ_CHECK(n > 0 && span.first <= span.last && span.first >= 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

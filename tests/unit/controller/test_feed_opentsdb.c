@@ -587,6 +587,24 @@ TEST(an_unknown_metric_is_left_out)
 	CHECK_INT(stats.failures, 0);
 }
 
+static bool has_memory_usage(void *name)
+{
+	return isfinite(model_structure(model, name)->resources[EBB_MEM].usage);
+}
+
+TEST(half_of_a_resource_shrinks_nothing)
+{
+	start();
+	know("c0", 50);
+	tsdb.no_metric = "proc.cpu.user";
+	start_threads();
+	WAIT(has_memory_usage, "c0");
+	lock();
+	CHECK(has_no_usage("c0"));
+	CHECK_INT(model_structure(model, "c0")->resources[EBB_CPU].current, 100);
+	unlock();
+}
+
 TEST(while_opentsdb_is_away_nothing_changes)
 {
 	struct feed_opentsdb_stats stats;
@@ -880,6 +898,37 @@ TEST(the_document_says_where_the_container_scaler_is)
 	edit("h0", with_another_scaler);
 	WAIT(is_away, "h0");
 	adds_up();
+}
+
+static bool uses(const char *name, double cpu)
+{
+	bool yes;
+
+	lock();
+	yes = model_structure(model, name)->resources[EBB_CPU].usage == cpu;
+	unlock();
+	return yes;
+}
+
+/* A longer delay is to the feed what a clock that is set back is: what it has seen lies ahead. */
+TEST(a_clock_that_steps_back_stops_nothing)
+{
+	start();
+	know("c0", 50);
+	start_threads();
+	WAIT(has_usage, "c0");
+	lock();
+	json_object_set_new(model_host(model, "h0")->structure->doc, "window_delay",
+			    json_integer(100));
+	model_host(model, "h0")->fed_since = wall_seconds() + 100;
+	unlock();
+	know("c0", 77);
+	for (int i = 0; i < 4000 && !uses("c0", 78); i++)
+		usleep(5000);
+	CHECK(uses("c0", 78));
+	lock();
+	CHECK(model_host(model, "h0")->fed_since <= wall_seconds());
+	unlock();
 }
 
 /* In h0's document; "http://127.0.0.1:PORT" is what it says otherwise. */

@@ -8,32 +8,44 @@
 #define CPU (1u << EBB_CPU)
 #define MEM (1u << EBB_MEM)
 
-static double means[TSDB_QUERY_METRICS];
+static struct tsdb_series series[TSDB_QUERY_METRICS];
 
-static void no_means(void)
+static void no_series(void *arg)
 {
+	(void)arg;
 	for (unsigned i = 0; i < TSDB_QUERY_METRICS; i++)
-		means[i] = NAN;
+		free(series[i].buckets);
+	memset(series, 0, sizeof(series));
 }
 
-/* Takes one container's means, as the original does: over all buckets. */
-static void take_means(void *userdata, const char *name, unsigned metric,
-		       const struct tsdb_bucket *buckets, size_t n)
+/* Takes one container's. */
+static void take_series(void *userdata, const char *name, unsigned metric,
+			const struct tsdb_bucket *buckets, size_t n)
 {
-	int64_t first, last;
-
-	if (strcmp(name, userdata) == 0)
-		(void)tsdb_query_mean(buckets, n, INT64_MIN, INT64_MAX, &means[metric], &first,
-				      &last);
+	if (strcmp(name, userdata) != 0)
+		return;
+	CHECK(!series[metric].buckets);
+	series[metric].buckets = malloc((n + 1) * sizeof(*buckets));
+	CHECK(series[metric].buckets);
+	memcpy(series[metric].buckets, buckets, n * sizeof(*buckets));
+	series[metric].n = n;
 }
 
 static void parse(const char *name, const char *text)
 {
 	char *error = NULL;
 
-	no_means();
-	CHECK_INT(tsdb_query_parse(text, strlen(text), take_means, (void *)name, &error), 0);
+	no_series(NULL);
+	CHECK_INT(tsdb_query_parse(text, strlen(text), take_series, (void *)name, &error), 0);
 	CHECK(!error);
+}
+
+/* Over all buckets, as the original does. */
+static unsigned usage_of_all(double usage[EBB_RESOURCE_MAX])
+{
+	struct tsdb_span span;
+
+	return tsdb_query_usage(series, INT64_MIN, INT64_MAX, usage, &span);
 }
 
 TEST(asks_as_the_original_does)
@@ -158,9 +170,8 @@ TEST(usage_as_the_original_reads_it)
 		       "{\"metric\":\"proc.cpu.kernel\",\"tags\":{\"host\":\"node0\"},"
 		       "\"aggregateTags\":[\"pid\",\"command\"],"
 		       "\"dps\":{\"1795345140\":6.0,\"1795345145\":6.0}}]");
-	CHECK_INT(tsdb_query_usage(means, usage), CPU);
+	CHECK_INT(usage_of_all(usage), CPU);
 	CHECK(usage[EBB_CPU] == 86.0);
-	CHECK(means[0] == 80.0);
 }
 
 TEST(usage_is_the_mean_of_the_buckets)
@@ -169,10 +180,12 @@ TEST(usage_is_the_mean_of_the_buckets)
 
 	parse("c0", "[{\"metric\":\"proc.cpu.user\",\"tags\":{\"host\":\"c0\",\"pid\":\"7\"},"
 		    "\"aggregateTags\":[],\"dps\":{\"1365966000\":80.0,\"1365966005\":82.5}},"
+		    "{\"metric\":\"proc.cpu.kernel\",\"tags\":{\"host\":\"c0\"},\"dps\":"
+		    "{\"1365966000\":4,\"1365966005\":0.5}},"
 		    "{\"metric\":\"proc.mem.resident\",\"tags\":{\"host\":\"c0\"},\"dps\":"
 		    "{\"1365966000\":512,\"1365966005\":1.0E3}}]");
-	CHECK_INT(tsdb_query_usage(means, usage), CPU | MEM);
-	CHECK(usage[EBB_CPU] == 81.25);
+	CHECK_INT(usage_of_all(usage), CPU | MEM);
+	CHECK(usage[EBB_CPU] == 83.5);
 	CHECK(usage[EBB_MEM] == 756);
 }
 
@@ -181,33 +194,67 @@ TEST(what_is_missing_is_no_data)
 	double usage[EBB_RESOURCE_MAX];
 
 	parse("c0", "[]");
-	CHECK_INT(tsdb_query_usage(means, usage), 0);
+	CHECK_INT(usage_of_all(usage), 0);
 	parse("c0", "[{\"metric\":\"proc.cpu.user\",\"tags\":{\"host\":\"c0\"},\"dps\":{}}]");
-	CHECK_INT(tsdb_query_usage(means, usage), 0);
+	CHECK_INT(usage_of_all(usage), 0);
 	parse("c0", "[{\"metric\":\"proc.cpu.user\",\"tags\":{\"host\":\"c1\"},"
 		    "\"dps\":{\"5\":1.0}}]");
-	CHECK_INT(tsdb_query_usage(means, usage), 0);
-	/* Of two, the one that there is. */
+	CHECK_INT(usage_of_all(usage), 0);
+}
+
+/* One of two metrics would read as an idle container. */
+TEST(half_of_a_resource_is_no_usage_of_it)
+{
+	double usage[EBB_RESOURCE_MAX] = {[EBB_CPU] = -7};
+
 	parse("c0", "[{\"metric\":\"proc.cpu.kernel\",\"tags\":{\"host\":\"c0\"},"
-		    "\"dps\":{\"5\":7.5}}]");
-	CHECK_INT(tsdb_query_usage(means, usage), CPU);
-	CHECK(usage[EBB_CPU] == 7.5);
-	/* A zero is one. */
+		    "\"dps\":{\"5\":7.5}},"
+		    "{\"metric\":\"proc.mem.resident\",\"tags\":{\"host\":\"c0\"},"
+		    "\"dps\":{\"5\":64}}]");
+	CHECK_INT(usage_of_all(usage), MEM);
+	CHECK(usage[EBB_CPU] == -7);
 	parse("c0", "[{\"metric\":\"proc.cpu.user\",\"tags\":{\"host\":\"c0\"},"
-		    "\"dps\":{\"5\":0.0}}]");
-	CHECK_INT(tsdb_query_usage(means, usage), CPU);
+		    "\"dps\":{\"5\":7.5}}]");
+	CHECK_INT(usage_of_all(usage), 0);
+	parse("c0", "[{\"metric\":\"proc.net.tcp.in.mb\",\"tags\":{\"host\":\"c0\"},"
+		    "\"dps\":{\"5\":1}}]");
+	CHECK_INT(usage_of_all(usage), 0);
+	/* Nor of two in different buckets. */
+	parse("c0", "[{\"metric\":\"proc.cpu.user\",\"tags\":{\"host\":\"c0\"},"
+		    "\"dps\":{\"5\":7.5}},"
+		    "{\"metric\":\"proc.cpu.kernel\",\"tags\":{\"host\":\"c0\"},"
+		    "\"dps\":{\"10\":2}}]");
+	CHECK_INT(usage_of_all(usage), 0);
+	/* Where both are, that counts. */
+	parse("c0", "[{\"metric\":\"proc.cpu.user\",\"tags\":{\"host\":\"c0\"},"
+		    "\"dps\":{\"5\":99,\"10\":40,\"15\":50,\"20\":99}},"
+		    "{\"metric\":\"proc.cpu.kernel\",\"tags\":{\"host\":\"c0\"},"
+		    "\"dps\":{\"10\":2,\"15\":4,\"25\":99}}]");
+	CHECK_INT(usage_of_all(usage), CPU);
+	CHECK(usage[EBB_CPU] == 48);
+	/* A zero is data. */
+	parse("c0", "[{\"metric\":\"proc.cpu.user\",\"tags\":{\"host\":\"c0\"},"
+		    "\"dps\":{\"5\":0.0}},"
+		    "{\"metric\":\"proc.cpu.kernel\",\"tags\":{\"host\":\"c0\"},"
+		    "\"dps\":{\"5\":0}}]");
+	CHECK_INT(usage_of_all(usage), CPU);
 	CHECK(usage[EBB_CPU] == 0);
+	no_series(NULL);
 }
 
 TEST(numbers_as_java_prints_them)
 {
+	double usage[EBB_RESOURCE_MAX];
+
 	parse("c0", "[{\"metric\":\"proc.mem.resident\",\"tags\":{\"host\":\"c0\"},\"dps\":"
 		    "{\"5\":1.0E10,\"10\":\"NaN\",\"15\":\"Infinity\",\"x\":3.0,"
 		    "\"20\":99999999999999999999999}}]");
-	CHECK(fabs(means[2] - (1e10 + 1e23) / 2) < 1e10);
+	CHECK_INT(usage_of_all(usage), MEM);
+	CHECK(fabs(usage[EBB_MEM] - (1e10 + 1e23) / 2) < 1e10);
 	parse("c0", "[{\"metric\":\"proc.mem.resident\",\"tags\":{\"host\":\"c0\"},\"dps\":"
 		    "{\"5\":1.0E-3}}]");
-	CHECK(means[2] == 0.001);
+	CHECK_INT(usage_of_all(usage), MEM);
+	CHECK(usage[EBB_MEM] == 0.001);
 }
 
 TEST(series_of_others_are_ignored)
@@ -218,7 +265,7 @@ TEST(series_of_others_are_ignored)
 		    "{\"metric\":\"proc.cpu.user\",\"tags\":{\"host\":\"c0\"},\"dps\":[[5,1]]},"
 		    "{\"statsSummary\":{}},17]");
 	for (unsigned i = 0; i < TSDB_QUERY_METRICS; i++)
-		CHECK(isnan(means[i]));
+		CHECK_INT(series[i].n, 0);
 }
 
 TEST(what_is_no_answer_is_told)
@@ -228,7 +275,7 @@ TEST(what_is_no_answer_is_told)
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		char *error = NULL;
 
-		CHECK_INT(tsdb_query_parse(texts[i], strlen(texts[i]), take_means, "c0", &error),
+		CHECK_INT(tsdb_query_parse(texts[i], strlen(texts[i]), take_series, "c0", &error),
 			  -EINVAL);
 		CHECK(error && strstr(error, "OpenTSDB"));
 		free(error);
@@ -237,23 +284,30 @@ TEST(what_is_no_answer_is_told)
 
 TEST(the_mean_is_of_whole_buckets_inside)
 {
-	static const struct tsdb_bucket buckets[] = {{100, 1}, {105, 2}, {110, 4}, {115, 8}};
-	double mean = -1;
-	int64_t first = -1, last = -1;
+	static struct tsdb_bucket buckets[] = {{100, 1}, {105, 2}, {110, 4}, {115, 8}};
+	static const struct {
+		int64_t from, to, first, last;
+		double mean;
+	} cases[] = {
+		{105, 115, 105, 110, 3},
+		{101, 119, 105, 110, 3},
+		{115, 120, 115, 115, 8},
+		{0, 1000, 100, 115, 3.75},
+	};
+	struct tsdb_series one[TSDB_QUERY_METRICS] = {[2] = {buckets, 4}};
+	double usage[EBB_RESOURCE_MAX] = {[EBB_MEM] = -1};
+	struct tsdb_span span = {-1, -1};
 
-	CHECK(tsdb_query_mean(buckets, 4, 105, 115, &mean, &first, &last));
-	CHECK(mean == 3);
-	CHECK_INT(first, 105);
-	CHECK_INT(last, 110);
-	CHECK(tsdb_query_mean(buckets, 4, 101, 119, &mean, &first, &last));
-	CHECK(mean == 3);
-	CHECK(tsdb_query_mean(buckets, 4, 115, 120, &mean, &first, &last));
-	CHECK(mean == 8);
-	mean = -1;
-	CHECK(!tsdb_query_mean(buckets, 4, 116, 1000, &mean, &first, &last));
-	CHECK(!tsdb_query_mean(buckets, 4, 0, 104, &mean, &first, &last));
-	CHECK(!tsdb_query_mean(buckets, 0, 0, 1000, &mean, &first, &last));
-	CHECK(mean == -1);
+	CHECK_STR(tsdb_query_metric_name(2), "proc.mem.resident");
+	CHECK_INT(tsdb_query_usage(one, 116, 1000, usage, &span), 0);
+	CHECK_INT(tsdb_query_usage(one, 0, 104, usage, &span), 0);
+	CHECK(usage[EBB_MEM] == -1 && span.first == -1 && span.last == -1);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CHECK_INT(tsdb_query_usage(one, cases[i].from, cases[i].to, usage, &span), MEM);
+		CHECK(usage[EBB_MEM] == cases[i].mean);
+		CHECK_INT(span.first, cases[i].first);
+		CHECK_INT(span.last, cases[i].last);
+	}
 }
 
 static enum tsdb_query_trouble trouble(long status, const char *body, char *subject, char *text)
