@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "boundaries.h"
 #include "couchdb.h"
 #include "document_merge.h"
 #include "model_private.h"
@@ -20,32 +19,6 @@ static void cleanup_structurep(struct structure **structure)
 }
 #define _cleanup_structure_ __attribute__((cleanup(cleanup_structurep)))
 
-/* There is no version of ours. Takes `error` over. */
-static void ignore(struct model *model, const char *what, const char *name, char *error)
-{
-	model_log(model, LOG_LEVEL_WARNING, "%s %s, added in the database, is ignored: %s", what,
-		  name, error ? error : "no memory");
-	free(error);
-}
-
-/* One line; takes `error` over. */
-static void refuse(struct model *model, const char *what, const char *name, char *error)
-{
-	model_log(model, LOG_LEVEL_WARNING,
-		  "The change of %s %s in the database is refused and set back: %s", what, name,
-		  error ? error : "no memory");
-	free(error);
-}
-
-static void tell_lost(struct model *model, const char *what, const char *name, const char *lost)
-{
-	if (lost)
-		model_log(model, LOG_LEVEL_INFO,
-			  "%s of %s %s was changed here and in the database at the same time: "
-			  "what is there counts",
-			  lost, what, name);
-}
-
 /* --- structures --- */
 
 static void set_number(struct model *model, struct structure *s, enum ebb_resource resource,
@@ -54,7 +27,7 @@ static void set_number(struct model *model, struct structure *s, enum ebb_resour
 	char *error = NULL;
 
 	if (model_set_parameter(model, s, resource, param, value, &error) < 0)
-		refuse(model, "structure", s->name, error);
+		edit_refuse(model, "structure", s->name, error);
 }
 
 /* In an order in which min <= max holds at each step. */
@@ -100,7 +73,7 @@ static void add_resource(struct model *model, struct structure *s, enum ebb_reso
 	if (to->max > 0 &&
 	    model_set_parameter(model, s, resource, "max", (double)to->max, &error) < 0) {
 		clear_resource(state);
-		refuse(model, "structure", s->name, error);
+		edit_refuse(model, "structure", s->name, error);
 	}
 }
 
@@ -120,7 +93,7 @@ static void remove_resource(struct model *model, struct structure *s, enum ebb_r
 	}
 	fail_with(0, &error, "%s cannot be taken out while it is guarded or its host accounts it",
 		  ebb_resource_name(resource));
-	refuse(model, "structure", s->name, error);
+	edit_refuse(model, "structure", s->name, error);
 }
 
 static void edit_resources(struct model *model, struct structure *s, const struct structure *to)
@@ -141,18 +114,18 @@ static void edit_guard(struct model *model, struct structure *s, const struct st
 	char *error = NULL;
 
 	if (s->guard && !to->guard && model_guard(model, s, false, &error) < 0)
-		refuse(model, "structure", s->name, TAKE_PTR(error));
+		edit_refuse(model, "structure", s->name, TAKE_PTR(error));
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
 		if (s->resources[i].guard == to->resources[i].guard || !s->resources[i].present)
 			continue;
 		*(to->resources[i].guard ? &on : &off) |= 1u << i;
 	}
 	if (off && model_guard_resources(model, s, off, false, &error) < 0)
-		refuse(model, "structure", s->name, TAKE_PTR(error));
+		edit_refuse(model, "structure", s->name, TAKE_PTR(error));
 	if (on && model_guard_resources(model, s, on, true, &error) < 0)
-		refuse(model, "structure", s->name, TAKE_PTR(error));
+		edit_refuse(model, "structure", s->name, TAKE_PTR(error));
 	if (!s->guard && to->guard && model_guard(model, s, true, &error) < 0)
-		refuse(model, "structure", s->name, TAKE_PTR(error));
+		edit_refuse(model, "structure", s->name, TAKE_PTR(error));
 }
 
 /* A container that no agent reports may be said to be elsewhere. */
@@ -166,7 +139,7 @@ static void edit_host_name(struct model *model, struct structure *s, struct stru
 		return;
 	if (s->live) {
 		fail_with(0, &error, "its agent says that it is on host %s", s->host_name);
-		refuse(model, "structure", s->name, error);
+		edit_refuse(model, "structure", s->name, error);
 		return;
 	}
 	accounting_release(model, s);
@@ -230,7 +203,7 @@ static void edit_bare_host(struct model *model, struct structure *s, json_t *mer
 		r = follow_host(s, to);
 	}
 	if (r < 0) {
-		refuse(model, "structure", s->name, error);
+		edit_refuse(model, "structure", s->name, error);
 		return;
 	}
 	host_rebuild_accounting(model, host);
@@ -273,10 +246,10 @@ static void edit_structure(struct model *model, struct structure *s, const json_
 			      structure_subtype_name(s->subtype),
 			      structure_subtype_name(to->subtype));
 	if (r < 0) {
-		refuse(model, "structure", s->name, error);
+		edit_refuse(model, "structure", s->name, error);
 		return;
 	}
-	tell_lost(model, "structure", s->name, lost);
+	edit_tell_lost(model, "structure", s->name, lost);
 	model_log(model, LOG_LEVEL_INFO, "Structure %s was changed in the database", s->name);
 
 	automatic = to->automatic && !s->automatic;
@@ -311,7 +284,7 @@ static void add_structure(struct model *model, const char *id, json_t *doc)
 		r = model_add(model, structure);
 	}
 	if (r < 0) {
-		ignore(model, "Structure", id, error);
+		edit_ignore(model, "Structure", id, error);
 		return;
 	}
 	s = TAKE_PTR(structure);
@@ -375,180 +348,6 @@ static void delete_structure(struct model *model, const char *id)
 	}
 }
 
-/* --- limits --- */
-
-static void edit_boundary(struct model *model, struct structure *s, enum ebb_resource resource,
-			  const struct resource_state *to)
-{
-	struct resource_state *state = &s->resources[resource];
-	const char *type = boundary_type_name(to->boundary_type);
-	char *error = NULL;
-	int r = 0;
-
-	if (!to->has_boundary && state->has_boundary && s->guard && state->guard) {
-		fail_with(0, &error, "%s is guarded, and has to have a boundary",
-			  ebb_resource_name(resource));
-		refuse(model, "limits", s->name, error);
-		return;
-	}
-	/* Of what the structure does not have it is kept, and nothing else. */
-	if (!to->has_boundary || !state->present || s->subtype == STRUCTURE_HOST) {
-		state->has_boundary = to->has_boundary;
-		state->boundary = to->boundary;
-		state->boundary_type = to->boundary_type;
-		state->upper = to->upper;
-		state->lower = to->lower;
-		return;
-	}
-	if (!state->has_boundary || state->boundary_type != to->boundary_type)
-		r = model_set_boundary_type(model, s, resource, type, &error);
-	if (r >= 0 && state->boundary != to->boundary)
-		r = model_set_boundary(model, s, resource, to->boundary, &error);
-	if (r < 0)
-		refuse(model, "limits", s->name, error);
-}
-
-static void edit_limits(struct model *model, struct structure *s, const json_t *base, json_t *doc)
-{
-	_cleanup_json_ json_t *ours = structure_limits_to_json(s), *merged = NULL;
-	_cleanup_structure_ struct structure *to = structure_new(s->name, s->subtype);
-	_cleanup_free_ char *lost = NULL;
-	char *error = NULL;
-	int r = -ENOMEM;
-
-	model_touch(model, s, MODEL_DIRTY_LIMITS);
-	merged = ours ? document_merge(DB_LIMITS, base ?: ours, ours, doc, NULL, &lost)
-		      : json_incref(doc);
-	if (merged && ours && document_same(merged, ours))
-		return;
-	if (merged && to)
-		r = structure_set_limits(to, merged, &error);
-	if (r < 0) {
-		refuse(model, "limits", s->name, error);
-		return;
-	}
-	tell_lost(model, "limits", s->name, lost);
-	model_log(model, LOG_LEVEL_INFO, "The limits of %s were changed in the database", s->name);
-	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
-		edit_boundary(model, s, i, &to->resources[i]);
-	json_decref(s->limits_doc);
-	s->limits_doc = TAKE_PTR(to->limits_doc);
-}
-
-static void limits_changed(struct model *model, const char *id, const json_t *base, json_t *doc)
-{
-	struct structure *s = model_structure(model, id);
-
-	if (s && doc) {
-		edit_limits(model, s, base, doc);
-	} else if (s) {
-		model_log(model, LOG_LEVEL_INFO,
-			  "The limits of %s were deleted in the database: they are written again",
-			  id);
-		model_touch(model, s, MODEL_DIRTY_LIMITS);
-	} else if (!doc) {
-		json_object_del(model->early_limits, id);
-	} else if (json_object_size(model->early_limits) < MODEL_KEPT_MAX) {
-		/* Its structure comes by another way, and may come later. */
-		json_object_set(model->early_limits, id, doc);
-	}
-}
-
-/* --- rules, services, users --- */
-
-static void rule_changed(struct model *model, const char *id, const json_t *base, json_t *doc)
-{
-	json_t *ours = json_object_get(model->rules, id);
-	_cleanup_json_ json_t *merged = NULL;
-	_cleanup_free_ char *lost = NULL;
-	char *error = NULL;
-
-	if (!doc) {
-		if (ours && model_remove_rule(model, id) == 0)
-			model_log(model, LOG_LEVEL_INFO,
-				  "Rule %s was deleted in the database. One that Ebb comes with is "
-				  "back at the next start: with \"active\": false it stays off",
-				  id);
-		return;
-	}
-	merged = ours ? document_merge(DB_RULES, base ?: ours, ours, doc, NULL, &lost)
-		      : json_incref(doc);
-	if (merged && ours && document_same(merged, ours)) {
-		model_put_rule(model, id);
-		return;
-	}
-	if (!merged || model_set_rule(model, merged, &error) < 0) {
-		(ours ? refuse : ignore)(model, ours ? "rule" : "Rule", id, error);
-		model_put_rule(model, id);
-		return;
-	}
-	tell_lost(model, "rule", id, lost);
-	model_log(model, LOG_LEVEL_INFO, "Rule %s was changed in the database", id);
-}
-
-static void service_changed(struct model *model, const char *id, const json_t *base, json_t *doc)
-{
-	json_t *ours = json_object_get(model->services, id);
-	_cleanup_json_ json_t *merged = NULL;
-	_cleanup_free_ char *lost = NULL;
-	char *error = NULL;
-
-	if (!model_service_is_ours(id)) {
-		if (doc)
-			json_object_set(model->services, id, doc);
-		else
-			json_object_del(model->services, id);
-		return;
-	}
-	if (!doc) {
-		model_log(model, LOG_LEVEL_INFO,
-			  "Service %s was deleted in the database: it is written again", id);
-		model_put_service(model, id);
-		return;
-	}
-	merged = ours ? document_merge(DB_SERVICES, base ?: ours, ours, doc, NULL, &lost)
-		      : json_incref(doc);
-	if (merged && ours && document_same(merged, ours)) {
-		model_put_service(model, id);
-		return;
-	}
-	if (!merged || model_set_service(model, merged, &error) < 0) {
-		(ours ? refuse : ignore)(model, ours ? "service" : "Service", id, error);
-		model_put_service(model, id);
-		return;
-	}
-	tell_lost(model, "service", id, lost);
-	model_log(model, LOG_LEVEL_INFO, "Service %s was changed in the database", id);
-}
-
-static void user_changed(struct model *model, const char *id, const json_t *base, json_t *doc)
-{
-	json_t *ours = json_object_get(model->users, id), *merged;
-
-	if (!doc) {
-		json_object_del(model->users, id);
-		return;
-	}
-	merged = ours ? document_merge(DB_USERS, base ?: ours, ours, doc, NULL, NULL)
-		      : json_deep_copy(doc);
-	if (!merged || json_object_set_new(model->users, id, merged) < 0)
-		return;
-	model_put_user(model, id);
-}
-
-/* Of those that are too many the id is kept, for them to be deleted. */
-static void request_changed(struct model *model, const char *id, json_t *doc)
-{
-	size_t n;
-
-	json_object_del(model->claimed, id);
-	json_object_del(model->requests, id);
-	n = json_object_size(model->requests) + json_object_size(model->claimed);
-	if (doc)
-		json_object_set_new(model->requests, id,
-				    n < MODEL_KEPT_MAX ? json_incref(doc) : json_null());
-}
-
 void model_document_changed(struct model *model, enum store_db db, const char *id,
 			    const json_t *base, json_t *doc)
 {
@@ -563,7 +362,7 @@ void model_document_changed(struct model *model, enum store_db db, const char *i
 	if (db == DB_SERVICES && strcmp(id, COUCHDB_LEASE) == 0)
 		return;
 	if (db == DB_REQUESTS) {
-		request_changed(model, id, doc);
+		edit_request_changed(model, id, doc);
 		return;
 	}
 	if (!model->leading) {
@@ -580,10 +379,10 @@ void model_document_changed(struct model *model, enum store_db db, const char *i
 		else
 			add_structure(model, id, doc);
 		break;
-	case DB_LIMITS: limits_changed(model, id, base, doc); break;
-	case DB_RULES: rule_changed(model, id, base, doc); break;
-	case DB_SERVICES: service_changed(model, id, base, doc); break;
-	case DB_USERS: user_changed(model, id, base, doc); break;
+	case DB_LIMITS: edit_limits_changed(model, id, base, doc); break;
+	case DB_RULES: edit_rule_changed(model, id, base, doc); break;
+	case DB_SERVICES: edit_service_changed(model, id, base, doc); break;
+	case DB_USERS: edit_user_changed(model, id, base, doc); break;
 	default: break;
 	}
 }

@@ -49,6 +49,20 @@ void follow_document(struct model *model, enum store_db db, const char *id, json
 /* A host as `to` says, its core map included; what was there goes to `to`. */
 int follow_host(struct structure *s, struct structure *to);
 
+/* model_edit_others.c */
+/* Of a document that has no version of ours. Takes `error` over; NULL: no memory. */
+void edit_ignore(struct model *model, const char *what, const char *name, char *error);
+/* Our version is written again. Takes `error` over; NULL: no memory. */
+void edit_refuse(struct model *model, const char *what, const char *name, char *error);
+/* `lost`: the path of a field that both changed; NULL: there was none. */
+void edit_tell_lost(struct model *model, const char *what, const char *name, const char *lost);
+/* While leading, but for requests. `base` NULL: not known; `doc` NULL: deleted. */
+void edit_limits_changed(struct model *model, const char *id, const json_t *base, json_t *doc);
+void edit_rule_changed(struct model *model, const char *id, const json_t *base, json_t *doc);
+void edit_service_changed(struct model *model, const char *id, const json_t *base, json_t *doc);
+void edit_user_changed(struct model *model, const char *id, const json_t *base, json_t *doc);
+void edit_request_changed(struct model *model, const char *id, json_t *doc);
+
 /* model_registration.c */
 /* The range of a resource that nobody has set: up to the limit in force, or to the host's. */
 void registration_first_range(const struct host *host, struct resource_state *state,
