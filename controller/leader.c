@@ -372,7 +372,12 @@ static void tell_holder(struct leader *leader, const struct lease_doc *doc)
 	if (!strcmp(doc->holder, leader->told_holder))
 		return;
 	snprintf(leader->told_holder, sizeof(leader->told_holder), "%s", doc->holder);
-	if (*doc->holder && strcmp(doc->instance, leader->lease.instance))
+	if (!strcmp(doc->holder, leader->lease.url) &&
+	    strcmp(doc->instance, leader->lease.instance))
+		log_info("Waiting for the end of the lease of the controller that led here before, "
+			 "in term %" PRIu64,
+			 doc->term);
+	else if (*doc->holder && strcmp(doc->instance, leader->lease.instance))
 		log_info("Standing by: %s leads, in term %" PRIu64, doc->holder, doc->term);
 }
 
@@ -382,18 +387,25 @@ static void read_step(struct leader *leader)
 {
 	struct lease_doc doc;
 	enum lease_result result = read_document(leader, &doc);
-	bool changed = false;
+	bool changed = false, lives = false;
 
 	pthread_mutex_lock(&leader->lock);
-	if (result == LEASE_DONE)
+	if (result == LEASE_DONE) {
 		changed = strcmp(doc.instance, leader->lease.doc.instance);
+		lives = !changed && doc.renewed != leader->lease.doc.renewed;
+	}
 	lease_read_done(&leader->lease, now_ms(), result, &doc);
 	pthread_mutex_unlock(&leader->lock);
 	if (result != LEASE_DONE)
 		return;
 	tell_holder(leader, &doc);
-	/* A silent one must not delay a takeover: only one that has just changed. */
-	if (changed && strcmp(doc.instance, leader->lease.instance))
+	/*
+	 * A silent one must not delay a takeover: only one that has just changed. The one that ran
+	 * here before has our address, another that has it and lives must not.
+	 */
+	if (strcmp(doc.holder, leader->lease.url) ? !changed : !lives)
+		return;
+	if (strcmp(doc.instance, leader->lease.instance))
 		probe_others(leader, &doc);
 }
 
@@ -471,7 +483,7 @@ static void *run(void *userdata)
 			break;
 		}
 		settle(leader);
-		if (step.action == LEASE_WRITE)
+		if (step.action == LEASE_WRITE && leader->lease.holds)
 			probe_others(leader, &step.doc);
 	}
 }
@@ -539,9 +551,10 @@ void leader_get_state(struct leader *leader, struct leader_state *ret_state)
 	} else {
 		if (!state.acts)
 			state.term = lease->doc.term;
-		/* Ours, but not in force: then nobody leads. */
-		if (!lease->missing && (strcmp(lease->doc.instance, lease->instance) ||
-					lease_acts(lease, now_ms(), &term)))
+		/* Ours, but not in force, or of the one that ran here before: then nobody leads. */
+		if (!lease->missing && (strcmp(lease->doc.instance, lease->instance)
+						? strcmp(lease->doc.holder, lease->url) != 0
+						: lease_acts(lease, now_ms(), &term)))
 			snprintf(state.holder, sizeof(state.holder), "%s", lease->doc.holder);
 		for (size_t i = 0; i < lease->doc.n_standbys && at < sizeof(state.standby); i++)
 			at += (size_t)snprintf(state.standby + at, sizeof(state.standby) - at,

@@ -52,7 +52,8 @@ static void put(void *userdata, struct http_call *call)
 /* What changes something, after the routes of the leader. */
 static struct http_route routes[8];
 
-static void start(int i)
+/* `url` NULL: where its server listens. */
+static void start_at(int i, const char *url)
 {
 	struct site *site = &sites[i];
 	const struct leader_options options = {
@@ -77,7 +78,12 @@ static void start(int i)
 	site->api.leader = site->leader;
 	CHECK_INT(http_server_new(&server, &site->server), 0);
 	snprintf(site->url, sizeof(site->url), "http://%s", http_server_address(site->server));
-	CHECK_INT(leader_start(site->leader, site->url), 0);
+	CHECK_INT(leader_start(site->leader, url ?: site->url), 0);
+}
+
+static void start(int i)
+{
+	start_at(i, NULL);
 }
 
 static void stop(int i)
@@ -142,8 +148,7 @@ static bool has_error(const struct site *site)
 	return state.error[0] != '\0';
 }
 
-/* The first leads, the second stands by, and both know it. */
-static void set_up(void)
+static void set_up_database(void)
 {
 	struct http_result result;
 	char path[128];
@@ -157,6 +162,12 @@ static void set_up(void)
 	peer_call(couch.address, "admin:adminpw", "PUT", path, NULL, &result);
 	CHECK_INT(result.status, 201);
 	http_result_clear(&result);
+}
+
+/* The first leads, the second stands by, and both know it. */
+static void set_up(void)
+{
+	set_up_database();
 	start(0);
 	WAIT_FOR(does_lead(&sites[0]));
 	start(1);
@@ -189,6 +200,33 @@ TEST(one_leads_and_hands_over)
 	CHECK(strstr(result.body, "\"holder\":\"\""));
 	CHECK(strstr(result.body, "\"standbys\":[]"));
 	http_result_clear(&result);
+}
+
+/* Killed and started again: it must not send writes to the one that it was, at its own address. */
+TEST(the_one_that_led_here_before_is_nobody)
+{
+	struct leader_state state;
+	struct http_result result;
+	char path[128];
+
+	set_up_database();
+	snprintf(path, sizeof(path), "/%sservices/ebb_leader", couch.prefix);
+	peer_call(
+		couch.address, "admin:adminpw", "PUT", path,
+		"{\"name\":\"ebb_leader\",\"holder\":\"http://127.0.0.1:1\",\"instance\":\"before\","
+		"\"term\":7,\"renewed\":1,\"standbys\":[]}",
+		&result);
+	CHECK_INT(result.status, 201);
+	http_result_clear(&result);
+	start_at(0, "http://127.0.0.1:1");
+	do {
+		leader_get_state(sites[0].leader, &state);
+		if (!state.acts)
+			CHECK_STR(state.holder, "");
+		usleep(1000);
+	} while (!state.acts);
+	CHECK_INT(state.term, 8);
+	CHECK_STR(state.holder, "http://127.0.0.1:1");
 }
 
 TEST(without_couchdb_the_one_that_led_goes_on)
