@@ -269,8 +269,8 @@ static uint64_t settle_leaves(struct leader *leader, const struct lease_doc *doc
 /* --- Other controllers ------------------------------------------------------------------------ */
 
 /* What the instance at `url` answers; NULL when that one did not. */
-static json_t *call_peer(struct leader *leader, const char *url, const char *instance,
-			 const char *path, json_t *message)
+static json_t *call_peer(struct leader *leader, struct http_session *session, const char *url,
+			 const char *instance, const char *path, json_t *message)
 {
 	_cleanup_json_ json_t *owned = message, *answer = NULL;
 	_cleanup_free_ char *body = message ? json_dumps(message, JSON_COMPACT) : NULL;
@@ -290,7 +290,7 @@ static json_t *call_peer(struct leader *leader, const char *url, const char *ins
 
 	if (message && !body)
 		return NULL;
-	if (http_session_call(leader->peers, &options, &result) < 0)
+	if (http_session_call(session, &options, &result) < 0)
 		return NULL;
 	if (result.status == 200 && result.body)
 		answer = json_loadb(result.body, result.body_len, 0, NULL);
@@ -301,30 +301,69 @@ static json_t *call_peer(struct leader *leader, const char *url, const char *ins
 
 static bool ask_leader(struct leader *leader, const struct lease_doc *doc)
 {
-	_cleanup_json_ json_t *answer = call_peer(leader, doc->holder, doc->instance, "/leader/ask",
-						  json_pack("{s:s, s:s}", "url", leader->advertise,
-							    "instance", leader->lease.instance));
+	_cleanup_json_ json_t *answer =
+		call_peer(leader, leader->peers, doc->holder, doc->instance, "/leader/ask",
+			  json_pack("{s:s, s:s}", "url", leader->advertise, "instance",
+				    leader->lease.instance));
 
 	return json_is_true(json_object_get(answer, "acts"));
 }
 
+struct promise {
+	struct leader *leader;
+	const struct lease_step *step;
+	const struct lease_standby *from;
+	pthread_t thread;
+	bool asked, promised;
+	uint64_t term;
+};
+
+static void *ask_for_promise(void *userdata)
+{
+	struct promise *promise = userdata;
+	struct leader *leader = promise->leader;
+	const struct lease_step *step = promise->step;
+	_cleanup_json_ json_t *answer = NULL;
+	struct http_session *session;
+	json_int_t term;
+
+	if (http_session_new(&session) < 0)
+		return NULL;
+	answer = call_peer(
+		leader, session, promise->from->url, promise->from->instance, "/leader/promise",
+		json_pack("{s:I, s:s, s:s, s:b}", "term", (json_int_t)step->doc.term, "instance",
+			  leader->lease.instance, "holder", leader->advertise, "acts", step->acts));
+	http_session_free(session);
+	term = json_integer_value(json_object_get(answer, "term"));
+	promise->promised = json_is_true(json_object_get(answer, "promised"));
+	promise->term = term > 0 ? (uint64_t)term : 0;
+	return NULL;
+}
+
+/* At once: one after another, a few slow ones would take longer than the lease. */
 static bool collect_promises(struct leader *leader, const struct lease_step *step,
 			     uint64_t *ret_term)
 {
+	struct promise promises[LEASE_STANDBYS_MAX] = {0};
 	bool all = true;
 
 	*ret_term = 0;
-	for (size_t i = 0; i < step->doc.n_standbys && all; i++) {
-		const struct lease_standby *one = &step->doc.standbys[i];
-		_cleanup_json_ json_t *answer = call_peer(
-			leader, one->url, one->instance, "/leader/promise",
-			json_pack("{s:I, s:s, s:s, s:b}", "term", (json_int_t)step->doc.term,
-				  "instance", leader->lease.instance, "holder", leader->advertise,
-				  "acts", step->acts));
-		json_int_t term = json_integer_value(json_object_get(answer, "term"));
+	for (size_t i = 0; i < step->doc.n_standbys; i++) {
+		struct promise *promise = &promises[i];
 
-		all = json_is_true(json_object_get(answer, "promised"));
-		*ret_term = MAX(*ret_term, term > 0 ? (uint64_t)term : 0);
+		promise->leader = leader;
+		promise->step = step;
+		promise->from = &step->doc.standbys[i];
+		promise->asked =
+			pthread_create(&promise->thread, NULL, ask_for_promise, promise) == 0;
+	}
+	for (size_t i = 0; i < step->doc.n_standbys; i++) {
+		struct promise *promise = &promises[i];
+
+		if (promise->asked)
+			pthread_join(promise->thread, NULL);
+		all = all && promise->promised;
+		*ret_term = MAX(*ret_term, promise->term);
 	}
 	return all;
 }
@@ -350,7 +389,7 @@ static void probe(struct leader *leader, const char *url, const char *instance, 
 		leader->n_probed--;
 	}
 	memcpy(leader->probed[leader->n_probed++], instance, LEASE_INSTANCE_MAX);
-	answer = call_peer(leader, url, instance, "/leader", NULL);
+	answer = call_peer(leader, leader->peers, url, instance, "/leader", NULL);
 	if (!answer)
 		log_warning("The controller that %s cannot be reached at %s, or another answers "
 			    "there: set its --advertise to a URL that works from here, or one of "

@@ -53,7 +53,7 @@
 /* The leader strikes off who has not shown for so long. Safe after any time: who is not listed has
  * to be listed again first. */
 #define LEASE_DROP_MS 15000
-/* Of what the leader knows there are few: each has to promise within LEADER_ACT_MS. */
+/* Of what the leader knows there are few: each is asked for its promise, all at once. */
 #define LEASE_STANDBYS_MAX 8
 /* The leader reads the document so often, besides writing it... */
 #define LEASE_CHECK_MS 500

@@ -252,6 +252,51 @@ TEST(without_couchdb_the_one_that_led_goes_on)
 	WAIT_FOR(does_lead(&sites[0]) != does_lead(&sites[1]));
 }
 
+#define N_SLOW 7
+
+/* A standby that promises, but takes its time. */
+static void promise_slowly(void *userdata, struct http_call *call)
+{
+	usleep(120000);
+	http_reply_json(call, 200,
+			json_pack("{s:b, s:i, s:s}", "promised", 1, "term", 1, "instance",
+				  (const char *)userdata));
+}
+
+TEST(slow_promises_of_many_are_enough)
+{
+	static const struct http_route slow = {HTTP_POST, "/leader/promise", promise_slowly, false};
+	struct http_server *servers[N_SLOW];
+	char names[N_SLOW][8], url[128];
+	const char *instance;
+
+	set_up();
+	for (int i = 0; i < N_SLOW; i++) {
+		struct http_server_options options = {
+			.listen = "127.0.0.1:0",
+			.token = "a token of the site",
+			.threads = 1,
+			.routes = &slow,
+			.n_routes = 1,
+			.userdata = names[i],
+		};
+
+		snprintf(names[i], sizeof(names[i]), "slow%d", i);
+		CHECK_INT(http_server_new(&options, &servers[i]), 0);
+		snprintf(url, sizeof(url), "http://%s", http_server_address(servers[i]));
+		CHECK(leader_asked(sites[0].leader, url, names[i], &instance));
+	}
+	peer_kill(&couch);
+	WAIT_FOR(has_error(&sites[0]));
+	for (int i = 0; i < 40; i++) {
+		CHECK(does_lead(&sites[0]));
+		usleep(100000);
+	}
+	CHECK_INT(sites[0].changes, 1);
+	for (int i = 0; i < N_SLOW; i++)
+		http_server_free(servers[i]);
+}
+
 TEST(a_higher_term_at_an_agent_is_gone_beyond)
 {
 	uint64_t term;
