@@ -34,6 +34,7 @@ struct couchdb {
 	const char *headers[2];
 	bool (*stopped)(void *userdata);
 	void *stopped_userdata;
+	bool silent;             /* the last call found nobody who could say more than that */
 	uint64_t quiet_until_ns; /* the server asked for it */
 	struct http_session *http;
 	char unreadable[JSON_ERROR_TEXT_LENGTH]; /* what is wrong with the last reply's JSON */
@@ -352,6 +353,11 @@ void couchdb_fail_document(struct couchdb *couch, const json_t *line)
 		     id ?: "a document", *reason ? reason : "no reason given");
 }
 
+bool couchdb_is_silent(const struct couchdb *couch)
+{
+	return couch->silent;
+}
+
 void couchdb_set_stopped(struct couchdb *couch, bool (*stopped)(void *userdata), void *userdata)
 {
 	couch->stopped = stopped;
@@ -498,6 +504,7 @@ int couchdb_call(struct couchdb *couch, const char *method, const char *path, co
 	int r = 0;
 
 	*ret_reply = reply;
+	couch->silent = true;
 	if (now < couch->quiet_until_ns)
 		return fail(couch, -EAGAIN, "CouchDB at %s asks to be left alone for %.0f s more",
 			    couch->url.server,
@@ -516,6 +523,8 @@ int couchdb_call(struct couchdb *couch, const char *method, const char *path, co
 	}
 	if (r == 0)
 		r = judge(couch, method, path, &reply);
+	couch->silent = r == -EAGAIN && (!reply.status || reply.status == 408 ||
+					 reply.status == 429 || reply.status > 501);
 	if (r == -EAGAIN && reply.retry_after_s > 0)
 		couch->quiet_until_ns =
 			now_ns() + (uint64_t)(reply.retry_after_s * (double)EBB_NS_PER_SEC);

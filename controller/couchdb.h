@@ -57,6 +57,9 @@ void couchdb_reply_clear(struct couchdb_reply *reply);
 int couchdb_call(struct couchdb *couch, const char *method, const char *path, const char *body,
 		 unsigned timeout_ms, struct couchdb_reply *ret_reply);
 const char *couchdb_error(const struct couchdb *couch);
+/* Did the last call get no answer, or one (408, 429, 502 and above) that speaks for the whole
+ * server? */
+bool couchdb_is_silent(const struct couchdb *couch);
 /* Makes an unexpected reply to `what` the error: `result`. */
 int couchdb_fail(struct couchdb *couch, int result, const char *what,
 		 const struct couchdb_reply *reply);

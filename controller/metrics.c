@@ -331,6 +331,9 @@ static void write_store(FILE *out, struct store *store)
 	value(out, "ebb_store_failures_total", "counter", "Batches that failed", stats.failures);
 	value(out, "ebb_store_conflicts_total", "counter",
 	      "Documents that somebody else had written as well, merged", stats.conflicts);
+	value(out, "ebb_store_unconfirmed_total", "counter",
+	      "Documents that fewer nodes of a CouchDB cluster than a majority took (202)",
+	      stats.unconfirmed);
 	value(out, "ebb_store_refused_total", "counter",
 	      "Documents that the database never takes, dropped", stats.refused);
 	value(out, "ebb_store_changes_total", "counter", "Changes of others that were taken in",

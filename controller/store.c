@@ -276,7 +276,7 @@ static struct queued *sort_results(struct store *store, struct queued *first)
 	for (struct queued *item = first, *next; item; item = next) {
 		next = item->next;
 		item->next = NULL;
-		if (item->write.result != -EAGAIN) {
+		if (item->write.result != -EAGAIN && item->write.result != -EIO) {
 			if (item->write.result < 0)
 				store->stats.refused++;
 			else
@@ -326,6 +326,15 @@ static void count_written(struct store *store)
 	store->n_written = oldest - 1;
 }
 
+/* Is there one that did not fail with its whole database? */
+static bool any_taken(struct store_write *const *writes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (writes[i]->result != -EIO)
+			return true;
+	return n == 0;
+}
+
 /*
  * With the lock held, releasing it while the backend works. -EAGAIN: some documents are to be tried
  * again; another negative errno: all are.
@@ -355,7 +364,7 @@ static int write_batch(struct store *store)
 	pthread_mutex_lock(&store->lock);
 
 	store->n_writing = 0;
-	store->stats.reachable = r >= 0;
+	store->stats.reachable = r >= 0 && any_taken(writes, n);
 	again = r < 0 ? first : sort_results(store, first);
 	if (again)
 		put_back(store, again);

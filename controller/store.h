@@ -45,7 +45,8 @@ struct store_write {
 	uint64_t made_ns;
 	/*
 	 * Set by write(): 0, it is in the database, or what somebody else wrote meanwhile has been
-	 * merged with it and is; -EAGAIN, try again; -EINVAL, the database refuses this document
+	 * merged with it and is; -EAGAIN, try again; -EIO, the same, but it was not for this
+	 * document alone, and the backend has said so; -EINVAL, the database refuses this document
 	 * for good (said in the log by the backend): it is dropped and counted.
 	 */
 	int result;
@@ -73,7 +74,8 @@ struct store_backend_ops {
 	int (*catch_up)(void *backend, unsigned timeout_ms);
 	/* The last failure, for people, with what to do about it. Never a secret. */
 	const char *(*error)(void *backend);
-	/* Optional, from any thread: adds what only the backend knows, `unchanged` and `conflicts`.
+	/* Optional, from any thread: adds what only the backend knows: `unchanged`, `conflicts`,
+	 * `unconfirmed`.
 	 */
 	void (*add_stats)(void *backend, struct store_stats *stats);
 	void (*close)(void *backend);
@@ -164,11 +166,12 @@ int store_flush(struct store *store);
 
 struct store_stats {
 	unsigned long writes, batches, failures;
-	unsigned long unchanged; /* not sent: the database has it so already */
-	unsigned long conflicts; /* somebody else had written; merged */
-	unsigned long refused;   /* dropped for good */
-	unsigned long changes;   /* of others, taken in */
-	bool reachable;          /* the last thing tried worked, or nothing was tried yet */
+	unsigned long unchanged;   /* not sent: the database has it so already */
+	unsigned long conflicts;   /* somebody else had written; merged */
+	unsigned long refused;     /* dropped for good */
+	unsigned long unconfirmed; /* written, but fewer nodes than a majority said so */
+	unsigned long changes;     /* of others, taken in */
+	bool reachable;            /* the last thing tried worked, or nothing was tried yet */
 	size_t queued;
 	double oldest_queued_s; /* how long the write that waits longest has waited; 0: none does */
 	double last_write_age_s;

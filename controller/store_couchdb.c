@@ -197,6 +197,7 @@ static void couchdb_store_add_stats(void *backend, struct store_stats *stats)
 	pthread_mutex_lock(&store->lock);
 	stats->unchanged += store->unchanged;
 	stats->conflicts += store->conflicts;
+	stats->unconfirmed += store->unconfirmed;
 	/* Known also when there is nothing to write. */
 	if (store->unseen[0]) {
 		stats->reachable = false;

@@ -21,8 +21,8 @@
 /* Times that the server does not know attachments that it has just shown, before they are let go.
  */
 #define STUB_TRIES 3
-/* Each change of it would be said otherwise. */
-#define UNREADABLE_NS (60 * EBB_NS_PER_SEC)
+/* What every write would be said of otherwise. */
+#define SAY_AGAIN_NS (60 * EBB_NS_PER_SEC)
 
 enum outcome { OUTCOME_OK, OUTCOME_CONFLICT, OUTCOME_REFUSED, OUTCOME_AGAIN };
 
@@ -154,7 +154,7 @@ static void item_unreadable(struct couchdb_batch *batch, struct couchdb_item *it
 {
 	uint64_t now = now_ns(), said = batch->store->unreadable_said_ns;
 
-	if (!said || now - said > UNREADABLE_NS) {
+	if (!said || now - said > SAY_AGAIN_NS) {
 		batch->store->unreadable_said_ns = now;
 		log_error("State: the document %s in %s is not written: %s", item->write->id,
 			  store_db_name(batch->db), couchdb_error(batch->couch));
@@ -200,16 +200,36 @@ static const json_t *line_of(const json_t *lines, size_t i, const char *id)
 	return NULL;
 }
 
+/* CouchDB has it on one node at least, and brings it to the others when they are back. */
+static void note_unconfirmed(struct couchdb_store *store, enum store_db db, size_t n)
+{
+	uint64_t now = now_ns(), said = store->unconfirmed_said_ns;
+
+	pthread_mutex_lock(&store->lock);
+	store->unconfirmed += n;
+	pthread_mutex_unlock(&store->lock);
+	if (said && now - said < SAY_AGAIN_NS)
+		return;
+	store->unconfirmed_said_ns = now;
+	log_warning("State: fewer nodes of the CouchDB cluster than a majority have taken what was "
+		    "written to %s (202): it is lost if those fail before the others are back",
+		    store_db_name(db));
+}
+
 static int call_bulk(struct couchdb_batch *batch, const struct couchdb_item *items, size_t n,
 		     struct couchdb_reply *ret_reply)
 {
 	_cleanup_free_ char *path = couchdb_db_path(batch->couch, batch->db, "/_bulk_docs");
 	_cleanup_free_ char *body = print_items(items, n);
+	int r;
 
 	*ret_reply = (struct couchdb_reply){0};
 	if (!path || !body)
 		return -ENOMEM;
-	return couchdb_call(batch->couch, "POST", path, body, 0, ret_reply);
+	r = couchdb_call(batch->couch, "POST", path, body, 0, ret_reply);
+	if (r == 0 && ret_reply->status == 202)
+		note_unconfirmed(batch->store, batch->db, n);
+	return r;
 }
 
 /* --- Conflicts ---------------------------------------------------------------------------------

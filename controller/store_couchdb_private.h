@@ -24,7 +24,9 @@ struct couchdb_database {
 	bool loaded;         /* `documents` is what the database has */
 	uint64_t lost_ns;    /* since when that is known */
 	bool lost;           /* it is not the one that we knew: find again or write everything */
-	bool taken;          /* somebody has the turn */
+	unsigned troubles;   /* times in a row that it alone could not be written; the writer's */
+	uint64_t not_before_ns; /* then it is tried again */
+	bool taken;             /* somebody has the turn */
 };
 
 struct couchdb_follow;
@@ -34,7 +36,8 @@ struct couchdb_store {
 	struct couchdb_database dbs[DB_MAX];
 	store_changed_fn fn; /* NULL: not followed yet */
 	void *userdata;
-	unsigned long unchanged, conflicts;
+	unsigned long unchanged, conflicts, unconfirmed;
+	_Atomic uint64_t unconfirmed_said_ns;
 	uint64_t swept_ns;
 	_Atomic uint64_t unreadable_said_ns; /* when a document was named that cannot be read */
 	_Atomic bool stopping, index_said;

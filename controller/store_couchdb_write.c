@@ -21,6 +21,9 @@
 /* How long after a deletion an old change may still come. */
 #define GONE_NS  (60 * EBB_NS_PER_SEC)
 #define SWEEP_NS (10 * EBB_NS_PER_SEC)
+/* A database that cannot be written, while others can. */
+#define TROUBLE_MS     100
+#define TROUBLE_MAX_MS 2000
 
 /* --- What has to be written --------------------------------------------------------------------
  */
@@ -277,6 +280,54 @@ static size_t writes_of(enum store_db db, struct store_write *const *writes, siz
 	return found;
 }
 
+/* It is left alone for a moment; the others are not. */
+static void note_trouble(struct couchdb_store *store, enum store_db db)
+{
+	struct couchdb_database *database = couchdb_database(store, db);
+
+	if (database->troubles == 0)
+		log_warning("State: %s cannot be written: %s; trying again until it works, the "
+			    "other databases are written",
+			    store_db_name(db), store->error);
+	database->not_before_ns =
+		now_ns() +
+		backoff_ms(database->troubles++, TROUBLE_MS, TROUBLE_MAX_MS) * EBB_NS_PER_MS;
+}
+
+static void note_success(struct couchdb_store *store, enum store_db db)
+{
+	struct couchdb_database *database = couchdb_database(store, db);
+
+	if (database->troubles > 0)
+		log_info("State: %s is written again", store_db_name(db));
+	database->troubles = 0;
+	database->not_before_ns = 0;
+}
+
+/* Negative: it is of no use to try the other databases. */
+static int write_alone(struct couchdb_store *store, enum store_db db,
+		       struct store_write *const *writes, size_t n)
+{
+	bool left_alone = now_ns() < couchdb_database(store, db)->not_before_ns;
+	int r = 0;
+
+	for (size_t i = 0; i < n; i++)
+		writes[i]->result = -EAGAIN;
+	if (!left_alone)
+		r = write_to(store, db, writes, n);
+	if (r == -ENOMEM || r == -ENOSPC || r == -EPROTO ||
+	    (r < 0 && couchdb_is_silent(store->writer)))
+		return r;
+	if (r < 0)
+		note_trouble(store, db);
+	else if (!left_alone)
+		note_success(store, db);
+	for (size_t i = 0; (r < 0 || left_alone) && i < n; i++)
+		if (writes[i]->result == -EAGAIN)
+			writes[i]->result = -EIO;
+	return 0;
+}
+
 int couchdb_store_write(void *backend, struct store_write *const *writes, size_t n)
 {
 	struct couchdb_store *store = backend;
@@ -289,7 +340,7 @@ int couchdb_store_write(void *backend, struct store_write *const *writes, size_t
 		size_t n_of_db = writes_of(db, writes, n, of_db);
 
 		if (n_of_db > 0)
-			r = write_to(store, db, of_db, n_of_db);
+			r = write_alone(store, db, of_db, n_of_db);
 	}
 	end_call(store);
 	return r;

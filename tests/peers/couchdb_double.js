@@ -10,6 +10,7 @@
 //   cut_feed         a continuous feed ends after so many bytes, in the middle of a line; null: does not
 //   cut_feed_times   so often only, then null again; -1: until told otherwise
 //   stubs_lost       true: attachments that a document keeps are not there any more; their stubs are 412
+//   no_majority      true: _bulk_docs is answered 202, as by a cluster of which too few nodes have it
 //   mute             true: open feeds are half-open, nothing arrives and nothing ends
 //   version          "3.3.3"; what / says
 //   max_document_size  bytes; CouchDB: 8000000
@@ -27,7 +28,7 @@ const [dir, ...args] = process.argv.slice(2);
 const modes = double.modes_of_arguments({
 	users: { admin: { password: 'adminpw', admin: true }, ebb: { password: 'ebbpw' } },
 	require_valid_user: false, cookie_timeout: 600, index_forbidden: false, disk_full: null,
-	cut_feed: null, cut_feed_times: -1, stubs_lost: false, mute: false, version: '3.3.3', max_document_size: 8000000,
+	cut_feed: null, cut_feed_times: -1, stubs_lost: false, no_majority: false, mute: false, version: '3.3.3', max_document_size: 8000000,
 }, args);
 const auth = new Auth(modes), store = new Store(dir), feeds = new Set();
 const counters = {
@@ -281,7 +282,7 @@ function bulk_docs(x, db) {
 				throw new CouchError(412, 'missing_stub', `Invalid attachment stub in ${s.id} for ${name}`);
 	const results = store.write(db, sent);
 	count(results);
-	x.send(201, results);
+	x.send(modes.no_majority ? 202 : 201, results);
 }
 
 function changes(x, db) {

@@ -161,6 +161,45 @@ TEST(full_disk_said_by_500)
 	check_full_disk("500");
 }
 
+/* One database that cannot be written holds up no other, one that comes after it neither. */
+static void check_one_database(const char *modes)
+{
+	struct store_stats stats;
+
+	begin_double_open(NULL);
+	peer_control(&peer, modes);
+	put(DB_STRUCTURES, "c0", CONTAINER("c0", 200, 100));
+	CHECK_INT(store_flush(store), -EIO);
+	store_get_stats(store, &stats);
+	CHECK(!stats.reachable);
+	for (int i = 0; i < 5; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "c%d", i);
+		put_n(id, i);
+		json_decref(wait_back("limits", id));
+	}
+	store_get_stats(store, &stats);
+	CHECK(stats.failures > 0);
+	CHECK(!read_back("structures", "c0"));
+	peer_control(&peer, "{\"fail\":null}");
+	flush();
+	_cleanup_json_ json_t *c0 = read_back("structures", "c0");
+	CHECK(c0);
+	store_get_stats(store, &stats);
+	CHECK(stats.reachable);
+}
+
+TEST(one_database_may_not_be_written)
+{
+	check_one_database("{\"fail\":403,\"fail_path\":\"structures/_bulk_docs\"}");
+}
+
+TEST(one_database_answers_500)
+{
+	check_one_database("{\"fail\":500,\"fail_path\":\"structures/_bulk_docs\"}");
+}
+
 /* All documents of a batch conflict, and each is merged for itself. */
 TEST(a_batch_of_conflicts)
 {
@@ -448,6 +487,26 @@ TEST(all_databases_deleted_at_once)
 	unsigned n = told.n;
 	pthread_mutex_unlock(&told.lock);
 	CHECK_INT(n, 0);
+}
+
+/* Too few nodes of a cluster are up: written, and counted as not sure. */
+TEST(write_that_no_majority_took)
+{
+	struct store_stats stats;
+
+	begin_double_open(NULL);
+	peer_control(&peer, "{\"no_majority\":true}");
+	put_n("c0", 1);
+	put_n("c1", 1);
+	flush();
+	peer_control(&peer, "{\"no_majority\":false}");
+	put_n("c2", 1);
+	flush();
+	check_n("c0", 1);
+	store_get_stats(store, &stats);
+	CHECK_INT(stats.unconfirmed, 2);
+	CHECK_INT(stats.writes, 3);
+	CHECK_INT(stats.failures, 0);
 }
 
 /* --- Attachments -------------------------------------------------------------------------------

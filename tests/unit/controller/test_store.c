@@ -14,6 +14,7 @@ struct journal {
 	bool fail;                  /* the next writes */
 	bool hold;                  /* a write under way does not return */
 	const char *again, *refuse; /* ids that are put off, and that are never taken */
+	int again_result;           /* what is said of the former; 0: -EAGAIN */
 	unsigned tries, batches;
 	store_changed_fn told;
 	void *told_userdata;
@@ -46,7 +47,7 @@ static int journal_write(void *backend, struct store_write *const *writes, size_
 			size_t len = strlen(j->text);
 
 			if (j->again && strcmp(writes[i]->id, j->again) == 0)
-				writes[i]->result = -EAGAIN;
+				writes[i]->result = j->again_result ?: -EAGAIN;
 			else if (j->refuse && strcmp(writes[i]->id, j->refuse) == 0)
 				writes[i]->result = -EINVAL;
 			if (writes[i]->result < 0)
@@ -319,6 +320,29 @@ TEST(store_tries_a_document_again)
 		store_get_stats(store, &stats);
 	while (stats.queued > 0);
 	CHECK_STR(strrchr(journal.text, 's'), "s/c0={\"v\":1} | ");
+}
+
+TEST(store_tells_a_database_in_trouble_from_a_document)
+{
+	struct store *store = open_store();
+	struct store_stats stats;
+
+	journal.again_result = -EIO;
+	set_id(&journal.again, "c0");
+	put(store, DB_STRUCTURES, "c0", 1);
+	CHECK_INT(store_flush(store), -EIO);
+	store_get_stats(store, &stats);
+	CHECK(!stats.reachable);
+	CHECK_INT(stats.queued, 1);
+	put(store, DB_LIMITS, "c1", 1);
+	CHECK_INT(store_flush(store), -EIO);
+	store_get_stats(store, &stats);
+	CHECK_INT(stats.queued, 1);
+	CHECK_STR(journal.text, "| limits/c1={\"v\":1} | ");
+	set_id(&journal.again, NULL);
+	while (store_flush(store) < 0)
+		;
+	CHECK(strstr(journal.text, "structures/c0={\"v\":1}"));
 }
 
 TEST(store_drops_what_is_refused_for_good)
