@@ -83,7 +83,7 @@ outdated() { awk '/^ebb_agent_outdated_total/ {print $2}' <(curl -s "http://$ADD
 kill -CONT "${CTL[2]}"
 check one_that_hung_stands_by wait_for stands_by 2 1
 same it_redirects_now "$(status -X PUT "http://${LISTEN[2]}/structure/web/guard")" 307
-check the_first_still_leads leads 1
+check the_first_leads_on wait_for leads 1
 idle
 check scales_under_the_first wait_long is_idle web
 check only_one_was_heard [ "$(agent_term)" = "$(of 1 /leader .term)" ]

@@ -186,7 +186,7 @@ more_than() { # LIMIT NAME...
 }
 explain() {
 	jq -c '.[] | [.name, .guard, .resources]' "$TMP/structures" >&2 2>/dev/null
-	tail -n 20 "$CONTROLLER_LOG" "$AGENT_LOG" >&2 2>/dev/null
+	tail -n 20 "${CONTROLLER_LOG:-$TMP/controller.log}" "$AGENT_LOG" >&2 2>/dev/null
 	ask GET '/decision/?limit=12' 2>/dev/null | jq -c '.[] | [.structure, .resource, .origin, .rule,
 		.current, .planned, .applied, .outcome, .reason]' >&2
 }
