@@ -20,6 +20,12 @@
 /* It may look for the mount of every container, at up to 3 s each. */
 #define TIMEOUT_MS   20000
 #define RESPONSE_MAX (16u << 20)
+/* An overload can look like a path that is not there. */
+#define PLAIN_NS (300 * EBB_NS_PER_SEC)
+/* Answers in a row without a container, before it counts as gone; one without any container is
+ * rather the list's trouble. */
+#define MISSED_MAX       2
+#define MISSED_EMPTY_MAX 5
 /* Between two tries of a host that does not answer. */
 #define RETRY_FIRST_MS 1000
 #define RETRY_CAP_MS   60000
@@ -36,8 +42,10 @@ struct poll {
 	unsigned failures;
 	bool under_way, gone; /* gone: of no interest any more; freed when its answer is in */
 	bool asked_topology;  /* since the host is agentless */
-	bool plain;           /* GET /container/resources/ fails there, as it does with LXC */
+	/* GET /container/resources/ fails there, as it does with LXC; until it is tried again. */
+	uint64_t plain_until_ns;
 	json_t *topology;
+	json_t *missed; /* name -> answers in a row without it */
 };
 
 struct container_scalers {
@@ -104,11 +112,24 @@ static void take_new(struct container_scalers *scalers, struct host *host, struc
 			  strerror(-r));
 }
 
-/* Only what has a document: the original guards nothing else. */
-static void take_containers(struct container_scalers *scalers, struct host *host,
-			    const json_t *containers, double asked)
+/* Its shares are given to others when it has gone: that is to be certain. `missed`: for the next.
+ */
+static bool has_gone(const struct poll *poll, const struct structure *s, bool empty, json_t *missed)
 {
-	bool first = !host->adopted;
+	json_int_t n = json_integer_value(json_object_get(poll->missed, s->name)) + 1;
+
+	if (n >= (empty ? MISSED_EMPTY_MAX : MISSED_MAX))
+		return true;
+	json_object_set_new(missed, s->name, json_integer(n));
+	return false;
+}
+
+/* Only what has a document: the original guards nothing else. */
+static void take_containers(struct poll *poll, struct host *host, const json_t *containers)
+{
+	struct container_scalers *scalers = poll->scalers;
+	bool first = !host->adopted, empty = json_object_size(containers) == 0;
+	json_t *missed = json_object();
 
 	for (struct structure *s = host->containers, *next; s; s = next) {
 		const json_t *resources = json_object_get(containers, s->name);
@@ -116,7 +137,7 @@ static void take_containers(struct container_scalers *scalers, struct host *host
 
 		next = s->host_next;
 		if (!json_is_object(resources)) {
-			if (!s->live)
+			if (!s->live || !has_gone(poll, s, empty, missed))
 				continue;
 			scaler_forget(scalers->scaler, s);
 			model_container_gone(scalers->model, s);
@@ -126,10 +147,12 @@ static void take_containers(struct container_scalers *scalers, struct host *host
 		if (!limits)
 			continue;
 		if (s->live)
-			take_known(scalers, s, limits, asked);
+			take_known(scalers, s, limits, poll->asked);
 		else
 			take_new(scalers, host, s, limits);
 	}
+	json_decref(poll->missed);
+	poll->missed = missed;
 	if (first)
 		model_host_registered(scalers->model, host);
 }
@@ -156,7 +179,7 @@ static int take(struct poll *poll, struct host *host, const json_t *containers)
 			return r;
 		host->adopted = false;
 	}
-	take_containers(scalers, host, containers, poll->asked);
+	take_containers(poll, host, containers);
 	host->adopted = true;
 	if (!host->connected && poll->failures)
 		model_log(scalers->model, LOG_LEVEL_INFO,
@@ -172,6 +195,7 @@ static int take(struct poll *poll, struct host *host, const json_t *containers)
 static void poll_free(struct poll *poll)
 {
 	json_decref(poll->topology);
+	json_decref(poll->missed);
 	free(poll->host);
 	free(poll->address);
 	free(poll);
@@ -230,14 +254,16 @@ static void on_containers(void *userdata, const struct http_response *response)
 		poll->under_way = false;
 		return;
 	}
-	if (response->status >= 500 && !poll->plain) {
-		poll->plain = true;
+	if (response->status >= 500 && !poll->plain_until_ns) {
+		poll->plain_until_ns = now_ns() + PLAIN_NS;
 		ask_containers(poll);
 		return;
 	}
 	if (response->status == 200)
 		containers = json_loadb(response->body, response->body_len, 0, NULL);
 	if (!json_is_object(containers)) {
+		/* It was not the path. */
+		poll->plain_until_ns = 0;
 		if (!response->status)
 			snprintf(why, sizeof(why), "%s", response->error);
 		else
@@ -271,7 +297,9 @@ static void ask_containers(struct poll *poll)
 	const char *sign = "resources/?";
 	int r;
 
-	for (int i = 0; !poll->plain && i < EBB_RESOURCE_MAX; i++) {
+	if (poll->plain_until_ns && now_ns() >= poll->plain_until_ns)
+		poll->plain_until_ns = 0;
+	for (int i = 0; !poll->plain_until_ns && i < EBB_RESOURCE_MAX; i++) {
 		if (!(poll->resources & 1u << i))
 			continue;
 		snprintf(path + strlen(path), sizeof(path) - strlen(path), "%s%s=1", sign,

@@ -33,10 +33,12 @@ static struct {
 	pthread_mutex_t lock;
 	json_t *containers; /* name -> resources */
 	bool lxc;           /* its /container/resources/ fails */
+	bool overloaded;    /* all of its lists do */
+	unsigned empty;     /* so many answers name no container */
 	bool no_topology;
-	unsigned status; /* of a PUT; 0: 201 */
-	unsigned long puts, polls;
-	bool given_token; /* by any request */
+	unsigned status;                    /* of a PUT; 0: 201 */
+	unsigned long puts, polls, flagged; /* flagged: of /container/resources/ */
+	bool given_token;                   /* by any request */
 } rescaler;
 
 static struct model *model;
@@ -172,18 +174,29 @@ static void rescaler_topology(void *userdata, struct http_call *call)
 static void rescaler_list(void *userdata, struct http_call *call)
 {
 	json_t *answer;
+	bool overloaded;
 
 	(void)userdata;
 	look_for_token(call);
 	pthread_mutex_lock(&rescaler.lock);
 	rescaler.polls++;
-	answer = json_deep_copy(rescaler.containers);
+	overloaded = rescaler.overloaded;
+	answer = rescaler.empty ? json_object() : json_deep_copy(rescaler.containers);
+	rescaler.empty -= rescaler.empty ? 1 : 0;
 	pthread_mutex_unlock(&rescaler.lock);
+	if (overloaded) {
+		json_decref(answer);
+		http_reply_error(call, 500, "too much to do");
+		return;
+	}
 	http_reply_json(call, 200, answer);
 }
 
 static void rescaler_resources(void *userdata, struct http_call *call)
 {
+	pthread_mutex_lock(&rescaler.lock);
+	rescaler.flagged++;
+	pthread_mutex_unlock(&rescaler.lock);
 	if (rescaler.lxc)
 		http_reply_error(call, 500, "TypeError");
 	else
@@ -737,6 +750,91 @@ TEST(a_container_that_goes_gives_its_shares_back)
 	lock();
 	CHECK_INT(model_host(model, "h0")->free[EBB_CPU], 400);
 	unlock();
+}
+
+static bool polled(void *count)
+{
+	bool yes;
+
+	pthread_mutex_lock(&rescaler.lock);
+	yes = rescaler.polls >= *(unsigned long *)count;
+	pthread_mutex_unlock(&rescaler.lock);
+	return yes;
+}
+
+static void after_polls(unsigned long n)
+{
+	unsigned long until;
+
+	pthread_mutex_lock(&rescaler.lock);
+	until = rescaler.polls + n;
+	pthread_mutex_unlock(&rescaler.lock);
+	WAIT(polled, &until);
+}
+
+TEST(one_answer_without_a_container_takes_nothing_from_it)
+{
+	json_t *kept;
+
+	start();
+	add_container("c1", 50, false);
+	know("c0", 50);
+	start_threads();
+	WAIT(is_live, "c0");
+	for (int i = 0; i < 3; i++) {
+		pthread_mutex_lock(&rescaler.lock);
+		rescaler.empty = 1;
+		pthread_mutex_unlock(&rescaler.lock);
+		after_polls(3);
+		lock();
+		CHECK(is_live("c0") && is_live("c1"));
+		unlock();
+	}
+	/* All of them at once even for longer. */
+	pthread_mutex_lock(&rescaler.lock);
+	rescaler.empty = 4;
+	pthread_mutex_unlock(&rescaler.lock);
+	after_polls(6);
+	lock();
+	CHECK(is_live("c0") && is_live("c1"));
+	unlock();
+	adds_up();
+	pthread_mutex_lock(&rescaler.lock);
+	kept = json_incref(json_object_get(rescaler.containers, "c1"));
+	json_object_del(rescaler.containers, "c1");
+	pthread_mutex_unlock(&rescaler.lock);
+	WAIT(is_not_live, "c1");
+	lock();
+	CHECK(is_live("c0"));
+	unlock();
+	pthread_mutex_lock(&rescaler.lock);
+	json_object_set_new(rescaler.containers, "c1", kept);
+	pthread_mutex_unlock(&rescaler.lock);
+	WAIT(is_live, "c1");
+	adds_up();
+}
+
+TEST(an_overload_is_not_taken_for_lxc)
+{
+	struct container_scalers_stats stats;
+	unsigned long before;
+
+	start();
+	know("c0", 50);
+	rescaler.overloaded = true;
+	start_threads();
+	do {
+		usleep(10000);
+		container_scalers_get_stats(scalers, &stats);
+	} while (!stats.failures);
+	pthread_mutex_lock(&rescaler.lock);
+	rescaler.overloaded = false;
+	before = rescaler.flagged;
+	pthread_mutex_unlock(&rescaler.lock);
+	WAIT(is_live, "c0");
+	pthread_mutex_lock(&rescaler.lock);
+	CHECK(rescaler.flagged > before);
+	pthread_mutex_unlock(&rescaler.lock);
 }
 
 TEST(lxc_answers_elsewhere_and_documents_do_for_the_topology)
