@@ -228,8 +228,18 @@ int process_table_add(struct process_table *table, const struct ebb_process *pro
 {
 	struct process *known =
 		hash_find(&table->by_identity, identity_hash(process), identity_equal, process);
+	struct ebb_process without_sums;
 	int r;
 
+	if (process->flags & EBB_PROCESS_UNSTEADY) {
+		/* From what sums would an old one start? */
+		if (!known && !born_since_last_look(table, process))
+			return 0;
+		without_sums = *process;
+		without_sums.runtime_ns = without_sums.utime_ns = without_sums.stime_ns = 0;
+		without_sums.read_bytes = without_sums.write_bytes = 0;
+		process = &without_sums;
+	}
 	if (!known) {
 		r = process_insert(table, process, &known);
 		if (r < 0)

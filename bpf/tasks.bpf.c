@@ -15,6 +15,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define PF_KTHREAD  0x00200000 /* include/linux/sched.h */
 #define MAX_THREADS (1 << 22)  /* PID_MAX_LIMIT */
+#define TRIES       3          /* to look at a process while none of its threads ends */
 
 /* Numbers of the per-process page counts since Linux 4.5; the enum has no name. */
 #define MM_FILEPAGES  0
@@ -148,7 +149,7 @@ static __always_inline void identify(struct task_struct *task, struct ebb_proces
 	__builtin_memcpy(process->comm, task->comm, sizeof(process->comm));
 }
 
-/* Ended threads first: one that ends meanwhile is missed until next time, not counted twice. */
+/* Sets the sums; add_task() and the walk add to them. */
 static __always_inline void add_ended_threads(struct signal_struct *signal,
 					      struct ebb_process *process)
 {
@@ -173,14 +174,53 @@ static __always_inline void add_task(struct task_struct *task, struct ebb_proces
 	}
 }
 
+static __always_inline u32 stats_sequence(struct signal_struct *signal)
+{
+	return *(volatile const u32 *)__builtin_preserve_access_index(
+		&signal->stats_lock.seqcount.seqcount.sequence);
+}
+
+/*
+ * All threads of a process, the ended ones too. While one ends it is in the sums of the ended and
+ * still in the list; the kernel holds the lock meanwhile. False: one was ending.
+ */
+static __always_inline bool sum_up(struct task_struct *task, struct signal_struct *signal,
+				   struct ebb_process *process, u64 *ret_mm)
+{
+	struct thread_walk walk = {};
+	u32 sequence = stats_sequence(signal);
+
+	barrier();
+	add_ended_threads(signal, process);
+	process->threads = signal->nr_threads;
+	*ret_mm = (u64)task->mm;
+	if (process->threads == 1) {
+		add_task(task, process);
+	} else if (process->threads > 1) {
+		walk.node = (u64)signal->thread_head.next;
+		walk.end = (u64)signal + bpf_core_field_offset(struct signal_struct, thread_head);
+		bpf_loop(MAX_THREADS, add_thread, &walk, 0);
+		process->runtime_ns += walk.runtime;
+		process->utime_ns += walk.utime;
+		process->stime_ns += walk.stime;
+		process->read_bytes += walk.read_bytes;
+		process->write_bytes += walk.write_bytes;
+		/* A leader that ended before its threads left its memory to them. */
+		if (!*ret_mm)
+			*ret_mm = walk.mm;
+	}
+	barrier();
+	return !(sequence & 1) && stats_sequence(signal) == sequence;
+}
+
 SEC("iter/task")
 int read_tasks(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct ebb_process process = {};
-	struct thread_walk walk = {};
 	struct signal_struct *signal;
-	u64 mm;
+	bool steady = false;
+	u64 mm = 0;
 
 	if (!task || task->pid != task->tgid)
 		return 0;
@@ -188,24 +228,13 @@ int read_tasks(struct bpf_iter__task *ctx)
 	if (!signal || !find_owner(task, &process))
 		return 0;
 	identify(task, &process);
-	add_ended_threads(signal, &process);
-	process.threads = signal->nr_threads;
-	mm = (u64)task->mm;
-	if (process.threads <= 1) {
-		add_task(task, &process);
-	} else {
-		walk.node = (u64)signal->thread_head.next;
-		walk.end = (u64)signal + bpf_core_field_offset(struct signal_struct, thread_head);
-		bpf_loop(MAX_THREADS, add_thread, &walk, 0);
-		process.runtime_ns += walk.runtime;
-		process.utime_ns += walk.utime;
-		process.stime_ns += walk.stime;
-		process.read_bytes += walk.read_bytes;
-		process.write_bytes += walk.write_bytes;
-		/* A leader that ended before its threads left its memory to them. */
-		if (!mm)
-			mm = walk.mm;
-	}
+	for (int i = 0; i < TRIES && !steady; i++)
+		steady = sum_up(task, signal, &process, &mm);
+	/* The last one has ended; the numbers come when it is freed. */
+	if (!process.threads)
+		return 0;
+	if (!steady)
+		process.flags |= EBB_PROCESS_UNSTEADY;
 	if (mm && !(process.flags & EBB_PROCESS_KERNEL))
 		read_mm(mm, &process);
 	bpf_seq_write(ctx->meta->seq, &process, sizeof(process));

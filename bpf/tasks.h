@@ -12,6 +12,8 @@
 enum ebb_process_flags {
 	EBB_PROCESS_ENDED = 1 << 0,  /* from the ring buffer: the numbers are final */
 	EBB_PROCESS_KERNEL = 1 << 1, /* a kernel thread; never in a container */
+	/* Threads of it were ending whenever it was looked at: sums are not to be used. */
+	EBB_PROCESS_UNSTEADY = 1 << 2,
 };
 
 struct ebb_process {

@@ -138,8 +138,21 @@ struct task_io_accounting {
 	u64 write_bytes;
 };
 
+struct seqcount {
+	unsigned int sequence;
+};
+
+struct seqcount_spinlock {
+	struct seqcount seqcount;
+};
+
+typedef struct {
+	struct seqcount_spinlock seqcount;
+} seqlock_t;
+
 struct signal_struct {
 	int nr_threads;
+	seqlock_t stats_lock; /* written to while a thread ends */
 	struct list_head thread_head;
 	u64 utime; /* these: of threads that have ended */
 	u64 stime;

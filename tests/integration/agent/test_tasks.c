@@ -342,6 +342,52 @@ TEST(a_process_whose_leader_has_ended_still_counts)
 	CHECK_INT(p.vm_pages, n.vm_pages);
 }
 
+static void *thread_is_short(void *arg)
+{
+	spin_ms(3);
+	return NULL;
+}
+
+static void threads_come_and_go(void *arg)
+{
+	prctl(PR_SET_NAME, "churning");
+	for (;;) {
+		pthread_t threads[8];
+
+		for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+			if (pthread_create(&threads[i], NULL, thread_is_short, NULL))
+				_exit(1);
+		for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+			pthread_join(threads[i], NULL);
+	}
+}
+
+TEST(threads_that_end_meanwhile_are_not_counted_twice)
+{
+	struct ebb_process p;
+	uint64_t counted = 0;
+	clockid_t clock;
+	pid_t pid;
+
+	begin("churn", false);
+	rig_add(&rig, "c");
+	pid = cgroup_tree_spawn(&rig.tree, "c", threads_come_and_go, NULL);
+	wait_for_comm(pid, "churning");
+	CHECK_INT(clock_getcpuclockid(pid, &clock), 0);
+	for (int i = 0; i < 3000; i++) {
+		struct timespec after;
+
+		CHECK(find(pid, &p));
+		CHECK_INT(clock_gettime(clock, &after), 0);
+		if (p.flags & EBB_PROCESS_UNSTEADY)
+			continue;
+		CHECK(p.runtime_ns <=
+		      (uint64_t)after.tv_sec * 1000000000 + (uint64_t)after.tv_nsec);
+		counted++;
+	}
+	CHECK(counted > 0);
+}
+
 /* --- Names and exec --------------------------------------------------------------------------- */
 
 static void take_name(void *arg)
@@ -486,7 +532,8 @@ TEST(what_short_lives_use_adds_up_to_the_cgroups_own_count)
 		CHECK(tasks_drain(tasks, add_up, &ended) >= 0);
 		sleep_ms(10);
 	}
-	/* Where ten tasks wait for each CPU, up to three in 400 were not told; seen on 6.18. */
+	/* With 16 busy loops on two CPUs the kernel did not call the program at sched_process_free
+	 * for about one end in a thousand, nor was that a missed recursion; seen on 6.18. */
 	CHECK(ended.n <= CHILDREN && ended.n >= CHILDREN - CHILDREN / 100);
 	living = (struct sums){.container_id = container->id};
 	CHECK_INT(tasks_read(tasks, add_up, &living), 0);

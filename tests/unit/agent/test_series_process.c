@@ -402,6 +402,34 @@ TEST(an_old_process_seen_for_the_first_time_is_unknown_for_that_interval)
 	CHECK(!by_pid(10)->unknown);
 }
 
+TEST(sums_of_an_unsteady_process_wait_for_the_next_look)
+{
+	struct ebb_process p[] = {make(10, 50 * S, "known", 40 * S),
+				  make(11, 101 * S, "born", 2 * S),
+				  make(12, 60 * S, "overlooked", 20 * S)};
+
+	begin(4);
+	look(100 * S, p, 1);
+	process_table_next(table);
+	for (int i = 0; i < 3; i++)
+		p[i].flags = EBB_PROCESS_UNSTEADY;
+	p[0].runtime_ns = 99 * S;
+	p[0].rss_pages = 101;
+	look(105 * S, p, 3);
+	CHECK_INT(by_pid(10)->use.runtime_ns, 0);
+	CHECK_INT(by_pid(10)->use.rss_pages, 101);
+	CHECK_INT(by_pid(11)->use.runtime_ns, 0);
+	CHECK(!by_pid(12));
+	process_table_next(table);
+	for (int i = 0; i < 3; i++)
+		p[i].flags = 0;
+	p[0].runtime_ns = 43 * S;
+	look(110 * S, p, 3);
+	CHECK_INT(by_pid(10)->use.runtime_ns, 3 * S);
+	CHECK_INT(by_pid(11)->use.runtime_ns, 2 * S);
+	CHECK_INT(by_pid(12)->use.runtime_ns, 0);
+}
+
 TEST(many_come_and_go_without_the_table_growing)
 {
 	begin(4);
