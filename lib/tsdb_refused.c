@@ -18,7 +18,7 @@
 void tsdb_refused_clear(struct tsdb_refused *refused)
 {
 	for (unsigned i = 0; i < refused->n_names; i++)
-		free(refused->names[i]);
+		free(refused->names[i].name);
 	*refused = (struct tsdb_refused){.address = refused->address};
 }
 
@@ -47,8 +47,8 @@ void tsdb_refused_point(struct tsdb_refused *refused, const char *point, int len
 void tsdb_refused_metric(struct tsdb_refused *refused, const char *metric)
 {
 	for (unsigned i = 0; i < refused->n_names; i++)
-		if (!strcmp(refused->names[i], metric)) {
-			refused->again = true;
+		if (!strcmp(refused->names[i].name, metric)) {
+			refused->names[i].again = refused->again = true;
 			return;
 		}
 	if (refused->n_names == TSDB_REFUSED_NAMES)
@@ -56,7 +56,8 @@ void tsdb_refused_metric(struct tsdb_refused *refused, const char *metric)
 	char *copy = strdup(metric);
 	if (!copy)
 		return;
-	refused->names[refused->n_names++] = copy;
+	refused->names[refused->n_names].name = copy;
+	refused->names[refused->n_names++].again = true;
 	refused->n_new++;
 }
 
@@ -67,7 +68,7 @@ static void tell_names(struct tsdb_refused *refused, uint64_t now)
 
 	for (unsigned i = 0; i < refused->n_names; i++) {
 		int n = snprintf(names + at, sizeof(names) - at, "%s%s", i ? " " : "",
-				 refused->names[i]);
+				 refused->names[i].name);
 		if ((size_t)n >= sizeof(names) - at) {
 			snprintf(names + MIN(at, sizeof(names) - 5), 5, " ...");
 			break;
@@ -80,6 +81,22 @@ static void tell_names(struct tsdb_refused *refused, uint64_t now)
 	refused->n_new = 0;
 	refused->again = false;
 	refused->names_told_ns = now;
+}
+
+static void forget_names(struct tsdb_refused *refused, uint64_t now)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < refused->n_names; i++) {
+		if (refused->names[i].again)
+			refused->names[i].last_ns = now;
+		refused->names[i].again = false;
+		if (now - refused->names[i].last_ns < REMIND)
+			refused->names[kept++] = refused->names[i];
+		else
+			free(refused->names[i].name);
+	}
+	refused->n_names = kept;
 }
 
 static void tell_reasons(struct tsdb_refused *refused)
@@ -98,6 +115,7 @@ void tsdb_refused_tell(struct tsdb_refused *refused, uint64_t now)
 {
 	uint64_t silent = refused->names_told_ns ? now - refused->names_told_ns : UINT64_MAX;
 
+	forget_names(refused, now);
 	if ((refused->n_new && silent >= MINUTE) || (refused->again && silent >= REMIND))
 		tell_names(refused, now);
 	if (!refused->told)

@@ -20,7 +20,11 @@ struct tsdb_refused {
 		unsigned long n;
 	} reasons[TSDB_REFUSED_REASONS];
 	/* Metrics that the server does not know. */
-	char *names[TSDB_REFUSED_NAMES];
+	struct {
+		char *name;
+		bool again;       /* refused since the last look at it */
+		uint64_t last_ns; /* that look */
+	} names[TSDB_REFUSED_NAMES];
 	unsigned n_names, n_new;
 	bool again; /* one that was told of was refused again */
 	uint64_t names_told_ns;
@@ -30,6 +34,7 @@ void tsdb_refused_clear(struct tsdb_refused *refused);
 /* A point by its text, and what the server said. */
 void tsdb_refused_point(struct tsdb_refused *refused, const char *point, int len,
 			const char *error);
+/* One that is not refused for half an hour is known by now, or no longer written, and forgotten. */
 void tsdb_refused_metric(struct tsdb_refused *refused, const char *metric);
 /* Writes the lines that are due. Cheap; to be called now and then. */
 void tsdb_refused_tell(struct tsdb_refused *refused, uint64_t now);
