@@ -34,6 +34,9 @@ struct series {
 	struct series_options options;
 	struct loop_source *timer;
 	int64_t last_s;
+	uint64_t last_ns;           /* CLOCK_MONOTONIC, at that */
+	unsigned long without_last; /* containers that went, not told of yet */
+	uint64_t told_without_last_ns;
 	bool needs_dirs, told_descriptors;
 	struct handover gone; /* the loop's: containers that went, for the next interval */
 
@@ -70,6 +73,19 @@ bool series_is_due(int64_t wall_ms, unsigned period_s, int64_t last_s, int64_t *
 		return false;
 	*ret_timestamp = timestamp;
 	return true;
+}
+
+unsigned long series_passed_over(int64_t timestamp, int64_t last_s, unsigned period_s,
+				 uint64_t elapsed_ns)
+{
+	/* The timer before may have come late, this one early. */
+	uint64_t most = (elapsed_ns / EBB_NS_PER_SEC + period_s / 2) / period_s;
+	uint64_t steps;
+
+	if (!last_s || timestamp <= last_s || !most)
+		return 0;
+	steps = (uint64_t)(timestamp - last_s) / period_s;
+	return (unsigned long)(MIN(steps, MAX(most, (uint64_t)1)) - 1);
 }
 
 static int64_t wall_ms(void)
@@ -215,11 +231,25 @@ static void write_interval(struct series *series, int64_t timestamp)
 	pthread_mutex_unlock(&series->lock);
 }
 
+static void tell_without_last(struct series *series, uint64_t now)
+{
+	if (!series->without_last || (series->told_without_last_ns &&
+				      now - series->told_without_last_ns < 60 * EBB_NS_PER_SEC))
+		return;
+	log_warning("%lu containers that went have no last point: more than %d within %u s, or no "
+		    "memory",
+		    series->without_last, GONE_MAX, series->options.period_s);
+	series->without_last = 0;
+	series->told_without_last_ns = now;
+}
+
 static void on_timer(void *userdata)
 {
 	struct series *series = userdata;
 	int64_t timestamp;
+	unsigned long passed;
 	unsigned wait_ms;
+	uint64_t now;
 
 	if (series_is_due(wall_ms(), series->options.period_s, series->last_s, &timestamp,
 			  &wait_ms)) {
@@ -227,7 +257,17 @@ static void on_timer(void *userdata)
 			log_warning("the clock went back by %lld s: series are written again from "
 				    "there on",
 				    (long long)(series->last_s - timestamp));
+		now = now_ns();
+		passed = series_passed_over(timestamp, series->last_s, series->options.period_s,
+					    now - series->last_ns);
+		if (passed) {
+			pthread_mutex_lock(&series->lock);
+			series->stats.late += passed;
+			pthread_mutex_unlock(&series->lock);
+		}
 		series->last_s = timestamp;
+		series->last_ns = now;
+		tell_without_last(series, now);
 		write_interval(series, timestamp);
 	}
 	loop_set_timer(series->timer, wait_ms * EBB_NS_PER_MS, 0);
@@ -238,13 +278,15 @@ void series_container_removed(struct series *series, struct container *container
 	struct ebb_sample sample;
 	struct series_handed *handed;
 
-	if (series->gone.n == GONE_MAX ||
-	    !sampler_read(series->options.sampler, container->slot, &sample) ||
+	if (!sampler_read(series->options.sampler, container->slot, &sample) ||
 	    sample.id != container->id)
 		return;
-	handed = hand(&series->gone, container->id, container->name);
+	handed = series->gone.n < GONE_MAX ? hand(&series->gone, container->id, container->name)
+					   : NULL;
 	if (handed)
 		handed->sample = sample;
+	else
+		series->without_last++;
 }
 
 void series_container_joined(struct series *series, struct container *container)

@@ -46,9 +46,16 @@ void series_container_joined(struct series *series, struct container *container)
 bool series_is_due(int64_t wall_ms, unsigned period_s, int64_t last_s, int64_t *ret_timestamp,
 		   unsigned *ret_wait_ms);
 
+/*
+ * The multiples of the period that were passed over between `last_s` (0: none) and `timestamp`,
+ * when so much time went by as `elapsed_ns` says; a clock that was set passes over none. Pure.
+ */
+unsigned long series_passed_over(int64_t timestamp, int64_t last_s, unsigned period_s,
+				 uint64_t elapsed_ns);
+
 struct series_stats {
 	unsigned long intervals, points;
-	unsigned long late;             /* intervals that the thread could not keep up with */
+	unsigned long late;             /* intervals that thread or loop could not keep up with */
 	unsigned long lost_exits;       /* ended processes that found the buffer full */
 	uint64_t collect_ns, encode_ns; /* CPU time of the thread */
 	unsigned processes;             /* in the last interval */

@@ -22,6 +22,7 @@
 #define QUEUE_MAX ((size_t)64 << 20)
 /* At the end: to post what is left, then to end a post under way (asked once a second). */
 #define LAST_POSTS_MS 800
+#define TELL_NS       (60 * EBB_NS_PER_SEC)
 
 struct tsdb {
 	struct tsdb_target target;
@@ -42,7 +43,9 @@ struct tsdb {
 	size_t queued;                        /* bytes of text */
 	uint64_t submitted, written, dropped; /* batches, batches, points */
 	uint64_t waiting;                     /* points in the queue or being written */
-	int write_error;                      /* since the last flush */
+	uint64_t untold_late, untold_long;    /* points dropped since the last line about it */
+	uint64_t told_ns;
+	int write_error; /* since the last flush */
 	bool writer_done;
 };
 
@@ -81,9 +84,10 @@ static void write_batch(struct tsdb *tsdb, const struct tsdb_batch *batch)
 		int n = tsdb_encoder_build(tsdb->encoder, batch, from, max, at + TSDB_RECORD_HEADER,
 					   need - TSDB_RECORD_HEADER, &body_len);
 		if (n < 0) {
-			/* Tags as long as no server takes them. */
+			/* -EMSGSIZE: alone it is too large for a body. */
 			pthread_mutex_lock(&tsdb->lock);
 			tsdb->dropped++;
+			tsdb->untold_long++;
 			pthread_mutex_unlock(&tsdb->lock);
 			from++;
 			continue;
@@ -98,6 +102,29 @@ static void write_batch(struct tsdb *tsdb, const struct tsdb_batch *batch)
 		from += (size_t)n;
 	}
 	append(tsdb, len);
+}
+
+/* Under the lock, by the writer: it comes past after whatever was dropped. */
+static void tell_dropped(struct tsdb *tsdb)
+{
+	uint64_t late = tsdb->untold_late, too_long = tsdb->untold_long, now = now_ns();
+
+	if (!(late | too_long) || (tsdb->told_ns && now - tsdb->told_ns < TELL_NS))
+		return;
+	tsdb->untold_late = tsdb->untold_long = 0;
+	tsdb->told_ns = now;
+	pthread_mutex_unlock(&tsdb->lock);
+	if (late)
+		log_warning("%llu points of series were dropped: they came faster than they could "
+			    "be compressed and written; give it more CPU, or --spool a faster disk",
+			    (unsigned long long)late);
+	if (too_long)
+		log_warning(
+			"%llu points of series were dropped: each is larger than a body may "
+			"be (%zu bytes); raise --opentsdb-body-max, and tsd.http.request.max_chunk "
+			"there",
+			(unsigned long long)too_long, tsdb_poster_body_limit(tsdb->poster));
+	pthread_mutex_lock(&tsdb->lock);
 }
 
 static void *run_writer(void *arg)
@@ -126,7 +153,10 @@ static void *run_writer(void *arg)
 		tsdb->written++;
 		pthread_cond_broadcast(&tsdb->changed);
 		tsdb_batch_free(batch);
+		tell_dropped(tsdb);
 	}
+	tsdb->told_ns = 0; /* what has not been told yet is, whenever that was */
+	tell_dropped(tsdb);
 	tsdb->writer_done = true;
 	pthread_cond_broadcast(&tsdb->changed);
 	pthread_mutex_unlock(&tsdb->lock);
@@ -305,6 +335,7 @@ int tsdb_submit(struct tsdb *tsdb, struct tsdb_batch *batch)
 	pthread_mutex_lock(&tsdb->lock);
 	if (tsdb->first && tsdb->queued + batch->len > QUEUE_MAX) {
 		tsdb->dropped += batch->n;
+		tsdb->untold_late += batch->n;
 		r = -ENOBUFS;
 	} else {
 		batch->next = NULL;

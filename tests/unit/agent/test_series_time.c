@@ -44,6 +44,22 @@ TEST(a_timer_that_comes_late_writes_for_its_own_moment)
 	CHECK_INT(wait_ms, 5500);
 }
 
+TEST(a_moment_that_a_late_timer_passed_over_is_counted)
+{
+	/* Woken at ...510.0 and, after a stall, at ...519.5, which is nearer to 520 than to 515. */
+	CHECK(due(1795367519500, 5, 1795367510));
+	CHECK_INT(timestamp, 1795367520);
+	CHECK_INT(series_passed_over(timestamp, 1795367510, 5, 9500000000ULL), 1);
+	CHECK_INT(series_passed_over(1795367515, 1795367510, 5, 5000000000ULL), 0);
+	CHECK_INT(series_passed_over(1795367515, 1795367510, 5, 3900000000ULL), 0);
+	CHECK_INT(series_passed_over(1795367600, 1795367510, 5, 90000000000ULL), 17);
+	CHECK_INT(series_passed_over(1795371110, 1795367510, 5, 5000000000ULL), 0); /* set */
+	CHECK_INT(series_passed_over(1795363910, 1795367510, 5, 5000000000ULL), 0);
+	CHECK_INT(series_passed_over(1795367515, 0, 5, 5000000000ULL), 0);
+	CHECK_INT(series_passed_over(1795367512, 1795367510, 1, 1800000000ULL), 0);
+	CHECK_INT(series_passed_over(1795367512, 1795367510, 1, 2000000000ULL), 1);
+}
+
 TEST(a_clock_that_steps_finds_its_multiples_again)
 {
 	CHECK(due(1795367512300, 5, 1795367505)); /* forward by 2.3 s */

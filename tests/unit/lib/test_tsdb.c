@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The pusher as a whole, without a server. */
 #include <errno.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "ebb/cleanup.h"
@@ -140,9 +141,15 @@ TEST(queue_has_a_bound)
 {
 	struct tsdb_options options = {.url = NOWHERE};
 	struct tsdb_batch *batches[4];
-	unsigned refused = 0;
+	unsigned long refused = 0, told = 0;
+	int was = dup(STDERR_FILENO), log = memfd_create("log", MFD_CLOEXEC);
+	char line[4096];
+	FILE *lines;
 
 	begin(false);
+	CHECK(was >= 0 && log >= 0);
+	CHECK(dup2(log, STDERR_FILENO) >= 0);
+	log_set_level(LOG_LEVEL_WARNING);
 	CHECK_INT(tsdb_new(&options, &tsdb), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(batches); i++)
 		batches[i] = make_batch(400000); /* 34 MB of text */
@@ -156,6 +163,26 @@ TEST(queue_has_a_bound)
 	CHECK_INT(tsdb_flush(tsdb), 0);
 	CHECK_INT(stats_now().dropped, refused * 400000ul);
 	CHECK_INT(stats_now().waiting_points, (ARRAY_SIZE(batches) - refused) * 400000ul);
+
+	/* And told, all of them. */
+	tsdb_free(tsdb);
+	tsdb = NULL;
+	CHECK(dup2(was, STDERR_FILENO) >= 0);
+	close(was);
+	lines = fdopen(log, "re");
+	CHECK(lines);
+	rewind(lines);
+	while (fgets(line, sizeof(line), lines)) {
+		const char *at = strstr(line, " points of series were dropped: they came faster");
+
+		if (!at)
+			continue;
+		while (at > line && at[-1] >= '0' && at[-1] <= '9')
+			at--;
+		told += strtoul(at, NULL, 10);
+	}
+	fclose(lines);
+	CHECK_INT(told, refused * 400000ul);
 }
 
 TEST_MAIN()
