@@ -230,12 +230,13 @@ static void take_source(struct feed_opentsdb *feed, struct source *source, doubl
 		return;
 	source->at = span.last;
 	source->told_unknown = false;
-	/* A point tells of the period before it: its bucket reaches back by one more. */
 	sample.at = (double)(span.last + TSDB_QUERY_BUCKET_S);
-	sample.seconds = (double)(span.last - span.first + 2 * TSDB_QUERY_BUCKET_S);
+	sample.seconds = (double)(span.last - span.first + TSDB_QUERY_BUCKET_S);
+	/* A point tells of the period before it: its bucket reaches back by one more. */
+	sample.blur = TSDB_QUERY_BUCKET_S;
 	/* What was measured before says nothing about limits that somebody else looked after. */
 	host->fed_since = fmin(host->fed_since, now);
-	if (sample.at - sample.seconds < host->fed_since) {
+	if (sample.at - sample.seconds - sample.blur < host->fed_since) {
 		for (int r = 0; r < EBB_RESOURCE_MAX; r++)
 			if (sample.valid & 1u << r)
 				s->resources[r].usage = sample.usage[r];

@@ -20,6 +20,8 @@
 /* A lowering by `demand` wants so much evidence, however fast the feed (DESIGN 4.7). */
 #define EVIDENCE_S     0.95
 #define EVIDENCE_MEM_S 3.0
+/* One bucket may have caught a moment's pause. */
+#define EVIDENCE_BLURS 2
 /* A feed that was silent for longer starts anew; keeps 32-bit milliseconds from wrapping, too. */
 #define SILENCE_S 3600.0
 
@@ -169,7 +171,7 @@ static bool measure(struct evaluation *e, struct resource_guard *guard, enum ebb
 	 * a millisecond after the sample that led to it: to wait for an interval that began after
 	 * it would cost every step a whole period, for an error of a hundredth.
 	 */
-	began = resource == EBB_MEM ? sample->at : sample->at - sample->seconds;
+	began = resource == EBB_MEM ? sample->at : sample->at - sample->seconds - sample->blur;
 	if (began < guard->changed_at - fmax(0.001, STRADDLE * sample->seconds))
 		return false;
 	if (isnan(guard->measured_since))
@@ -294,7 +296,8 @@ static bool fire_request(struct evaluation *e, struct resource_guard *guard,
 		events_span(&guard->down, e->now_ms, (unsigned)rule->events_to_remove, &m.peak,
 			    &age);
 		if (rule->policy == RESCALE_DEMAND) {
-			if (!(age + e->sample->seconds >= EVIDENCE_S) ||
+			if (!(age + e->sample->seconds >=
+			      fmax(EVIDENCE_S, EVIDENCE_BLURS * e->sample->blur)) ||
 			    (rule->resource == EBB_MEM &&
 			     e->sample->at - guard->measured_since < EVIDENCE_MEM_S))
 				return false;
@@ -352,7 +355,8 @@ void guardian_evaluate(const struct guardian_config *config, const struct rulese
 		.sample = sample,
 		.outcome = ret_outcome,
 		.now_ms = milliseconds(sample->at),
-		.event_timeout = fmax(config->event_timeout, EVENT_SAMPLES * sample->seconds),
+		.event_timeout = fmax(config->event_timeout,
+				      EVENT_SAMPLES * (sample->seconds + sample->blur)),
 	};
 	unsigned measured = 0;
 

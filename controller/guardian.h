@@ -33,6 +33,7 @@ int guardian_config_from_json(const json_t *config, struct guardian_config *ret_
 struct guard_sample {
 	double at;      /* seconds on the host's clock, end of the interval */
 	double seconds; /* length of the interval */
+	double blur;    /* so much longer ago may have begun what it tells of, s; 0: none */
 	unsigned valid; /* 1 << resource */
 	double usage[EBB_RESOURCE_MAX];
 	double throttled; /* share of the interval's CFS periods that were throttled; NAN unknown */

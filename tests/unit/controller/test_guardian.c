@@ -397,6 +397,56 @@ TEST(guardian_clock_starts_anew)
 	CHECK_INT(t.outcome.n_requests, 0);
 }
 
+/* Requests that come of `n` samples of little use, two a second. */
+static unsigned asked_after_low(double blur, int n)
+{
+	unsigned asked_for = 0;
+
+	start(NULL);
+	for (int i = 0; i < n; i++) {
+		struct guard_sample sample = empty_sample();
+
+		sample.at = t.now = 1000 + 0.5 * i;
+		sample.seconds = 0.5;
+		sample.blur = blur;
+		sample.valid = 1 << EBB_CPU;
+		sample.usage[EBB_CPU] = 20;
+		give(&sample);
+		asked_for += t.outcome.n_requests;
+	}
+	finish(NULL);
+	return asked_for;
+}
+
+/* A bucket of a series may hold points of the time before it: one is too little to lower by. */
+TEST(guardian_wants_two_buckets_to_lower)
+{
+	CHECK(asked_after_low(0, 12) > 0);
+	CHECK_INT(asked_after_low(5, 12), 0);
+	CHECK(asked_after_low(5, 24) > 0);
+}
+
+/* What it tells of may have begun before the limit changed. */
+TEST(guardian_blurred_samples_reach_back)
+{
+	for (int late = 0; late < 2; late++) {
+		struct guard_sample sample;
+
+		start(NULL);
+		sample_cpu(100, 0);
+		t.structure.resources[EBB_CPU].current = 190;
+		guard_state_limit_changed(t.structure.guard_state, EBB_CPU, 1001, false);
+		sample = empty_sample();
+		sample.at = late ? 1011.5 : 1010;
+		sample.seconds = sample.blur = 5;
+		sample.valid = 1 << EBB_CPU;
+		sample.usage[EBB_CPU] = 187;
+		give(&sample);
+		CHECK((t.outcome.events_up > 0) == late);
+		finish(NULL);
+	}
+}
+
 TEST(guardian_memory)
 {
 	start(NULL);
