@@ -556,6 +556,14 @@ void couchdb_documents_lose(struct couchdb_documents *documents)
 	}
 }
 
+bool couchdb_documents_absent(const struct couchdb_documents *documents)
+{
+	for (const struct couchdb_document *d = documents->first; d; d = d->next)
+		if (d->absent)
+			return true;
+	return false;
+}
+
 void couchdb_documents_sweep(struct couchdb_documents *documents, uint64_t until_ns)
 {
 	for (struct couchdb_document *d = documents->first, *next; d; d = next) {

@@ -102,6 +102,8 @@ void couchdb_documents_settle(struct couchdb_documents *documents);
 bool couchdb_document_was_told_since(const struct couchdb_document *document, uint64_t made_ns);
 /* The database was lost: everything known has to be found again, or written. */
 void couchdb_documents_lose(struct couchdb_documents *documents);
+/* Is there one that was not found again? */
+bool couchdb_documents_absent(const struct couchdb_documents *documents);
 /* Forgets deletions older than `until_ns`, unless a write from before might still come. */
 void couchdb_documents_sweep(struct couchdb_documents *documents, uint64_t until_ns);
 

@@ -50,28 +50,85 @@ void couchdb_lose_database(struct couchdb_store *store, enum store_db db)
 	pthread_mutex_unlock(&store->lock);
 }
 
-void couchdb_tell(struct couchdb_store *store, enum store_db db, struct couchdb_told_list *told)
+void couchdb_queue(struct couchdb_store *store, enum store_db db, struct couchdb_told_list *told)
 {
-	for (struct couchdb_told *item = told->first, *next; item; item = next) {
-		struct couchdb_document *document;
-		store_changed_fn fn;
+	struct couchdb_told_list *queue = &couchdb_database(store, db)->told;
 
-		pthread_mutex_lock(&store->lock);
-		fn = store->fn;
-		document = couchdb_documents_by_key(store->dbs[db].documents, item->key);
-		/* What is made of it may be handed to the writer before `fn` returns. */
-		if (document && fn && document->told_ns == UINT64_MAX)
-			document->told_ns = now_ns();
-		if (document && !fn)
-			document->untold = true;
-		pthread_mutex_unlock(&store->lock);
-		if (fn)
-			fn(store->userdata, db, item->key, item->base, item->doc);
-		next = item->next;
-		couchdb_told_free(item);
-	}
+	if (!told->first)
+		return;
+	*queue->last = told->first;
+	queue->last = told->last;
 	told->first = NULL;
 	told->last = &told->first;
+}
+
+static struct couchdb_told *next_told(struct couchdb_told_list *queue)
+{
+	struct couchdb_told *item = queue->first;
+
+	if (!item)
+		return NULL;
+	queue->first = item->next;
+	if (!queue->first)
+		queue->last = &queue->first;
+	return item;
+}
+
+static bool comes_again(const struct couchdb_told_list *queue, const char *key)
+{
+	for (const struct couchdb_told *item = queue->first; item; item = item->next)
+		if (strcmp(item->key, key) == 0)
+			return true;
+	return false;
+}
+
+/* With the lock held, which it leaves for the call. */
+static void tell_one(struct couchdb_store *store, enum store_db db, struct couchdb_told *item)
+{
+	struct couchdb_database *database = couchdb_database(store, db);
+	struct couchdb_document *document =
+		couchdb_documents_by_key(database->documents, item->key);
+	store_changed_fn fn = store->fn;
+
+	/* What is made of it may be handed to the writer before `fn` returns. */
+	if (document && fn && document->told_ns == UINT64_MAX &&
+	    !comes_again(&database->told, item->key))
+		document->told_ns = now_ns();
+	if (document && !fn)
+		document->untold = true;
+	if (fn) {
+		pthread_mutex_unlock(&store->lock);
+		fn(store->userdata, db, item->key, item->base, item->doc);
+		pthread_mutex_lock(&store->lock);
+	}
+	couchdb_told_free(item);
+}
+
+void couchdb_tell(struct couchdb_store *store, enum store_db db)
+{
+	struct couchdb_database *database = couchdb_database(store, db);
+	struct couchdb_told *item;
+
+	pthread_mutex_lock(&store->lock);
+	/* One thread at a time, or a change could overtake another: it takes what comes along. */
+	if (!database->telling) {
+		database->telling = true;
+		while ((item = next_told(&database->told)))
+			tell_one(store, db, item);
+		database->telling = false;
+		pthread_cond_broadcast(&store->all_told);
+	}
+	pthread_mutex_unlock(&store->lock);
+}
+
+void couchdb_wait_told(struct couchdb_store *store, enum store_db db)
+{
+	struct couchdb_database *database = couchdb_database(store, db);
+
+	pthread_mutex_lock(&store->lock);
+	while (database->telling)
+		pthread_cond_wait(&store->all_told, &store->lock);
+	pthread_mutex_unlock(&store->lock);
 }
 
 /* --- Loading -----------------------------------------------------------------------------------
@@ -162,6 +219,11 @@ static int couchdb_store_load(void *backend, enum store_db db,
 	pthread_mutex_lock(&store->lock);
 	couchdb_documents_settle(database->documents);
 	database->loaded = true;
+	/* It was deleted while it was read: what was in the first pages is written again. */
+	if (couchdb_documents_absent(database->documents)) {
+		database->lost = true;
+		database->lost_ns = now_ns();
+	}
 	pthread_mutex_unlock(&store->lock);
 	return 0;
 }
@@ -215,10 +277,13 @@ static void couchdb_store_close(void *backend)
 	couchdb_free(store->writer);
 	couchdb_free(store->follower);
 	for (enum store_db db = 0; db < DB_MAX; db++) {
+		for (struct couchdb_told *item; (item = next_told(&store->dbs[db].told));)
+			couchdb_told_free(item);
 		couchdb_documents_free(store->dbs[db].documents);
 		free(store->dbs[db].marker);
 		free(store->dbs[db].since);
 	}
+	pthread_cond_destroy(&store->all_told);
 	pthread_mutex_destroy(&store->lock);
 	free(store);
 }
@@ -288,6 +353,9 @@ int store_couchdb_open(const char *uri, const struct store_options *options,
 	if (!store)
 		return -ENOMEM;
 	pthread_mutex_init(&store->lock, NULL);
+	pthread_cond_init(&store->all_told, NULL);
+	for (enum store_db db = 0; db < DB_MAX; db++)
+		store->dbs[db].told.last = &store->dbs[db].told.first;
 	if (options) {
 		store->optional = options->optional;
 		store->give_up = options->give_up;

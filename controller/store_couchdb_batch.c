@@ -92,7 +92,6 @@ static char *print_items(const struct couchdb_item *items, size_t n)
 /* --- What came back ----------------------------------------------------------------------------
  */
 
-/* Each with a list of its own: what is told must not wait for the lock. */
 static void item_written(struct couchdb_batch *batch, struct couchdb_item *item, const char *rev)
 {
 	COUCHDB_TOLD_LIST(told);
@@ -105,10 +104,11 @@ static void item_written(struct couchdb_batch *batch, struct couchdb_item *item,
 					  item->ours, &told);
 	else
 		couchdb_documents_deleted(documents, item->document, rev, false, now_ns(), &told);
+	couchdb_queue(store, batch->db, &told);
 	pthread_mutex_unlock(&store->lock);
 	item->write->result = 0;
 	couchdb_item_clear(item);
-	couchdb_tell(store, batch->db, &told);
+	couchdb_tell(store, batch->db);
 }
 
 static void item_deleted_by_them(struct couchdb_batch *batch, struct couchdb_item *item)
@@ -119,10 +119,11 @@ static void item_deleted_by_them(struct couchdb_batch *batch, struct couchdb_ite
 	pthread_mutex_lock(&store->lock);
 	couchdb_documents_deleted(couchdb_database(store, batch->db)->documents, item->document,
 				  NULL, true, now_ns(), &told);
+	couchdb_queue(store, batch->db, &told);
 	pthread_mutex_unlock(&store->lock);
 	item->write->result = 0;
 	couchdb_item_clear(item);
-	couchdb_tell(store, batch->db, &told);
+	couchdb_tell(store, batch->db);
 }
 
 static void item_failed(struct couchdb_batch *batch, struct couchdb_item *item, int result)
@@ -133,10 +134,11 @@ static void item_failed(struct couchdb_batch *batch, struct couchdb_item *item, 
 	pthread_mutex_lock(&store->lock);
 	couchdb_documents_failed(couchdb_database(store, batch->db)->documents, item->document,
 				 result == -EINVAL, &told);
+	couchdb_queue(store, batch->db, &told);
 	pthread_mutex_unlock(&store->lock);
 	item->write->result = result;
 	couchdb_item_clear(item);
-	couchdb_tell(store, batch->db, &told);
+	couchdb_tell(store, batch->db);
 }
 
 static void item_refused(struct couchdb_batch *batch, struct couchdb_item *item, const char *error,

@@ -51,8 +51,10 @@ static int take_change(struct catching_up *now, enum store_db db, const json_t *
 	} else {
 		r = couchdb_documents_take(database->documents, &change, &told);
 	}
+	couchdb_queue(store, db, &told);
 	pthread_mutex_unlock(&store->lock);
-	couchdb_tell(store, db, &told);
+	couchdb_tell(store, db);
+	couchdb_wait_told(store, db);
 	return r;
 }
 

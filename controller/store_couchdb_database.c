@@ -230,6 +230,7 @@ int couchdb_check_database(struct couchdb_store *store, struct couchdb *couch, e
 struct reading {
 	struct couchdb_store *store;
 	enum store_db db;
+	bool tells; /* whoever follows; else `told` is for the caller */
 	struct couchdb_told_list told;
 };
 
@@ -241,8 +242,26 @@ static int take_row(void *userdata, struct couchdb_change *change)
 	pthread_mutex_lock(&reading->store->lock);
 	r = couchdb_documents_take(couchdb_database(reading->store, reading->db)->documents, change,
 				   &reading->told);
+	if (reading->tells)
+		couchdb_queue(reading->store, reading->db, &reading->told);
 	pthread_mutex_unlock(&reading->store->lock);
 	return r;
+}
+
+/* A new one has taken its place, or will: what was read of the old one has to be found again. */
+static int begin_anew(struct reading *reading, struct couchdb *couch, char **start)
+{
+	struct couchdb_database *database = couchdb_database(reading->store, reading->db);
+	int r = couchdb_prepare_database(reading->store, couch, reading->db);
+
+	if (r < 0)
+		return r;
+	free(*start);
+	*start = NULL;
+	pthread_mutex_lock(&reading->store->lock);
+	couchdb_documents_lose(database->documents);
+	pthread_mutex_unlock(&reading->store->lock);
+	return 0;
 }
 
 /* *start: moved on to the next page. 1: that was the last one. */
@@ -251,19 +270,14 @@ static int read_page(struct reading *reading, struct couchdb *couch, char **star
 	_cleanup_free_ char *path = couchdb_page_path(COUCHDB_PAGE, *start);
 	struct couchdb_reply reply;
 	char *next = NULL;
+	bool gone;
 	int r;
 
 	if (!path)
 		return -ENOMEM;
 	r = call(couch, reading->db, "GET", path, NULL, PAGE_MS, &reply);
-	if (r == 0 && reply.status == 404) {
-		/* Deleted since it was made: from the first page of a new one. */
-		couchdb_reply_clear(&reply);
-		free(*start);
-		*start = NULL;
-		return couchdb_prepare_database(reading->store, couch, reading->db);
-	}
-	if (r == 0) {
+	gone = r == 0 && reply.status == 404;
+	if (r == 0 && !gone) {
 		r = couchdb_page_read(reply.json, COUCHDB_PAGE, take_row, reading, &next);
 		if (r == -EBADMSG)
 			r = couchdb_fail(couch, -EAGAIN, "reading documents", &reply);
@@ -271,8 +285,19 @@ static int read_page(struct reading *reading, struct couchdb *couch, char **star
 		r = couchdb_read_page_singly(couch, reading->db, *start, take_row, reading, &next);
 	}
 	couchdb_reply_clear(&reply);
-	if (r < 0)
+	/* It may have been made anew between two pages, and nothing in a page tells. */
+	if (r == 0 && !gone && !next) {
+		r = couchdb_check_database(reading->store, couch, reading->db, false);
+		gone = r > 0;
+	}
+	if (r < 0) {
+		free(next);
 		return r;
+	}
+	if (gone) {
+		free(next);
+		return begin_anew(reading, couch, start);
+	}
 	free(*start);
 	*start = next;
 	return next == NULL;
@@ -286,14 +311,17 @@ int couchdb_read_database(struct couchdb_store *store, struct couchdb *couch, en
 	int r;
 
 	do {
-		struct reading reading = {.store = store, .db = db};
+		struct reading reading = {.store = store, .db = db, .tells = !fn};
+		int told = 0;
 
 		reading.told.last = &reading.told.first;
 		r = read_page(&reading, couch, &start);
 		if (r == -EAGAIN && retry && retry(store, couch))
 			r = 0;
-		int told = fn(userdata, &reading.told);
-
+		if (fn)
+			told = fn(userdata, &reading.told);
+		else
+			couchdb_tell(store, db);
 		if (told < 0)
 			r = told;
 		if (store->stopping && r >= 0)
@@ -304,19 +332,6 @@ int couchdb_read_database(struct couchdb_store *store, struct couchdb *couch, en
 
 /* --- Finding it again --------------------------------------------------------------------------
  */
-
-struct teller {
-	struct couchdb_store *store;
-	enum store_db db;
-};
-
-static int tell_news(void *userdata, struct couchdb_told_list *told)
-{
-	struct teller *teller = userdata;
-
-	couchdb_tell(teller->store, teller->db, told);
-	return 0;
-}
 
 static void writes_free(struct store_write *writes, struct store_write **pointers, size_t n)
 {
@@ -390,7 +405,6 @@ static int write_missing(struct couchdb_store *store, struct couchdb *couch, enu
 int couchdb_recover_database(struct couchdb_store *store, struct couchdb *couch, enum store_db db)
 {
 	struct couchdb_database *database = couchdb_database(store, db);
-	struct teller teller = {store, db};
 	_cleanup_free_ char *name = couchdb_db_name(couch, db);
 	bool lost;
 	int r;
@@ -409,7 +423,7 @@ int couchdb_recover_database(struct couchdb_store *store, struct couchdb *couch,
 	pthread_mutex_lock(&store->lock);
 	couchdb_documents_lose(database->documents);
 	pthread_mutex_unlock(&store->lock);
-	r = couchdb_read_database(store, couch, db, NULL, tell_news, &teller);
+	r = couchdb_read_database(store, couch, db, NULL, NULL, NULL);
 	if (r == 0)
 		r = write_missing(store, couch, db);
 	if (r < 0)

@@ -148,8 +148,9 @@ static int on_line(void *userdata, const char *line, size_t len)
 		}
 		free(seq);
 	}
+	couchdb_queue(store, feed->db, &told);
 	pthread_mutex_unlock(&store->lock);
-	couchdb_tell(store, feed->db, &told);
+	couchdb_tell(store, feed->db);
 	return r;
 }
 
@@ -333,8 +334,9 @@ static void tell_untold(struct couchdb_store *store, enum store_db db)
 		doc = couchdb_json_reload(d->synced);
 		d->untold = couchdb_told_add(&told, d->key, NULL, doc) < 0;
 	}
+	couchdb_queue(store, db, &told);
 	pthread_mutex_unlock(&store->lock);
-	couchdb_tell(store, db, &told);
+	couchdb_tell(store, db);
 }
 
 static void *follow_main(void *userdata)

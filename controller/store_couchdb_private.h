@@ -27,12 +27,15 @@ struct couchdb_database {
 	unsigned troubles;   /* times in a row that it alone could not be written; the writer's */
 	uint64_t not_before_ns; /* then it is tried again */
 	bool taken;             /* somebody has the turn */
+	bool telling;           /* somebody is going through `told` */
+	struct couchdb_told_list told;
 };
 
 struct couchdb_follow;
 struct couchdb_store {
 	struct couchdb *writer, *follower;
 	pthread_mutex_t lock;
+	pthread_cond_t all_told; /* of a database */
 	struct couchdb_database dbs[DB_MAX];
 	store_changed_fn fn; /* NULL: not followed yet */
 	void *userdata;
@@ -65,8 +68,14 @@ void couchdb_give_turn(struct couchdb_store *store, enum store_db db);
 /* It was found out that the database is not the one we know. */
 void couchdb_lose_database(struct couchdb_store *store, enum store_db db);
 
-/* Calls whoever follows, without a lock, and frees the list. */
-void couchdb_tell(struct couchdb_store *store, enum store_db db, struct couchdb_told_list *told);
+/*
+ * What was found out under the lock is queued before it is given back, in that order; then, without
+ * it, whoever follows is told. Another thread that is at it tells ours too.
+ */
+void couchdb_queue(struct couchdb_store *store, enum store_db db, struct couchdb_told_list *told);
+void couchdb_tell(struct couchdb_store *store, enum store_db db);
+/* Until what was queued has been told, by whomever. Not from within the telling. */
+void couchdb_wait_told(struct couchdb_store *store, enum store_db db);
 
 /* --- store_couchdb_database.c: a database as a whole -------------------------------------------
  */
@@ -80,8 +89,8 @@ int couchdb_prepare_database(struct couchdb_store *store, struct couchdb *couch,
 int couchdb_check_database(struct couchdb_store *store, struct couchdb *couch, enum store_db db,
 			   bool back);
 /*
- * Reads every document into the table, and calls `fn` with what is news. `retry` (may be NULL) is
- * asked after a failure whether to ask for the same page again.
+ * Reads every document into the table, and calls `fn` (NULL: whoever follows) with what is news.
+ * `retry` (may be NULL) is asked after a failure whether to ask for the same page again.
  */
 int couchdb_read_database(struct couchdb_store *store, struct couchdb *couch, enum store_db db,
 			  bool (*retry)(struct couchdb_store *store, struct couchdb *couch),

@@ -12,10 +12,14 @@
 //   stubs_lost       true: attachments that a document keeps are not there any more; their stubs are 412
 //   no_majority      true: _bulk_docs is answered 202, as by a cluster of which too few nodes have it
 //   mute             true: open feeds are half-open, nothing arrives and nothing ends
+//   lose_page        "gone" or "anew": the database is deleted, or also made again, before the next page of
+//                    _all_docs that is not the first; then null again
+//   seq_lower        so much less is what a database says of its sequence, as another node of a cluster does
 //   version          "3.3.3"; what / says
 //   max_document_size  bytes; CouchDB: 8000000
 // GET /control: modes and counters; POST /control: set modes, and
 //   drop_feeds       true: all open feeds are cut off
+//   forget           ID: no database knows of it any more, as if set back to before it
 //   expire_cookies   true: all cookies are worth nothing
 'use strict';
 const double = require('./double');
@@ -28,7 +32,8 @@ const [dir, ...args] = process.argv.slice(2);
 const modes = double.modes_of_arguments({
 	users: { admin: { password: 'adminpw', admin: true }, ebb: { password: 'ebbpw' } },
 	require_valid_user: false, cookie_timeout: 600, index_forbidden: false, disk_full: null,
-	cut_feed: null, cut_feed_times: -1, stubs_lost: false, no_majority: false, mute: false, version: '3.3.3', max_document_size: 8000000,
+	cut_feed: null, cut_feed_times: -1, stubs_lost: false, no_majority: false, mute: false, lose_page: null,
+	seq_lower: 0, version: '3.3.3', max_document_size: 8000000,
 }, args);
 const auth = new Auth(modes), store = new Store(dir), feeds = new Set();
 const counters = {
@@ -215,7 +220,7 @@ function database(x, name) {
 	}
 	const all = [...db.docs.values()], deleted = all.filter((d) => d.deleted).length;
 	x.send(200, {
-		instance_start_time: '0', db_name: name, purge_seq: '0-g1AAAA', update_seq: db.seq_token(db.seq),
+		instance_start_time: '0', db_name: name, purge_seq: '0-g1AAAA', update_seq: db.seq_token(db.seq, modes.seq_lower),
 		sizes: { file: 0, external: 0, active: 0 }, props: {}, doc_del_count: deleted, doc_count: all.length - deleted,
 		disk_format_version: 8, compact_running: false, cluster: { q: 2, n: 1, w: 1, r: 1 },
 	});
@@ -242,6 +247,15 @@ function all_docs(x, db) {
 		return;
 	}
 	const start = x.value('startkey', 'start_key') ?? given.startkey ?? given.start_key;
+	if (modes.lose_page && start !== undefined) {
+		const anew = modes.lose_page === 'anew';
+		modes.lose_page = null;
+		store.drop(db.name);
+		if (anew)
+			store.create(db.name);
+		all_docs(x, store.database(db.name));
+		return;
+	}
 	const end = x.value('endkey', 'end_key') ?? given.endkey ?? given.end_key, key = x.value('key') ?? given.key;
 	const descending = x.query.get('descending') === 'true', sign = descending ? -1 : 1;
 	if (descending)
@@ -505,8 +519,10 @@ function control(request, response, content) {
 	let status = 200, body;
 	try {
 		if (request.method === 'POST') {
-			const { drop_feeds, expire_cookies, ...changes_of_modes } = JSON.parse(content.toString());
+			const { drop_feeds, expire_cookies, forget, ...changes_of_modes } = JSON.parse(content.toString());
 			double.set_modes(modes, changes_of_modes);
+			for (const db of store.databases.values())
+				db.docs.delete(forget);
 			if (expire_cookies)
 				auth.expire();
 			if (drop_feeds)

@@ -67,9 +67,9 @@ class Database {
 	}
 
 	// Opaque, as in a cluster: whoever counts with it, or compares it, is found out.
-	seq_token(seq) {
+	seq_token(seq, lower = 0) {
 		const mark = digest('md5', `${this.uuid} ${seq}`).slice(0, 12);
-		return `${seq}-g1AAAA${Buffer.from(JSON.stringify([this.uuid, seq, mark])).toString('base64url')}`;
+		return `${seq - lower}-g1AAAA${Buffer.from(JSON.stringify([this.uuid, seq, mark])).toString('base64url')}`;
 	}
 
 	// One of another incarnation of this database begins anew, as in a cluster whose shards are new.

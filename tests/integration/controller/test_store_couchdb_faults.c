@@ -32,6 +32,18 @@ static json_int_t counter(const char *name)
 	return value;
 }
 
+/* Has a mode that holds once done its work? */
+static bool mode_is_over(const char *name)
+{
+	struct http_result result;
+
+	peer_call(peer.address, NULL, "GET", "/control", NULL, &result);
+
+	_cleanup_json_ json_t *json = json_loads(result.body, 0, NULL);
+	http_result_clear(&result);
+	return json_is_null(json_object_get(json_object_get(json, "modes"), name));
+}
+
 static void put_n(const char *id, int n)
 {
 	char text[128];
@@ -695,6 +707,97 @@ TEST(document_that_cannot_be_read)
 	put_n("d000", 4);
 	flush();
 	check_n("d000", 4);
+}
+
+/* --- Deleted while it is read ------------------------------------------------------------------
+ */
+
+#define MANY 700
+#define READ 499 /* what the first page holds, besides a design document */
+
+static void create_many(void)
+{
+	_cleanup_json_ json_t *made = NULL, *reply = NULL, *body = NULL, *docs = json_array();
+	_cleanup_free_ char *text = NULL;
+	char id[16];
+	long status;
+
+	for (int i = 0; i < MANY; i++) {
+		snprintf(id, sizeof(id), "c%03d", i);
+		json_array_append_new(docs, json_pack("{s:s, s:s}", "_id", id, "name", id));
+	}
+	body = json_pack("{s:O}", "docs", docs);
+	text = json_dumps(body, 0);
+	made = other("PUT", "limits", "", NULL, &status);
+	reply = other("POST", "limits", "/_bulk_docs", text, &status);
+	CHECK_INT(status, 201);
+}
+
+static void wait_many(size_t want)
+{
+	uint64_t begun = now_ns();
+
+	for (;;) {
+		_cleanup_json_ json_t *all = other("GET", "limits", "/_all_docs", NULL, NULL);
+		const json_t *row;
+		size_t i, n = 0;
+
+		json_array_foreach(json_object_get(all, "rows"), i, row)
+			n += *json_string_value(json_object_get(row, "id")) == 'c';
+		if (n == want)
+			return;
+		if (now_ns() - begun > PATIENCE_S * 1000000000ULL)
+			TEST_FAIL("%zu documents are there", n);
+		nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+	}
+}
+
+/* What was read of it is known, and comes back. */
+static void check_lost_while_it_loads(const char *modes)
+{
+	begin_double(NULL);
+	create_many();
+	CHECK_INT(store_open(peer.state, NULL, &store), 0);
+	peer_control(&peer, modes);
+	load_all();
+	CHECK_INT(json_object_size(loaded[DB_LIMITS]), READ);
+	follow_store();
+	put_n("new", 1);
+	flush();
+	wait_many(READ);
+	check_n("new", 1);
+	check_followed("r0");
+}
+
+TEST(database_deleted_while_it_is_loaded)
+{
+	check_lost_while_it_loads("{\"lose_page\":\"gone\"}");
+}
+
+TEST(database_made_anew_while_it_is_loaded)
+{
+	check_lost_while_it_loads("{\"lose_page\":\"anew\"}");
+}
+
+TEST(database_deleted_while_it_is_found_again)
+{
+	_cleanup_json_ json_t *reply = NULL;
+	long status;
+
+	begin_double(NULL);
+	create_many();
+	open_store();
+	follow_store();
+	CHECK_INT(json_object_size(loaded[DB_LIMITS]), MANY);
+	peer_control(&peer, "{\"lose_page\":\"gone\"}");
+	/* Without its marker it is another one, and read again. */
+	reply = other("DELETE", "limits", "/_local/ebb", NULL, &status);
+	CHECK_INT(status, 200);
+	peer_control(&peer, "{\"drop_feeds\":true}");
+	while (!mode_is_over("lose_page"))
+		nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+	wait_many(MANY);
+	check_followed("r0");
 }
 
 TEST(killed_double_comes_back_as_it_was)
