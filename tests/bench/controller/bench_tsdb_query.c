@@ -27,12 +27,11 @@ static void count(void *userdata, const char *name, unsigned metric,
 		  const struct tsdb_bucket *buckets, size_t n)
 {
 	size_t *series = userdata;
-	int64_t first, last;
-	double mean;
 
 	(void)name;
 	(void)metric;
-	*series += tsdb_query_mean(buckets, n, 0, INT64_MAX, &mean, &first, &last);
+	(void)buckets;
+	*series += n > 0;
 }
 
 /* What OpenTSDB answers for these. Caller frees. */
