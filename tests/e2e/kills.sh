@@ -124,6 +124,12 @@ all_in_force() {
 	for name in "${names[@]}"; do in_force "$name" || return 1; done
 }
 
+all_agree() { state_agrees && adds_up && all_in_force; }
+# On a machine that is very busy it takes longer than who started them waits.
+all_are_up() {
+	ask GET /heartbeat >/dev/null && listening "$AGENT_LOG" && couch GET rules >/dev/null
+}
+
 declare -A documents_of=()
 for db in rules services structures limits; do documents_of[$db]=$(documents "$db" | jq length); done
 begin=$SECONDS
@@ -135,17 +141,19 @@ for round in $(seq "$kills"); do
 	changer &
 	changing=$!
 	sleep 0.$((2 + RANDOM % 8))
-	kill_one || not_ok "comes_back_in_round_$round"
+	kill_one || within 120 all_are_up || not_ok "comes_back_in_round_$round"
 	sleep 0.$((RANDOM % 5))
 	kill -KILL $changing
 	wait $changing 2>/dev/null
 	idle
 	# What waited for the server is written, what others wrote is taken in.
-	agree=1
-	converges || agree=0
-	within 20 adds_up || agree=0
-	within 20 all_in_force || agree=0
-	[ $agree = 1 ] || { mismatches=$((mismatches + 1)); echo "round $round, $what: no agreement" >&2; explain; }
+	# The bound is for failures only, on a machine that stands still for a while.
+	if ! within 180 all_agree; then
+		mismatches=$((mismatches + 1))
+		echo "round $round, $what: no agreement" >&2
+		diff "$TMP/told_by_ebb" "$TMP/told_by_couchdb" | head -n 40 >&2
+		explain
+	fi
 	count_lost
 done
 echo "kills: $killed_controllers of the controller, $killed_agents of the agent, $killed_servers of the server;" \
