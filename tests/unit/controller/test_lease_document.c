@@ -89,8 +89,8 @@ TEST(what_is_no_lease_is_refused)
 		"{\"_rev\":\"1-x\",\"term\":1,\"renewed\":1,\"standbys\":{}}",
 		"{\"_rev\":\"1-x\",\"term\":1,\"renewed\":1,\"standbys\":[1]}",
 		"{\"_rev\":\"1-x\",\"term\":1,\"renewed\":1,\"standbys\":[{\"url\":\"u\",\"seen\":1}]}",
-		"{\"_rev\":\"1-x\",\"term\":1,\"renewed\":1,\"standbys\":[{\"url\":\"u\","
-		"\"instance\":\"i\"}]}",
+		("{\"_rev\":\"1-x\",\"term\":1,\"renewed\":1,\"standbys\":[{\"url\":\"u\","
+		 "\"instance\":\"i\"}]}"),
 		"{\"_rev\":\"1-x\",\"term\":1,\"renewed\":1,\"standbys\":[1,2,3,4,5,6,7,8,9]}",
 	};
 	struct lease_doc doc = {.term = 42};
