@@ -13,6 +13,11 @@ static char said[2048];
 
 static void end(void *arg)
 {
+	for (struct couchdb_told *item = told.first, *next; item; item = next) {
+		next = item->next;
+		couchdb_told_free(item);
+	}
+	told.first = NULL;
 	couchdb_documents_free(documents);
 	documents = NULL;
 }

@@ -586,10 +586,10 @@ TEST(bad_directories)
 	char path[128];
 
 	make_top();
-	snprintf(path, sizeof(path), "%s/none/spool", top);
-	CHECK_INT(tsdb_spool_open(path, MIB, &spool), -ENOENT);
 	snprintf(path, sizeof(path), "%s/file", top);
 	close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	CHECK_INT(tsdb_spool_open(path, MIB, &spool), -ENOTDIR);
+	snprintf(path, sizeof(path), "%s/file/spool", top);
 	CHECK_INT(tsdb_spool_open(path, MIB, &spool), -ENOTDIR);
 	CHECK_INT(mkdir(dir, 0700), 0);
 	CHECK_INT(chmod(dir, 0777), 0);
