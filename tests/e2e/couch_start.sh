@@ -62,7 +62,8 @@ set_timeout() { ask PUT /service/guardian '{"EVENT_TIMEOUT":4}' >/dev/null; }
 check optional_changes_nothing eval '! set_timeout'
 restart_couchdb_double
 check optional_takes_changes_when_it_is_there within 20 set_timeout
-check optional_writes_them within 40 field_is services guardian .config.EVENT_TIMEOUT 4
+# One made while the database is still being taken in may give way to what is in it: once more then.
+check optional_writes_them within 40 eval 'field_is services guardian .config.EVENT_TIMEOUT 4 || { set_timeout; false; }'
 check optional_tells_that_it_is_back within 20 eval '[ "$(heartbeat .state.reachable)" = true ]'
 kill -TERM "$CONTROLLER"
 ended sigterm_optional 0
