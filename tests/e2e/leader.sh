@@ -45,12 +45,14 @@ busy web "$cores"
 check rises_with_the_load wait_long quota_at_least web "$top"
 kill_ctl 1 KILL
 check second_takes_over wait_for leads 2
-same under_the_next_term "$(of 2 /leader .term)" 2
+# More than one further when the database was slow for a moment.
+term=$(of 2 /leader .term)
+check under_the_next_term [ "$term" -ge 2 ]
 check agent_feeds_the_second wait_for fed_by 2
 same still_guarded "$(of 2 /structure/web .guard)" true
 idle
 check scales_under_the_second wait_long is_idle web
-same agent_knows_the_term "$(agent_term)" 2
+check agent_knows_the_term wait_for eval '[ "$(agent_term)" = "$(of 2 /leader .term)" ]'
 check adds_up_under_the_second wait_for adds_up
 start_ctl 1 || not_ok first_starts_again
 check first_stands_by_now wait_for stands_by 1 2
@@ -58,7 +60,7 @@ check first_stands_by_now wait_for stands_by 1 2
 # --- orders of before are refused, also after the agent was killed
 before=$(quota web)
 order() { status -X PUT "http://$ADDRESS/container/web" -H "Ebb-Term: $1" --data '{"cpu":{"cpu_allowance_limit":77}}'; }
-same old_order_is_refused "$(order 1) $(body .term) $(quota web)" "409 2 $before"
+same old_order_is_refused "$(order 1) $(body .term) $(quota web)" "409 $(agent_term) $before"
 kill_agent KILL
 start_agent --controller "http://${LISTEN[1]},http://${LISTEN[2]}" || not_ok agent_starts_again
 check agent_finds_the_second_again wait_for fed_by 2

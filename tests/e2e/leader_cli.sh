@@ -43,6 +43,10 @@ same nor_of_the_list "$(of 2 '/structure/?live' 'map(.live | has("connected")) |
 same hosts_connected "$(of 1 /heartbeat .hosts_connected) $(of 2 /heartbeat .hosts_connected)" "1 null"
 same metric_of_hosts_is_the_leaders "$(curl -s "$leader/metrics" | grep -c '^ebb_hosts_connected ') $(curl -s "$standby/metrics" | grep -c '^ebb_hosts_connected ')" "1 0"
 
+# The guardian has decided something that `why` can tell.
+decided() { [ "$(ebb "$leader" why web)" = 0 ] && grep -q 'Measured:' "$TMP/out"; }
+check a_decision_was_made wait_for decided
+
 # --- each reading verb, by the standby alone and by it first
 for list in "$standby" "$standby,$leader" "http://127.0.0.1:1,$standby"; do
 	name=$(printf '%s' "$list" | sed "s|$standby|standby|; s|$leader|leader|; s|http://127.0.0.1:1|nobody|; s|,|_|g")
