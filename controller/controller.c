@@ -288,7 +288,7 @@ static int start_scaling(struct controller *controller)
 	if (r < 0)
 		return log_error_errno(r, "Cannot start the executor");
 	executor_set_fence(controller->executor, &fence);
-	scaler_set_executor(controller->scaler, controller->executor);
+	scaler_set_sink(controller->scaler, executor_sink(controller->executor));
 	r = executor_every(controller->executor, RETRY_TICK_S, on_retry, controller);
 	if (r >= 0)
 		r = feed_new(controller->model, controller->scaler, &controller->feed);

@@ -295,6 +295,16 @@ int executor_submit(struct executor *executor, struct order *order)
 	return r;
 }
 
+static int submit_to_executor(void *userdata, struct order *order)
+{
+	return executor_submit(userdata, order);
+}
+
+struct order_sink executor_sink(struct executor *executor)
+{
+	return (struct order_sink){.submit = submit_to_executor, .userdata = executor};
+}
+
 int executor_every(struct executor *executor, double seconds, void (*fn)(void *userdata),
 		   void *userdata)
 {

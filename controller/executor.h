@@ -53,6 +53,14 @@ void executor_set_fence(struct executor *executor, const struct executor_fence *
 void executor_free(struct executor *executor);
 /* Takes the order's members over, but on failure. Never blocks. -ESHUTDOWN: it is being freed. */
 int executor_submit(struct executor *executor, struct order *order);
+
+/* Who carries orders: an executor, or a simulation. */
+struct order_sink {
+	/* As executor_submit(). Each order is done once, later: order_done_fn. */
+	int (*submit)(void *userdata, struct order *order);
+	void *userdata;
+};
+struct order_sink executor_sink(struct executor *executor);
 /* Runs `fn` in the executor's thread every `seconds`: the scaler's retry of waiting requests. */
 int executor_every(struct executor *executor, double seconds, void (*fn)(void *userdata),
 		   void *userdata);

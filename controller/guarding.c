@@ -18,7 +18,7 @@ static void pass_on(struct model *model, struct scaler *scaler, struct structure
 			.structure = s,
 			.resource = asked->resource,
 			.amount = asked->amount,
-			.timestamp = wall_seconds(),
+			.timestamp = timebase_wall(model->time),
 			.origin = "guardian",
 			.sampled_ns = times->sampled_ns,
 			.received_ns = times->received_ns,

@@ -443,6 +443,7 @@ int model_new(struct store *store, struct model **ret_model)
 		return r;
 	pthread_mutex_init(&model->lock, NULL);
 	model->store = store;
+	model->time = &timebase_system;
 	model->leading = !store || !store_is_shared(store);
 	model->rules = json_object();
 	model->services = json_object();

@@ -19,6 +19,7 @@
 #include "series_config.h"
 #include "store.h"
 #include "structure.h"
+#include "timebase.h"
 #include "ebb/log.h"
 
 /* A host structure's live side. */
@@ -61,6 +62,8 @@ int scaler_config_from_json(const json_t *config, struct scaler_config *ret_conf
 struct model {
 	pthread_mutex_t lock;
 	struct store *store; /* borrowed; NULL in tests: nothing is kept */
+	const struct timebase
+		*time; /* borrowed; the machine's, unless one is set after model_new() */
 	/* False on a standby: it follows what the leader writes, writes nothing, takes no feed and
 	 * gives no order. */
 	bool leading;
@@ -103,6 +106,7 @@ void model_unlock(struct model *model);
 void model_log(struct model *model, enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Hosts, containers and applications. */
 struct structure *model_structure(struct model *model, const char *name);
 struct host *model_host(struct model *model, const char *name);
 

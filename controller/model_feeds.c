@@ -150,7 +150,7 @@ static void set_from_series(struct model *model, struct host *host, bool from_se
 	if (host->from_series == from_series)
 		return;
 	host->from_series = from_series;
-	host->fed_since = wall_seconds();
+	host->fed_since = timebase_wall(model->time);
 	remember(model, host, "feed_in_use", host_feed_name(host));
 }
 

@@ -79,7 +79,7 @@ struct scaler_order {
 struct scaler {
 	struct model *model;
 	struct audit *audit;
-	struct executor *executor;
+	struct order_sink sink;
 	struct slot *slots, *waiting;
 	struct name_index *index;
 	uint64_t swept_ns;
@@ -169,9 +169,14 @@ static void drop_waiting(struct scaler *scaler, struct slot *slot, int resource)
 
 /* --- the record --- */
 
-static uint64_t wall_ns(void)
+static double wall(const struct scaler *scaler)
 {
-	return (uint64_t)(wall_seconds() * (double)EBB_NS_PER_SEC);
+	return timebase_wall(scaler->model->time);
+}
+
+static uint64_t monotonic_ns(const struct scaler *scaler)
+{
+	return timebase_now_ns(scaler->model->time);
 }
 
 static double ms_since(uint64_t from_ns, uint64_t to_ns)
@@ -246,7 +251,7 @@ int scaler_request(struct scaler *scaler, const struct request *request)
 	snprintf(decision->origin, sizeof(decision->origin), "%s", request->origin);
 	decision->received_ms =
 		request->received_ns ? ms_since(request->sampled_ns, request->received_ns) : NAN;
-	decision->evaluated_ms = ms_since(request->sampled_ns, now_ns());
+	decision->evaluated_ms = ms_since(request->sampled_ns, monotonic_ns(scaler));
 	decision->sent_ms = decision->applied_ms = NAN;
 
 	drop_waiting(scaler, slot, request->resource);
@@ -434,7 +439,7 @@ static void plan_apply(struct scaler *scaler, struct slot *slot, struct structur
 	}
 	part->apply = true;
 	decision = &part->decision;
-	decision->at = wall_seconds();
+	decision->at = wall(scaler);
 	decision->resource = resource;
 	snprintf(decision->structure, sizeof(decision->structure), "%s", s->name);
 	snprintf(decision->host, sizeof(decision->host), "%s", s->host_name ? s->host_name : "");
@@ -636,13 +641,14 @@ static void submit(struct scaler *scaler, struct scaler_order *planned, uint64_t
 	};
 	int r = -ENOMEM;
 
-	planned->sent_ns = now_ns();
+	planned->sent_ns = monotonic_ns(scaler);
 	for (struct part *part = planned->parts; part; part = part->next) {
 		part->decision.sent_ms = ms_since(part->sampled_ns, planned->sent_ns);
 		s->in_flight |= 1u << part->resource;
 	}
 	if (order.address && order.container && order.body)
-		r = scaler->executor ? executor_submit(scaler->executor, &order) : -ESHUTDOWN;
+		r = scaler->sink.submit ? scaler->sink.submit(scaler->sink.userdata, &order)
+					: -ESHUTDOWN;
 	if (r >= 0) {
 		scaler->stats.orders++;
 		scaler->stats.in_flight++;
@@ -677,7 +683,7 @@ static void expire(struct scaler *scaler, struct slot *slot, int resource)
 	struct waiting *waiting = slot->waiting[resource];
 	char reason[128];
 
-	snprintf(reason, sizeof(reason), "waited %.0f s: %s", wall_seconds() - waiting->since,
+	snprintf(reason, sizeof(reason), "waited %.0f s: %s", wall(scaler) - waiting->since,
 		 waiting->reason ? waiting->reason : "its turn never came");
 	refuse(scaler, slot, resource, "expired", reason);
 }
@@ -702,7 +708,7 @@ static void unlist(struct scaler *scaler)
 static void plan_requests(struct scaler *scaler, uint64_t now, struct scaler_order **orders)
 {
 	_cleanup_free_ struct candidate *candidates = NULL;
-	double oldest = wall_seconds() - scaler->model->scaler.request_timeout;
+	double oldest = wall(scaler) - scaler->model->scaler.request_timeout;
 	size_t n = 0;
 
 	if (scaler->stats.waiting)
@@ -735,7 +741,7 @@ static void plan_requests(struct scaler *scaler, uint64_t now, struct scaler_ord
 void scaler_run(struct scaler *scaler)
 {
 	struct scaler_order *orders = NULL;
-	uint64_t now = now_ns();
+	uint64_t now = monotonic_ns(scaler);
 
 	/* What waits is tried when this controller leads, or expires. */
 	if (!scaler->model->leading)
@@ -764,8 +770,9 @@ static void part_applied(struct scaler *scaler, struct slot *slot, struct struct
 	const struct host *host = s->host;
 	/* A Container Scaler tells no time; and OpenTSDB's are of the wall clock. */
 	bool by_wall = host && host->from_series, agentless = host && host->agentless;
-	uint64_t applied_ns = agentless ? wall_ns() : result->applied_ns;
-	double at = by_wall ? wall_seconds() : (double)result->applied_ns / 1e9;
+	uint64_t applied_ns =
+		agentless ? (uint64_t)(wall(scaler) * (double)EBB_NS_PER_SEC) : result->applied_ns;
+	double at = by_wall ? wall(scaler) : (double)result->applied_ns / 1e9;
 
 	model_limit_applied(model, s, part->resource, applied);
 	if (applied != part->from && s->guard_state)
@@ -817,7 +824,7 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 	struct scaler_order *order = order_userdata;
 	struct model *model = scaler->model;
 	struct slot *slot = order->slot;
-	uint64_t now = now_ns();
+	uint64_t now = monotonic_ns(scaler);
 	bool gone = result->status == 404, ours = false;
 	struct structure *s;
 
@@ -908,7 +915,7 @@ static void put_back(struct scaler *scaler, struct structure *s, int resource, i
 {
 	const struct resource_state *state = &s->resources[resource];
 	struct slot *slot = slot_get(scaler, s->name);
-	uint64_t now = now_ns();
+	uint64_t now = monotonic_ns(scaler);
 
 	if (!slot)
 		return;
@@ -971,14 +978,14 @@ int scaler_new(struct model *model, struct audit *audit, struct scaler **ret_sca
 	}
 	scaler->model = model;
 	scaler->audit = audit;
-	scaler->swept_ns = now_ns();
+	scaler->swept_ns = monotonic_ns(scaler);
 	*ret_scaler = scaler;
 	return 0;
 }
 
-void scaler_set_executor(struct scaler *scaler, struct executor *executor)
+void scaler_set_sink(struct scaler *scaler, struct order_sink sink)
 {
-	scaler->executor = executor;
+	scaler->sink = sink;
 }
 
 void scaler_free(struct scaler *scaler)

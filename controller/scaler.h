@@ -12,12 +12,24 @@
 #include "executor.h"
 #include "model.h"
 
+/* What a request changes: the limit in force, or the ceiling that it may rise to (spec 2.10). */
+enum request_field { REQUEST_CURRENT, REQUEST_MAX };
+
+/*
+ * A container, an application or a user asks. What an application or a user asks for is split over
+ * what belongs to it (split.h) and done as one operation: all of it or nothing. With a `pair` it is
+ * a swap, one operation too: what one of the two gives up is what the other gets (amount > 0: the
+ * pair gives), also when the host has nothing free.
+ */
 struct request {
 	struct structure *structure;
+	struct structure *pair; /* of the same subtype; NULL: the host's free share */
+	enum request_field field;
 	enum ebb_resource resource;
 	int64_t amount;
 	int priority;
-	double timestamp; /* wall clock, s: expiry and merging */
+	double timestamp;    /* wall clock, s: expiry and merging */
+	double power_budget; /* W, of who decided by it (spec 6.4); 0: none */
 	char origin[32];
 	struct decision decision; /* inputs, filled by whoever asked; the scaler completes it */
 	uint64_t sampled_ns, received_ns; /* CLOCK_MONOTONIC of this machine; 0 unknown */
@@ -25,9 +37,9 @@ struct request {
 };
 
 struct scaler;
-/* Borrows all three. `executor` is set later by scaler_set_executor (each needs the other). */
+/* Borrows both. The sink is set later by scaler_set_sink (each needs the other). */
 int scaler_new(struct model *model, struct audit *audit, struct scaler **ret_scaler);
-void scaler_set_executor(struct scaler *scaler, struct executor *executor);
+void scaler_set_sink(struct scaler *scaler, struct order_sink sink);
 void scaler_free(struct scaler *scaler);
 
 /*

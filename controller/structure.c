@@ -21,6 +21,7 @@ static const char *const subtype_names[STRUCTURE_SUBTYPE_MAX] = {
 	[STRUCTURE_HOST] = "host",
 	[STRUCTURE_CONTAINER] = "container",
 	[STRUCTURE_APPLICATION] = "application",
+	[STRUCTURE_USER] = "user",
 };
 
 static const char *const boundary_type_names[BOUNDARY_TYPE_MAX] = {

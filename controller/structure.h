@@ -17,6 +17,7 @@ enum structure_subtype {
 	STRUCTURE_HOST,
 	STRUCTURE_CONTAINER,
 	STRUCTURE_APPLICATION,
+	STRUCTURE_USER, /* of the database `users`, with names of its own: model_user() */
 	STRUCTURE_SUBTYPE_MAX
 };
 

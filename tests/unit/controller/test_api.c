@@ -204,7 +204,7 @@ static void start(void)
 	CHECK_INT(audit_new(NULL, 100, &f.audit), 0);
 	CHECK_INT(scaler_new(f.model, f.audit, &f.scaler), 0);
 	CHECK_INT(executor_new(NULL, scaler_order_done, f.scaler, &f.executor), 0);
-	scaler_set_executor(f.scaler, f.executor);
+	scaler_set_sink(f.scaler, executor_sink(f.executor));
 	CHECK_INT(feed_new(f.model, f.scaler, &f.feed), 0);
 	f.api = (struct api){
 		.model = f.model,

@@ -65,7 +65,7 @@ static void start(void)
 	CHECK_INT(scaler_new(model, audit, &scaler), 0);
 	CHECK_INT(feed_new(model, scaler, &feed), 0);
 	CHECK_INT(executor_new(NULL, scaler_order_done, scaler, &executor), 0);
-	scaler_set_executor(scaler, executor);
+	scaler_set_sink(scaler, executor_sink(executor));
 	CHECK_INT(http_server_new(&options, &server), 0);
 }
 

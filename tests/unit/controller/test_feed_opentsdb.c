@@ -334,7 +334,7 @@ static void start(void)
 	CHECK_INT(audit_new(NULL, 1024, &audit), 0);
 	CHECK_INT(scaler_new(model, audit, &scaler), 0);
 	CHECK_INT(executor_new("a-token-for-agents", scaler_order_done, scaler, &executor), 0);
-	scaler_set_executor(scaler, executor);
+	scaler_set_sink(scaler, executor_sink(executor));
 	lock();
 	model->guardian.feed_grace = 0;
 	model->series.structures.polling_frequency = 0.2;

@@ -70,7 +70,7 @@ static void open_model(void)
 	CHECK_INT(audit_new(NULL, 4096, &audit), 0);
 	CHECK_INT(scaler_new(model, audit, &scaler), 0);
 	CHECK_INT(executor_new(NULL, scaler_order_done, scaler, &executor), 0);
-	scaler_set_executor(scaler, executor);
+	scaler_set_sink(scaler, executor_sink(executor));
 }
 
 /* What has been touched is in the database when it returns. */

@@ -41,7 +41,7 @@ static void start(void)
 	CHECK_INT(audit_new(NULL, 4096, &audit), 0);
 	CHECK_INT(scaler_new(model, audit, &scaler), 0);
 	CHECK_INT(executor_new(NULL, scaler_order_done, scaler, &executor), 0);
-	scaler_set_executor(scaler, executor);
+	scaler_set_sink(scaler, executor_sink(executor));
 
 	message = json_pack(
 		"{s:s, s:{s:s, s:[i,i,i,i], s:I, s:{s:{s:[i],s:[i],s:[i],s:[i]}}}}", "host", "h0",

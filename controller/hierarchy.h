@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who belongs to whom: users own applications (`clusters` of the user's document, `user` of the
+ * application's), applications own containers (`containers`). The documents say it; here it is as
+ * links, kept as documents come, change and go. All with the model's lock held.
+ */
+#ifndef EBB_HIERARCHY_H
+#define EBB_HIERARCHY_H
+
+#include "model.h"
+
+/* The application of a container, the user of an application; NULL: none. */
+struct structure *hierarchy_parent(const struct structure *structure);
+/* What belongs to an application or a user and is there, in the order of its document. */
+struct structure *hierarchy_first(const struct structure *parent);
+struct structure *hierarchy_next(const struct structure *child);
+#define hierarchy_foreach(child, parent) \
+	for ((child) = hierarchy_first(parent); (child); (child) = hierarchy_next(child))
+
+/*
+ * Makes `child` a member, in the documents too. -EEXIST with `ret_error` (caller frees): it is in
+ * one already; -EINVAL: not of the kind that belongs there.
+ */
+int hierarchy_join(struct model *model, struct structure *parent, struct structure *child,
+		   char **ret_error);
+/* -ENOENT: it is no member. */
+int hierarchy_leave(struct model *model, struct structure *parent, struct structure *child,
+		    char **ret_error);
+
+/* For the model: the documents say something new (a structure came, its list changed), or
+ * `structure` is about to go (its name stays in the lists of others, so that it may return). */
+void hierarchy_link(struct model *model, struct structure *structure);
+void hierarchy_unlink(struct model *model, struct structure *structure);
+
+#endif
