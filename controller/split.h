@@ -13,12 +13,17 @@
 #include "ebb/units.h"
 
 struct split_child {
-	int64_t value; /* of the field that changes, before */
+	int64_t value; /* of the field that changes, before; >= 0 */
 	int64_t least; /* it is never brought below; a child that is there already gives nothing */
 	int64_t most;  /* nor above; INT64_MAX: no bound */
 	double usage;  /* NAN: not known, which is like 0 for growth, and like `value` otherwise */
 	bool stopped;  /* an application that does not run: last to get, first to give */
 	int64_t assigned; /* set: what it gets (> 0) or gives up (< 0) */
+
+	/* split.c's own: what it is ranked by, and a place of the heap (the index of a child). */
+	int tier;
+	double key;
+	size_t heap;
 };
 
 /* In slices of 5, of 1 for energy. */
@@ -26,10 +31,10 @@ int64_t split_slice(enum ebb_resource resource);
 
 /*
  * Splits `amount` (> 0: growth) slice by slice, each to the child with the lowest key (growth) or
- * the highest (the other way), ties to the first in the array; a slice that fits no child whole is
- * trimmed and the rest goes on to the next. Returns what no child could take: 0, or of the sign of
- * `amount`. The sum of `assigned` and what is returned is `amount`. O((n + slices) log n), in
- * place: the order of `children` may change.
+ * the highest (the other way), ties to the first in the array; one that has less room than a slice
+ * takes what it can, and the rest goes on to the next. Returns what no child could take: 0, or of
+ * the sign of `amount`. The sum of `assigned` and what is returned is `amount`. O((n + slices) log
+ * n); what is more than 65,536 slices goes in larger ones.
  */
 int64_t split_amount(struct split_child *children, size_t n, int64_t amount, int64_t slice);
 
