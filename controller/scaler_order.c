@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Orders: what goes into one, who carries it, what came of it. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "boundaries.h"
+#include "scaler_private.h"
+#include "ebb/cleanup.h"
+#include "ebb/loop.h"
+
+/* The agent reclaims inside of it; every other order is a few writes. */
+#define SHRINK_TIMEOUT_MS 10000
+/* A Container Scaler reads all limits again before it answers, on few threads: 3 s are usual. An
+ * order given up before its answer is taken back, and would be so for ever. */
+#define CONTAINER_SCALER_TIMEOUT_MS 20000
+/* A container that fails is tried again after 0.2 s, then ever later up to this. */
+#define RETRY_FIRST_MS 200
+#define RETRY_CAP_MS   10000
+
+/* --- parts --- */
+
+void part_free(struct part *part)
+{
+	cpumap_row_free(part->row);
+	free(part);
+}
+
+static void order_free(struct scaler_order *order)
+{
+	while (order->parts) {
+		struct part *part = order->parts;
+
+		order->parts = part->next;
+		part_free(part);
+	}
+	free(order);
+}
+
+/* Why nothing can be ordered for this resource at the moment; NULL: it can. */
+const char *scaler_held_back(const struct scaler *scaler, const struct slot *slot,
+			     const struct structure *s, int resource, uint64_t now)
+{
+	const struct host *host = s->host;
+
+	if (!scaler->model->scaler.active)
+		return "the scaler is not active";
+	if (!s->live || !host || !host->connected || !host->address)
+		return host && host->agentless ? "its Container Scaler does not answer"
+					       : "its agent is not connected";
+	if (slot->under_way[resource])
+		return "an order is under way";
+	if (now < slot->not_before_ns[resource])
+		return "the last order failed a moment ago";
+	return NULL;
+}
+
+/* The cores that `to` shares will lie on; NULL: the order leaves them alone. Caller frees. */
+static char *cores_for(const struct scaler *scaler, struct structure *s, int64_t to)
+{
+	const struct host *host = s->host;
+	struct cpumap_row *row = NULL;
+	struct cpu_list cpus = {0};
+	char *text = NULL;
+	int64_t owned;
+
+	if (!scaler->model->scaler.pin_cores || !s->pinnable || !host->cpumap)
+		return NULL;
+	owned = cpumap_owned(host->cpumap, s->name);
+	/* A shrink frees its cores only once it is applied: look ahead, and step back. */
+	if (to < owned) {
+		if (cpumap_save(host->cpumap, s->name, &row) < 0)
+			return NULL;
+		cpumap_shrink(host->cpumap, s->name, owned - to);
+	}
+	if (cpumap_cpus(host->cpumap, s->name, &cpus) == 0 && cpus.n)
+		text = cpu_list_format(&cpus);
+	if (row && cpumap_restore(host->cpumap, s->name, row) < 0)
+		model_log(scaler->model, LOG_LEVEL_ERROR, "The core map of %s lost the row of %s",
+			  host->structure->name, s->name);
+	cpumap_row_free(row);
+	cpu_list_clear(&cpus);
+	return text;
+}
+
+/* Takes the shares that a growth needs; `part` keeps what a way back needs. */
+int scaler_take_shares(struct model *model, struct structure *s, struct part *part, int64_t take)
+{
+	struct host *host = s->host;
+	int r;
+
+	if (!take)
+		return 0;
+	if (part->resource == EBB_CPU && host->cpumap) {
+		r = cpumap_save(host->cpumap, s->name, &part->row);
+		if (r < 0)
+			return r;
+		part->row_total = cpumap_owned(host->cpumap, s->name);
+	}
+	part->taken = model_allocate(model, s, part->resource, take);
+	if (part->taken < take) {
+		part->to -= take - part->taken;
+		part->partial = true;
+	}
+	return 0;
+}
+
+void scaler_return_shares(struct model *model, struct structure *s, struct part *part)
+{
+	struct host *host = s->host;
+	int64_t back = MIN(part->taken, s->resources[part->resource].allocated);
+
+	part->taken = 0;
+	if (back > 0)
+		model_allocate(model, s, part->resource, -back);
+	/* The same number of shares, but on the very cores it had. */
+	if (part->row && host && host->cpumap &&
+	    cpumap_owned(host->cpumap, s->name) == part->row_total)
+		(void)cpumap_restore(host->cpumap, s->name, part->row);
+}
+
+static bool lowers_memory(const struct structure *s, const struct part *part)
+{
+	int64_t in_force = s->physical[EBB_MEM];
+
+	return part->resource == EBB_MEM && (in_force < 0 || part->to < in_force);
+}
+
+int scaler_add_part(struct scaler_order **orders, struct slot *slot, const struct structure *s,
+		    struct part *part)
+{
+	bool slow = lowers_memory(s, part);
+	struct scaler_order *order;
+
+	for (order = *orders; order; order = order->next)
+		if (order->slot == slot && order->slow == slow)
+			break;
+	if (!order) {
+		order = calloc(1, sizeof(*order));
+		if (!order)
+			return -ENOMEM;
+		order->slot = slot;
+		order->slow = slow;
+		order->next = *orders;
+		*orders = order;
+	}
+	part->next = order->parts;
+	order->parts = part;
+	slot->under_way[part->resource] = true;
+	return 0;
+}
+
+struct part *part_new(enum ebb_resource resource, int64_t from, int64_t to)
+{
+	struct part *part = calloc(1, sizeof(*part));
+
+	if (!part)
+		return NULL;
+	part->resource = resource;
+	part->from = from;
+	part->to = to;
+	decision_init(&part->decision);
+	return part;
+}
+
+/* `current` as the model set it, into force. */
+static void plan_apply(struct scaler *scaler, struct slot *slot, struct structure *s, int resource,
+		       struct scaler_order **orders)
+{
+	const struct resource_state *state = &s->resources[resource];
+	struct decision *decision;
+	struct part *part;
+
+	part = part_new(resource, s->physical[resource], state->current);
+	if (!part || scaler_add_part(orders, slot, s, part) < 0) {
+		free(part);
+		model_apply(scaler->model, s, resource);
+		return;
+	}
+	part->apply = true;
+	decision = &part->decision;
+	decision->at = scaler_wall(scaler);
+	decision->resource = resource;
+	snprintf(decision->structure, sizeof(decision->structure), "%s", s->name);
+	snprintf(decision->host, sizeof(decision->host), "%s", s->host_name ? s->host_name : "");
+	snprintf(decision->origin, sizeof(decision->origin), "controller");
+	snprintf(decision->reason, sizeof(decision->reason), "the limit on record is put in force");
+	decision->usage = state->usage;
+	decision->current = s->physical[resource];
+	decision->upper = state->upper;
+	decision->lower = state->lower;
+	decision->min = state->min;
+	decision->max = state->max;
+	decision->planned = part->to;
+}
+void scaler_plan_applies(struct scaler *scaler, uint64_t now, struct scaler_order **orders)
+{
+	struct {
+		struct structure *s;
+		unsigned mask;
+	} *later = NULL;
+	struct structure *s;
+	size_t n = 0, room = 0;
+
+	/* Put back after the loop: the list would never end otherwise. */
+	while ((s = model_next_apply(scaler->model))) {
+		struct slot *slot = scaler_slot(scaler, s->name);
+		unsigned wanted = s->apply, held = slot ? 0 : wanted;
+
+		s->apply = 0;
+		for (int r = 0; slot && r < EBB_RESOURCE_MAX; r++) {
+			if (!(wanted & 1u << r) || s->resources[r].current < 0)
+				continue;
+			if (scaler_held_back(scaler, slot, s, r, now) ||
+			    now < slot->apply_after_ns[r])
+				held |= 1u << r;
+			else
+				plan_apply(scaler, slot, s, r, orders);
+		}
+		if (!held)
+			continue;
+		if (n == room) {
+			size_t larger = MAX(2 * room, (size_t)16);
+			void *more = reallocarray(later, larger, sizeof(*later));
+
+			if (!more) {
+				model_log(scaler->model, LOG_LEVEL_ERROR,
+					  "No memory to keep a limit of %s for later", s->name);
+				continue;
+			}
+			later = more;
+			room = larger;
+		}
+		later[n].s = s;
+		later[n++].mask = held;
+	}
+	for (size_t i = 0; i < n; i++)
+		for (int r = 0; r < EBB_RESOURCE_MAX; r++)
+			if (later[i].mask & 1u << r)
+				model_apply(scaler->model, later[i].s, r);
+	free(later);
+}
+
+/* --- sending --- */
+
+static json_t *order_body(struct scaler *scaler, struct structure *s, struct scaler_order *order)
+{
+	_cleanup_json_ json_t *body = json_object();
+
+	for (struct part *part = order->parts; body && part; part = part->next) {
+		_cleanup_free_ char *cores = NULL;
+
+		if (part->resource == EBB_CPU) {
+			cores = cores_for(scaler, s, part->to);
+			snprintf(part->decision.cpus, sizeof(part->decision.cpus), "%s",
+				 cores ? cores : "");
+		}
+		if (scaler_body_add(body, part->resource, part->to, cores) < 0)
+			return NULL;
+	}
+	return TAKE_PTR(body);
+}
+
+static void retry_later(struct slot *slot, int resource, uint64_t now)
+{
+	unsigned ms = backoff_ms(slot->failures[resource]++, RETRY_FIRST_MS, RETRY_CAP_MS);
+
+	slot->not_before_ns[resource] = now + ms * EBB_NS_PER_MS;
+}
+
+/* The first, the second, the fourth, the eighth time in a row. */
+bool scaler_worth_a_line(unsigned failures)
+{
+	return !(failures & (failures - 1));
+}
+
+/* For the record and the next try. Is it worth a line in the log? */
+static bool part_failed(struct scaler *scaler, struct slot *slot, struct part *part,
+			const char *why, uint64_t now)
+{
+	retry_later(slot, part->resource, now);
+	scaler->stats.failed++;
+	scaler_record(scaler, &part->decision, "failed", why);
+	return scaler_worth_a_line(slot->failures[part->resource]);
+}
+
+/* The order will not be, or was refused: everything is as it was before it was planned. */
+static void undo_part(struct scaler *scaler, struct slot *slot, struct structure *s,
+		      struct part *part, const char *why, uint64_t now)
+{
+	scaler_return_shares(scaler->model, s, part);
+	if (part->apply)
+		model_apply(scaler->model, s, part->resource);
+	if (part_failed(scaler, slot, part, why, now))
+		model_log(scaler->model, LOG_LEVEL_WARNING,
+			  "The %s limit of %s stays at %lld, not %lld: %s",
+			  ebb_resource_name(part->resource), s->name, (long long)part->from,
+			  (long long)part->to, why);
+}
+
+void scaler_submit(struct scaler *scaler, struct scaler_order *planned, uint64_t now)
+{
+	struct slot *slot = planned->slot;
+	struct structure *s = model_structure(scaler->model, slot->name);
+	struct host *host = s->host;
+	struct order order = {
+		.address = strdup(host->address),
+		.container = strdup(s->name),
+		.body = order_body(scaler, s, planned),
+		.timeout_ms = host->agentless ? CONTAINER_SCALER_TIMEOUT_MS
+			      : planned->slow ? SHRINK_TIMEOUT_MS
+					      : 0,
+		.without_token = host->agentless,
+		.userdata = planned,
+	};
+	int r = -ENOMEM;
+
+	planned->sent_ns = scaler_now_ns(scaler);
+	for (struct part *part = planned->parts; part; part = part->next) {
+		part->decision.sent_ms = scaler_ms_since(part->sampled_ns, planned->sent_ns);
+		s->in_flight |= 1u << part->resource;
+	}
+	if (order.address && order.container && order.body)
+		r = scaler->sink.submit ? scaler->sink.submit(scaler->sink.userdata, &order)
+					: -ESHUTDOWN;
+	if (r >= 0) {
+		scaler->stats.orders++;
+		scaler->stats.in_flight++;
+		return;
+	}
+	free(order.address);
+	free(order.container);
+	json_decref(order.body);
+	for (struct part *part = planned->parts; part; part = part->next) {
+		slot->under_way[part->resource] = false;
+		s->in_flight &= ~(1u << part->resource);
+		undo_part(scaler, slot, s, part, strerror(-r), now);
+	}
+	order_free(planned);
+}
+
+/* --- completion --- */
+
+static void part_applied(struct scaler *scaler, struct slot *slot, struct structure *s,
+			 struct part *part, int64_t applied, const struct order_result *result,
+			 uint64_t now)
+{
+	struct model *model = scaler->model;
+	struct resource_state *state = &s->resources[part->resource];
+	struct decision *decision = &part->decision;
+	bool short_of_plan = applied != part->to;
+	const struct host *host = s->host;
+	/* A Container Scaler tells no time; and OpenTSDB's are of the wall clock. */
+	bool by_wall = host && host->from_series, agentless = host && host->agentless;
+	uint64_t applied_ns = agentless ? (uint64_t)(scaler_wall(scaler) * (double)EBB_NS_PER_SEC)
+					: result->applied_ns;
+	double at = by_wall ? scaler_wall(scaler) : (double)result->applied_ns / 1e9;
+
+	model_limit_applied(model, s, part->resource, applied);
+	if (applied != part->from && s->guard_state)
+		guard_state_limit_changed(s->guard_state, part->resource, at,
+					  part->from >= 0 && applied > part->from);
+	if (boundaries_adjust(state))
+		model_touch(model, s, MODEL_DIRTY_LIMITS);
+	model_touch(model, s, MODEL_DIRTY_STRUCTURE);
+	model_guard_changed(model, s);
+
+	if (slot_other_boot(slot, applied_ns))
+		slot->applied_ns = 0;
+	slot->applied_ns = MAX(slot->applied_ns, applied_ns);
+	slot->not_before_ns[part->resource] = 0;
+	/* A range that cannot be reached, memory in use above a new max, is not tried without end.
+	 */
+	if (short_of_plan && s->apply & 1u << part->resource)
+		slot->apply_after_ns[part->resource] =
+			now + backoff_ms(slot->failures[part->resource]++, FOREIGN_FIRST_MS,
+					 FOREIGN_CAP_MS) *
+				      EBB_NS_PER_MS;
+	else
+		slot->failures[part->resource] = 0;
+	scaler->stats.applied++;
+	decision->applied = applied;
+	decision->applied_ms =
+		part->sampled_host_ns && result->applied_ns && !agentless
+			? ((double)result->applied_ns - (double)part->sampled_host_ns) / 1e6
+			: scaler_ms_since(part->sampled_ns, now);
+	scaler_record(scaler, decision, short_of_plan || part->partial ? "partial" : "applied",
+		      short_of_plan ? "the agent could not go all the way" : NULL);
+}
+
+/* No answer: it may be in force or not. Both limits stay accounted until the old one is ordered
+ * again and the agent says what is. */
+static void part_unknown(struct scaler *scaler, struct slot *slot, struct structure *s,
+			 struct part *part, const char *why, uint64_t now)
+{
+	model_apply(scaler->model, s, part->resource);
+	if (part_failed(scaler, slot, part, why, now))
+		model_log(scaler->model, LOG_LEVEL_WARNING,
+			  "Whether the %s limit of %s became %lld is not known: %s",
+			  ebb_resource_name(part->resource), s->name, (long long)part->to, why);
+}
+
+void scaler_order_done(void *userdata, void *order_userdata, const struct order_result *result)
+{
+	struct scaler *scaler = userdata;
+	struct scaler_order *order = order_userdata;
+	struct model *model = scaler->model;
+	struct slot *slot = order->slot;
+	uint64_t now = scaler_now_ns(scaler);
+	bool gone = result->status == 404, ours = false;
+	struct structure *s;
+
+	model_lock(model);
+	s = model_structure(model, slot->name);
+	scaler->stats.in_flight--;
+	for (struct part *part = order->parts; part; part = part->next) {
+		unsigned bit = 1u << part->resource;
+		int64_t applied;
+
+		slot->under_way[part->resource] = false;
+		/* Without its bit it is another structure of that name, or has been given up. */
+		if (!s || !(s->in_flight & bit)) {
+			scaler_record(scaler, &part->decision, "failed", "the container has gone");
+			continue;
+		}
+		ours = true;
+		s->in_flight &= ~bit;
+		if (result->ok &&
+		    scaler_body_limit(result->resources, part->resource, &applied) == 0 &&
+		    applied >= 0)
+			part_applied(scaler, slot, s, part, applied, result, now);
+		else if (result->ok)
+			part_unknown(scaler, slot, s, part, "the agent's answer has no such limit",
+				     now);
+		else if (result->status)
+			undo_part(scaler, slot, s, part, result->error, now);
+		else
+			part_unknown(scaler, slot, s, part, result->error, now);
+	}
+	if (gone && ours) {
+		const struct host *host = s->host;
+
+		model_log(model, LOG_LEVEL_INFO, "The %s of %s does not know %s any more",
+			  host && host->agentless ? "Container Scaler" : "agent",
+			  s->host_name ? s->host_name : "?", s->name);
+		scaler_forget(scaler, s);
+		model_container_gone(model, s);
+	}
+	order_free(order);
+	scaler_run(scaler);
+	model_unlock(model);
+}
