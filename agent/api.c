@@ -166,6 +166,17 @@ static void get_topology(void *userdata, struct http_call *call)
 		http_reply_json(call, 200, topology);
 }
 
+static void get_nodes(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	json_t *nodes = host_nodes(NULL, &api->options.host->online);
+
+	if (!nodes)
+		http_reply_error(call, 500, "out of memory");
+	else
+		http_reply_json(call, 200, nodes);
+}
+
 static void get_containers(void *userdata, struct http_call *call)
 {
 	reply_all(userdata, call, RESOURCES_ALL);
@@ -417,6 +428,7 @@ static void put_container(void *userdata, struct http_call *call)
 static const struct http_route routes[] = {
 	{HTTP_GET, "/heartbeat", get_heartbeat, true},
 	{HTTP_GET, "/host/cpu_topology", get_topology, false},
+	{HTTP_GET, "/host/numa_nodes", get_nodes, false},
 	{HTTP_GET, "/container", get_containers, false},
 	/* Before the next: a container called "resources" is at ?name=resources. */
 	{HTTP_GET, "/container/resources", get_all_resources, false},

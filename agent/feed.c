@@ -273,13 +273,15 @@ static void collect(struct feed *feed, struct container *container, unsigned lim
 static int add_registration(struct feed *feed)
 {
 	const struct feed_options *options = &feed->options;
-	_cleanup_json_ json_t *cpus = json_array(), *topology = NULL, *registration = NULL;
+	_cleanup_json_ json_t *cpus = json_array(), *topology = NULL, *registration = NULL,
+			      *nodes = NULL;
 	_cleanup_free_ char *dumped = NULL;
 	struct utsname system = {0};
 
 	for (size_t i = 0; i < options->host->online.n; i++)
 		json_array_append_new(cpus, json_integer(options->host->online.cpus[i]));
 	topology = host_topology(NULL, &options->host->online);
+	nodes = host_nodes(NULL, &options->host->online);
 	uname(&system);
 	registration = json_pack(
 		"{s:s, s:s, s:i, s:O, s:I, s:O?, s:s, s:s, s:s}", "version", ebb_version(),
@@ -291,6 +293,8 @@ static int add_registration(struct feed *feed)
 		json_object_set_new(registration, "disk",
 				    json_pack("{s:s, s:s*}", "path", options->host->disk_path,
 					      "device", options->host->disk_device));
+	if (registration && json_object_size(nodes))
+		json_object_set(registration, "numa", nodes);
 	dumped = registration ? json_dumps(registration, JSON_COMPACT) : NULL;
 	if (!dumped)
 		return -ENOMEM;
@@ -842,6 +846,13 @@ void feed_limits_changed(struct feed *feed, struct container *container)
 		fc->changed = true;
 		feed->any_changed = true;
 	}
+}
+
+void feed_host_changed(struct feed *feed)
+{
+	feed->renew = true;
+	/* Now: shares of a CPU that went are promised to somebody. */
+	feed_send_due(feed);
 }
 
 void feed_limits_changing(struct feed *feed, struct container *container, bool under_way)

@@ -49,6 +49,9 @@ void feed_limits_changed(struct feed *feed, struct container *container);
  * and no other hand's. */
 void feed_limits_changing(struct feed *feed, struct container *container, bool under_way);
 
+/* The CPUs of the host are others: registers anew, with what is there now. */
+void feed_host_changed(struct feed *feed);
+
 /* The one that is fed, or asked at the moment. */
 const char *feed_controller(const struct feed *feed);
 

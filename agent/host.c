@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
@@ -190,4 +191,77 @@ json_t *host_topology(const char *sysroot, const struct cpu_list *online)
 			return NULL;
 	}
 	return TAKE_PTR(topology);
+}
+
+json_t *host_nodes(const char *sysroot, const struct cpu_list *online)
+{
+	_cleanup_close_ int root = open_root(sysroot);
+	_cleanup_json_ json_t *nodes = json_object();
+	struct cpu_list ids = {0};
+	char text[16384];
+	bool failed = !nodes;
+
+	/* A list of nodes looks like one of CPUs. */
+	if (root < 0 ||
+	    read_file_at(root, "sys/devices/system/node/online", text, sizeof(text)) < 0 ||
+	    cpu_list_parse(text, &ids) < 0)
+		return TAKE_PTR(nodes);
+	for (size_t i = 0; i < ids.n && !failed; i++) {
+		struct cpu_list cpus = {0};
+		char path[128], key[24];
+		json_t *list;
+
+		snprintf(path, sizeof(path), "sys/devices/system/node/node%u/cpulist", ids.cpus[i]);
+		snprintf(key, sizeof(key), "%u", ids.cpus[i]);
+		if (read_file_at(root, path, text, sizeof(text)) < 0 ||
+		    cpu_list_parse(text, &cpus) < 0)
+			continue;
+		list = json_array();
+		for (size_t j = 0; list && j < cpus.n; j++)
+			if (cpu_list_contains(online, cpus.cpus[j]))
+				failed |=
+					json_array_append_new(list, json_integer(cpus.cpus[j])) < 0;
+		failed |= !list;
+		if (json_array_size(list))
+			failed |= json_object_set(nodes, key, list) < 0;
+		json_decref(list);
+		cpu_list_clear(&cpus);
+	}
+	cpu_list_clear(&ids);
+	return failed ? NULL : TAKE_PTR(nodes);
+}
+
+int host_watch_online(const char *sysroot)
+{
+	_cleanup_close_ int root = open_root(sysroot);
+	int fd;
+
+	if (root < 0)
+		return root;
+	fd = openat(root, "sys/devices/system/cpu/online", O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int host_check_online(int fd, struct host *host)
+{
+	struct cpu_list online = {0};
+	char text[16384];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	int r;
+
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	r = cpu_list_parse(text, &online);
+	if (r >= 0 && online.n == 0)
+		r = -EINVAL;
+	if (r < 0 || (online.n == host->online.n && memcmp(online.cpus, host->online.cpus,
+							   online.n * sizeof(*online.cpus)) == 0)) {
+		cpu_list_clear(&online);
+		return r < 0 ? r : 0;
+	}
+	cpu_list_clear(&host->online);
+	host->online = online;
+	return 1;
 }

@@ -32,5 +32,17 @@ int host_disk_of(const char *sysroot, dev_t device, dev_t *ret_disk, char **ret_
  * online CPUs only. From /sys/devices/system/cpu/cpuN/topology. New reference.
  */
 json_t *host_topology(const char *sysroot, const struct cpu_list *online);
+/*
+ * {node: [cpu, ...]}: the NUMA nodes that have online CPUs, in numeric order; {} where the kernel
+ * tells of none. From /sys/devices/system/node. New reference.
+ */
+json_t *host_nodes(const char *sysroot, const struct cpu_list *online);
+
+/* CPUs go offline and come back. The file that lists them, kept open: a descriptor for
+ * host_check_online(); negative errno. */
+int host_watch_online(const char *sysroot);
+/* One pread. 1: the list is another now, and host->online is that; 0: the same; negative errno, and
+ * nothing changed. */
+int host_check_online(int fd, struct host *host);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "api.h"
 #include "apply.h"
@@ -34,6 +35,8 @@
  */
 #define RESCAN_S       30
 #define RESCAN_BLIND_S 1
+/* One pread. */
+#define CHECK_ONLINE_NS EBB_NS_PER_SEC
 /* Directories on v1, the kept-open files of the `files` sampler, and those of the series. */
 #define FDS_PER_CONTAINER 15
 
@@ -56,7 +59,8 @@ struct manager {
 	struct feed *feed; /* NULL: no controller */
 	struct tsdb *tsdb; /* NULL: no OpenTSDB */
 	struct series *series;
-	struct loop_source *sweep_timer, *rescan_timer;
+	struct loop_source *sweep_timer, *rescan_timer, *online_timer;
+	int online_fd; /* host_watch_online() */
 	bool sweep_failing, full, stopping;
 };
 
@@ -198,6 +202,19 @@ static void on_sweep(void *userdata)
 	manager->sweep_failing = r < 0;
 	if (manager->feed)
 		feed_swept(manager->feed);
+}
+
+static void on_check_online(void *userdata)
+{
+	struct manager *manager = userdata;
+	int r = host_check_online(manager->online_fd, &manager->host);
+	_cleanup_free_ char *online = r > 0 ? cpu_list_format(&manager->host.online) : NULL;
+
+	if (r <= 0)
+		return;
+	log_warning("the online CPUs are %s now: registering anew", online ? online : "?");
+	if (manager->feed)
+		feed_host_changed(manager->feed);
 }
 
 static void on_limits_changed(void *userdata, struct container *container)
@@ -487,6 +504,14 @@ static int start(struct manager *manager)
 			   &manager->sweep_timer);
 	if (r < 0)
 		return log_error_errno(r, "cannot set the sample timer");
+	manager->online_fd = host_watch_online(NULL);
+	if (manager->online_fd < 0)
+		log_warning_errno(manager->online_fd, "CPUs that go offline will not be noticed");
+	else
+		r = loop_add_timer(manager->loop, CHECK_ONLINE_NS, CHECK_ONLINE_NS, on_check_online,
+				   manager, &manager->online_timer);
+	if (r < 0)
+		return log_error_errno(r, "cannot set the timer that looks at the CPUs");
 	r = start_api(manager);
 	if (r < 0)
 		return r;
@@ -503,6 +528,7 @@ int manager_new(const struct agent_options *options, struct manager **ret_manage
 		return log_error_errno(ENOMEM, "cannot start");
 	manager->options = options;
 	manager->instance.fd = -1;
+	manager->online_fd = -1;
 	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++)
 		manager->hierarchies.by_controller[c].root_fd = -1;
 	r = start(manager);
@@ -533,6 +559,9 @@ void manager_free(struct manager *manager)
 	manager->stopping = true;
 	loop_remove(manager->sweep_timer);
 	loop_remove(manager->rescan_timer);
+	loop_remove(manager->online_timer);
+	if (manager->online_fd >= 0)
+		close(manager->online_fd);
 	feed_free(manager->feed);
 	manager->feed = NULL;
 	series_free(manager->series);

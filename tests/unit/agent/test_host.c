@@ -133,6 +133,79 @@ TEST(sockets_are_in_numeric_order)
 	check_topology("{\"9\":{\"0\":[1]},\"10\":{\"0\":[0],\"1\":[2]}}");
 }
 
+static void check_nodes(const char *want)
+{
+	_cleanup_json_ json_t *nodes = host_nodes(dir, &host.online);
+	_cleanup_free_ char *text = json_dumps(nodes, JSON_COMPACT);
+
+	CHECK_STR(text, want);
+}
+
+TEST(numa_nodes_have_the_online_cpus)
+{
+	make_root();
+	put("sys/devices/system/cpu/online", "0,2-3,9,11\n");
+	put("proc/meminfo", "MemTotal: 1024 kB\n");
+	read_host();
+	check_nodes("{}");
+	/* Node 4 has memory only, and node 5 is gone when it is looked at. */
+	put("sys/devices/system/node/online", "0,2,4-5,10\n");
+	put("sys/devices/system/node/node0/cpulist", "0-1,9\n");
+	put("sys/devices/system/node/node2/cpulist", "2-3,8\n");
+	put("sys/devices/system/node/node4/cpulist", "\n");
+	put("sys/devices/system/node/node10/cpulist", "11\n");
+	check_nodes("{\"0\":[0,9],\"2\":[2,3],\"10\":[11]}");
+}
+
+static void close_fd(void *fd)
+{
+	close(*(int *)fd);
+}
+
+TEST(cpus_that_go_offline_and_come_back_are_noticed)
+{
+	static int fd;
+
+	make_root();
+	put("sys/devices/system/cpu/online", "0-3\n");
+	put("proc/meminfo", "MemTotal: 1024 kB\n");
+	read_host();
+	fd = host_watch_online(dir);
+	CHECK(fd >= 0);
+	test_at_end(close_fd, &fd);
+	CHECK_INT(host_check_online(fd, &host), 0);
+	put("sys/devices/system/cpu/online", "0,2-3\n");
+	CHECK_INT(host_check_online(fd, &host), 1);
+	CHECK_INT(host.online.n, 3);
+	CHECK_INT(host.online.cpus[1], 2);
+	CHECK_INT(host_check_online(fd, &host), 0);
+	/* As many, but others. */
+	put("sys/devices/system/cpu/online", "0-1,3\n");
+	CHECK_INT(host_check_online(fd, &host), 1);
+	CHECK_INT(host.online.cpus[1], 1);
+	put("sys/devices/system/cpu/online", "rubbish");
+	CHECK(host_check_online(fd, &host) < 0);
+	put("sys/devices/system/cpu/online", "\n");
+	CHECK(host_check_online(fd, &host) < 0);
+	CHECK_INT(host.online.n, 3);
+	put("sys/devices/system/cpu/online", "0-3\n");
+	CHECK_INT(host_check_online(fd, &host), 1);
+	CHECK_INT(host.online.n, 4);
+}
+
+TEST(the_running_host_can_be_watched)
+{
+	int r;
+
+	CHECK_INT(host_read(NULL, NULL, &host), 0);
+	test_at_end(clear_host, NULL);
+	CHECK((r = host_watch_online(NULL)) >= 0);
+	/* A file of sysfs can be read again and again. */
+	for (int i = 0; i < 3; i++)
+		CHECK_INT(host_check_online(r, &host), 0);
+	close(r);
+}
+
 TEST(unreadable_hosts_are_errors)
 {
 	make_root();
