@@ -510,8 +510,32 @@ static void feed_put(void *userdata, struct http_call *call)
 	finish(api, call, s, r, "Only a host has a feed", false);
 }
 
+static void core_distribution_put(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	_cleanup_json_ json_t *body = NULL;
+	enum core_distribution distribution;
+	json_t *value;
+	struct structure *s;
+	int r;
+
+	if (!api_body_member(call, "value", &body, &value))
+		return;
+	distribution = core_distribution_from_json(value);
+	if (distribution == CORES_MAX) {
+		http_reply_error(call, 400, "A core distribution is %s", core_distribution_names());
+		return;
+	}
+	s = api_lock_structure(api, call);
+	if (!s)
+		return;
+	r = model_set_core_distribution(api->model, s, distribution);
+	finish(api, call, s, r, "Only a host has a core distribution", false);
+}
+
 const struct http_route api_structure_routes[] = {
 	{HTTP_PUT, "/structure/*/feed", feed_put, false},
+	{HTTP_PUT, "/structure/*/core_distribution", core_distribution_put, false},
 	{HTTP_GET, "/structure", structure_list, false},
 	{HTTP_GET, "/structure/*", structure_get, false},
 	{HTTP_PUT, "/structure/*/guard", structure_guard, false},

@@ -2,6 +2,7 @@
 #include "cpumap.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #define CORE_SHARES EBB_SHARES_PER_CORE
 /* The document's key for what nobody owns: a container of that name cannot be accounted. */
 #define FREE_KEY "free"
-#define CPU_MAX  65535
+#define NO_CORE  UINT_MAX
 
 struct core {
 	unsigned cpu;
@@ -22,7 +23,7 @@ struct core {
 
 /* Owners are few per core and cores few per owner: a sparse row each, in order of acquisition. */
 struct share {
-	unsigned core; /* index into cores, not a CPU id */
+	unsigned core; /* index into cores, not a CPU id; in a cpumap_row the id */
 	int shares;
 };
 
@@ -38,6 +39,8 @@ struct owner {
 struct cpumap {
 	struct core *cores; /* in the order they are handed out */
 	size_t n_cores;
+	unsigned *places; /* by CPU id: index into cores; NO_CORE */
+	size_t n_places;
 	int64_t free;
 	struct owner **buckets;
 	size_t n_buckets; /* a power of two */
@@ -49,122 +52,6 @@ struct cpumap_row {
 	size_t n;
 	struct share row[];
 };
-
-/* --- topology --- */
-
-struct numbered {
-	int64_t number;
-	const json_t *value;
-};
-
-static int by_number(const void *a, const void *b)
-{
-	const struct numbered *x = a, *y = b;
-
-	return (x->number > y->number) - (x->number < y->number);
-}
-
-/* Members by the number in their key: the document's own order may have been lost on its way. */
-static int sorted_members(const json_t *object, struct numbered **ret_members, size_t *ret_n)
-{
-	_cleanup_free_ struct numbered *members = NULL;
-	const char *key;
-	json_t *value;
-	size_t n = 0;
-
-	if (!json_is_object(object))
-		return -EINVAL;
-	members = calloc(json_object_size(object) + 1, sizeof(*members));
-	if (!members)
-		return -ENOMEM;
-	json_object_foreach((json_t *)object, key, value) {
-		if (parse_i64(key, &members[n].number) < 0)
-			return -EINVAL;
-		members[n++].value = value;
-	}
-	qsort(members, n, sizeof(*members), by_number);
-	*ret_members = TAKE_PTR(members);
-	*ret_n = n;
-	return 0;
-}
-
-/* The threads of all cores, socket by socket; arrays of CPU ids, checked. */
-static int list_cores(const json_t *topology, const json_t ***ret_cores, size_t *ret_n)
-{
-	_cleanup_free_ struct numbered *sockets = NULL;
-	_cleanup_free_ const json_t **cores = NULL;
-	size_t n_sockets, n = 0, total = 0;
-	int r;
-
-	r = sorted_members(topology, &sockets, &n_sockets);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < n_sockets; i++) {
-		if (!json_is_object(sockets[i].value))
-			return -EINVAL;
-		total += json_object_size(sockets[i].value);
-	}
-	cores = calloc(total + 1, sizeof(*cores));
-	if (!cores)
-		return -ENOMEM;
-	for (size_t i = 0; i < n_sockets; i++) {
-		_cleanup_free_ struct numbered *members = NULL;
-		size_t n_members;
-
-		r = sorted_members(sockets[i].value, &members, &n_members);
-		if (r < 0)
-			return r;
-		for (size_t j = 0; j < n_members; j++) {
-			if (!json_is_array(members[j].value))
-				return -EINVAL;
-			cores[n++] = members[j].value;
-		}
-	}
-	*ret_cores = TAKE_PTR(cores);
-	*ret_n = n;
-	return 0;
-}
-
-int cpumap_order_group_pp_ll(const json_t *topology, struct cpu_list *ret_order)
-{
-	_cleanup_free_ const json_t **cores = NULL;
-	_cleanup_free_ unsigned *cpus = NULL;
-	_cleanup_free_ bool *seen = NULL;
-	size_t n_cores, n = 0, total = 0, threads = 0;
-	int r;
-
-	r = list_cores(topology, &cores, &n_cores);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < n_cores; i++) {
-		total += json_array_size(cores[i]);
-		threads = MAX(threads, json_array_size(cores[i]));
-	}
-	if (!total || total > CPU_MAX + 1)
-		return -EINVAL;
-	cpus = calloc(total, sizeof(*cpus));
-	seen = calloc(CPU_MAX + 1, sizeof(*seen));
-	if (!cpus || !seen)
-		return -ENOMEM;
-
-	for (size_t thread = 0; thread < threads; thread++) {
-		for (size_t i = 0; i < n_cores; i++) {
-			const json_t *cpu = json_array_get(cores[i], thread);
-			json_int_t id;
-
-			if (!cpu)
-				continue;
-			id = json_is_integer(cpu) ? json_integer_value(cpu) : -1;
-			if (id < 0 || id > CPU_MAX || seen[id])
-				return -EINVAL;
-			seen[id] = true;
-			cpus[n++] = (unsigned)id;
-		}
-	}
-	ret_order->cpus = TAKE_PTR(cpus);
-	ret_order->n = n;
-	return 0;
-}
 
 /* --- owners --- */
 
@@ -293,6 +180,25 @@ static void drop_entry(struct owner *owner, size_t i)
 
 /* --- the map --- */
 
+static int find_places(struct cpumap *map)
+{
+	for (size_t i = 0; i < map->n_cores; i++)
+		map->n_places = MAX(map->n_places, (size_t)map->cores[i].cpu + 1);
+	map->places = malloc((map->n_places + 1) * sizeof(*map->places));
+	if (!map->places)
+		return -ENOMEM;
+	for (size_t i = 0; i < map->n_places; i++)
+		map->places[i] = NO_CORE;
+	for (size_t i = 0; i < map->n_cores; i++)
+		map->places[map->cores[i].cpu] = (unsigned)i;
+	return 0;
+}
+
+static unsigned place_of(const struct cpumap *map, unsigned cpu)
+{
+	return cpu < map->n_places ? map->places[cpu] : NO_CORE;
+}
+
 int cpumap_new(const struct cpu_list *order, struct cpumap **ret_map)
 {
 	struct cpumap *map = calloc(1, sizeof(*map));
@@ -309,6 +215,10 @@ int cpumap_new(const struct cpu_list *order, struct cpumap **ret_map)
 	map->n_cores = order->n;
 	for (size_t i = 0; i < order->n; i++)
 		map->cores[i] = (struct core){.cpu = order->cpus[i], .free = CORE_SHARES};
+	if (find_places(map) < 0) {
+		cpumap_free(map);
+		return -ENOMEM;
+	}
 	map->free = (int64_t)order->n * CORE_SHARES;
 	*ret_map = map;
 	return 0;
@@ -327,8 +237,77 @@ void cpumap_free(struct cpumap *map)
 		}
 	}
 	free(map->buckets);
+	free(map->places);
 	free(map->cores);
 	free(map);
+}
+
+bool cpumap_has_cpus(const struct cpumap *map, const struct cpu_list *cpus)
+{
+	for (size_t i = 0; i < cpus->n; i++)
+		if (place_of(map, cpus->cpus[i]) == NO_CORE)
+			return false;
+	return cpus->n == map->n_cores;
+}
+
+int cpumap_reorder(struct cpumap *map, const struct cpu_list *order)
+{
+	_cleanup_free_ unsigned *to = malloc((map->n_cores + 1) * sizeof(*to));
+	struct core *cores = calloc(map->n_cores + 1, sizeof(*cores));
+	size_t n = 0;
+
+	if (!to || !cores) {
+		free(cores);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < map->n_cores; i++)
+		to[i] = NO_CORE;
+	for (size_t i = 0; i < order->n; i++) {
+		unsigned from = place_of(map, order->cpus[i]);
+
+		if (from == NO_CORE || to[from] != NO_CORE)
+			continue;
+		to[from] = (unsigned)n;
+		cores[n++] = map->cores[from];
+	}
+	for (size_t i = 0; i < map->n_cores; i++) {
+		if (to[i] != NO_CORE)
+			continue;
+		to[i] = (unsigned)n;
+		cores[n++] = map->cores[i];
+	}
+	for (size_t b = 0; b < map->n_buckets; b++)
+		for (struct owner *o = map->buckets[b]; o; o = o->next)
+			for (size_t i = 0; i < o->n; i++)
+				o->row[i].core = to[o->row[i].core];
+	free(map->cores);
+	map->cores = cores;
+	for (size_t i = 0; i < map->n_cores; i++)
+		map->places[map->cores[i].cpu] = (unsigned)i;
+	return 0;
+}
+
+int cpumap_inherit(struct cpumap *map, const struct cpumap *before)
+{
+	for (size_t b = 0; b < before->n_buckets; b++)
+		for (const struct owner *from = before->buckets[b]; from; from = from->next) {
+			struct owner *to = owner_get(map, from->name);
+
+			if (!to || owner_reserve(to, from->n) < 0) {
+				if (to)
+					owner_drop_if_empty(map, to);
+				return -ENOMEM;
+			}
+			for (size_t i = 0; i < from->n; i++) {
+				unsigned place =
+					place_of(map, before->cores[from->row[i].core].cpu);
+
+				if (place != NO_CORE)
+					append(map, to, place, from->row[i].shares);
+			}
+			owner_drop_if_empty(map, to);
+		}
+	return 0;
 }
 
 int64_t cpumap_total(const struct cpumap *map)
@@ -442,8 +421,8 @@ int cpumap_save(const struct cpumap *map, const char *owner, struct cpumap_row *
 		return -ENOMEM;
 	row->total = o ? o->total : 0;
 	row->n = n;
-	if (n)
-		memcpy(row->row, o->row, n * sizeof(row->row[0]));
+	for (size_t i = 0; i < n; i++)
+		row->row[i] = (struct share){map->cores[o->row[i].core].cpu, o->row[i].shares};
 	*ret_row = row;
 	return 0;
 }
@@ -468,9 +447,9 @@ int cpumap_restore(struct cpumap *map, const char *owner, const struct cpumap_ro
 	if (!o)
 		return -ENOMEM;
 	for (size_t i = 0; i < row->n; i++) {
-		unsigned core = row->row[i].core;
+		unsigned core = place_of(map, row->row[i].core);
 
-		if (core >= map->n_cores ||
+		if (core == NO_CORE ||
 		    map->cores[core].free + shares_on(o, core) < row->row[i].shares) {
 			owner_drop_if_empty(map, o);
 			return -ENOSPC;
@@ -484,7 +463,7 @@ int cpumap_restore(struct cpumap *map, const char *owner, const struct cpumap_ro
 		move(map, o, &o->row[i], -o->row[i].shares);
 	o->n = 0;
 	for (size_t i = 0; i < row->n; i++)
-		append(map, o, row->row[i].core, row->row[i].shares);
+		append(map, o, place_of(map, row->row[i].core), row->row[i].shares);
 	return 0;
 }
 

@@ -14,16 +14,17 @@
 
 struct cpumap;
 
-/*
- * CPU ids in the order `Group_PP_LL` hands them out: the first thread of every core of every
- * socket, then the siblings. Holes in the ids and offline CPUs are what the topology says. Caller
- * clears. -EINVAL when it is not {socket:{core:[cpu,…]}}.
- */
-int cpumap_order_group_pp_ll(const json_t *topology, struct cpu_list *ret_order);
-
-/* All cores free. */
+/* All cores free, handed out in this order (core_order.h). */
 int cpumap_new(const struct cpu_list *order, struct cpumap **ret_map);
 void cpumap_free(struct cpumap *map);
+/* Are these its CPUs, in whatever order? */
+bool cpumap_has_cpus(const struct cpumap *map, const struct cpu_list *cpus);
+/* What is handed out from now on is in this order; who owns what stays. CPUs that `order` does not
+ * name come last. On no memory nothing changed. */
+int cpumap_reorder(struct cpumap *map, const struct cpu_list *order);
+/* Into a new map: each owner's shares on the cores that it has as well, in the order it got them.
+ * -ENOMEM: not all of them. */
+int cpumap_inherit(struct cpumap *map, const struct cpumap *before);
 
 int64_t cpumap_total(const struct cpumap *map); /* shares */
 int64_t cpumap_free_shares(const struct cpumap *map);
@@ -41,7 +42,7 @@ int64_t cpumap_shrink(struct cpumap *map, const char *owner, int64_t shares);
 void cpumap_release(struct cpumap *map, const char *owner);
 
 /* An owner's row, to be put back when an order fails. cpumap_restore fails with -ENOSPC when others
- * have taken the shares meanwhile. */
+ * have taken the shares meanwhile, or a core has gone. */
 struct cpumap_row;
 int cpumap_save(const struct cpumap *map, const char *owner, struct cpumap_row **ret_row);
 int cpumap_restore(struct cpumap *map, const char *owner, const struct cpumap_row *row);

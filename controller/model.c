@@ -197,6 +197,7 @@ static void host_free(struct host *host)
 	free(host->address);
 	cpumap_free(host->cpumap);
 	json_decref(host->topology);
+	json_decref(host->nodes);
 	free(host);
 }
 

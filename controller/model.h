@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core_order.h"
 #include "cpumap.h"
 #include "guardian.h"
 #include "name_index.h"
@@ -30,10 +31,13 @@ struct host {
 	struct cpumap *cpumap;
 	int64_t max[EBB_RESOURCE_MAX]; /* 0: not accounted (no limit known for it) */
 	int64_t free[EBB_RESOURCE_MAX];
-	json_t *topology;
-	bool connected;    /* its agent (or Container Scaler) has been heard lately */
-	double last_heard; /* wall clock */
-	void *session;     /* feed.c */
+	json_t *topology;               /* {socket: {core: [cpu, ...]}}; NULL: not told */
+	json_t *nodes;                  /* NUMA: {node: [cpu, ...]}; NULL: not told */
+	enum core_distribution ordered; /* what the core map is ordered by; CORES_MAX: not known */
+	bool told_distribution;         /* that its document's `core_distribution` is not known */
+	bool connected;                 /* its agent (or Container Scaler) has been heard lately */
+	double last_heard;              /* wall clock */
+	void *session;                  /* feed.c */
 
 	/* model_feeds.c */
 	bool agentless;     /* `address` is that of a Container Scaler: limits are polled */
@@ -54,7 +58,8 @@ struct scaler_config {
 	double polling_frequency; /* how often requests that wait are tried again, s */
 	double request_timeout;   /* s */
 	bool check_core_map;
-	bool pin_cores; /* PIN_CORES: write cpusets */
+	bool pin_cores;                           /* PIN_CORES: write cpusets */
+	enum core_distribution core_distribution; /* of hosts whose document names none */
 };
 int scaler_config_from_json(const json_t *config, struct scaler_config *ret_config,
 			    char **ret_error);
@@ -191,6 +196,17 @@ double model_window_delay(const struct model *model, const struct host *host);
 /* `feed` of its document. -EINVAL: it is no host. */
 int model_set_feed(struct model *model, struct structure *structure, enum feed_setting setting);
 const char *host_feed_name(const struct host *host); /* "local" or "opentsdb" */
+
+/*
+ * model_cores.c. How a host's cores are handed out: `core_distribution` of its document, else the
+ * scaler's CORE_DISTRIBUTION. A change is for what comes: cores stay with who owns them.
+ */
+enum core_distribution model_core_distribution(const struct model *model, const struct host *host);
+/* Are cpusets written there? */
+bool model_pins_cores(const struct model *model, const struct host *host);
+/* -EINVAL: it is no host. */
+int model_set_core_distribution(struct model *model, struct structure *structure,
+				enum core_distribution distribution);
 
 /* `current` of `resource` is to be put in force as it stands: see `apply` in struct structure. */
 void model_apply(struct model *model, struct structure *structure, enum ebb_resource resource);

@@ -69,6 +69,7 @@ int host_load_document(struct host *host)
 	cpumap_load_json(host->cpumap, mapping);
 	host->max[EBB_CPU] = cpumap_total(host->cpumap);
 	host->free[EBB_CPU] = cpumap_free_shares(host->cpumap);
+	host->ordered = CORES_MAX;
 	return 0;
 }
 
@@ -126,6 +127,7 @@ int64_t model_allocate(struct model *model, struct structure *structure, enum eb
 	if (!host || host->max[resource] <= 0) {
 		moved = amount;
 	} else if (resource == EBB_CPU) {
+		host_order_cores(model, host);
 		moved = amount > 0 ? cpumap_grow(host->cpumap, structure->name, amount)
 				   : -cpumap_shrink(host->cpumap, structure->name, -amount);
 		host->free[resource] = cpumap_free_shares(host->cpumap);
@@ -228,20 +230,45 @@ static void settle_cores(struct model *model, struct host *host, struct structur
 	fit_current(model, structure, EBB_CPU);
 }
 
-void host_replace_cpumap(struct model *model, struct host *host, struct cpumap *map)
+/* It had shares on cores that have gone. */
+static void move_from_lost_cores(struct model *model, struct host *host, struct structure *s)
 {
-	_cleanup_json_ json_t *mapping = host->cpumap ? cpumap_to_json(host->cpumap) : NULL;
+	int64_t before = s->resources[EBB_CPU].allocated;
+	_cleanup_free_ char *text = NULL;
+	struct cpu_list cpus = {};
 
-	if (mapping)
-		cpumap_load_json(map, mapping);
+	settle_cores(model, host, s, before);
+	if (s->resources[EBB_CPU].allocated <= 0)
+		s->held |= 1u << EBB_CPU;
+	if (cpumap_cpus(host->cpumap, s->name, &cpus) >= 0)
+		text = cpu_list_format(&cpus);
+	cpu_list_clear(&cpus);
+	model_log(model, LOG_LEVEL_WARNING,
+		  "%s: some of its CPUs on host %s have gone: it holds %lld shares of %lld now, on "
+		  "%s",
+		  s->name, host->structure->name, (long long)s->resources[EBB_CPU].allocated,
+		  (long long)before, text && *text ? text : "none");
+	if (s->resources[EBB_CPU].allocated > 0 && s->resources[EBB_CPU].current > 0)
+		model_apply(model, s, EBB_CPU);
+}
+
+int host_replace_cpumap(struct model *model, struct host *host, struct cpumap *map)
+{
+	int r = host->cpumap ? cpumap_inherit(map, host->cpumap) : 0;
+
+	if (r < 0) {
+		cpumap_free(map);
+		return r;
+	}
 	cpumap_free(host->cpumap);
 	host->cpumap = map;
-	/* Whoever lost shares with a core tries the others. */
 	for (struct structure *s = host->containers; s; s = s->host_next)
-		settle_cores(model, host, s, s->resources[EBB_CPU].allocated);
+		if (s->resources[EBB_CPU].allocated > cpumap_owned(map, s->name))
+			move_from_lost_cores(model, host, s);
 	host->max[EBB_CPU] = cpumap_total(map);
 	host->free[EBB_CPU] = cpumap_free_shares(map);
 	model_touch(model, host->structure, MODEL_DIRTY_STRUCTURE);
+	return 0;
 }
 
 /* Owners in the core map that are no containers of this host any more. */
@@ -341,7 +368,7 @@ int accounting_take(struct model *model, struct structure *structure, enum ebb_r
 	structure->held &= ~(1u << resource);
 	accounting_set_current(model, structure, resource, want);
 	if (structure->physical[resource] != want ||
-	    (resource == EBB_CPU && model->scaler.pin_cores))
+	    (resource == EBB_CPU && model_pins_cores(model, host)))
 		model_apply(model, structure, resource);
 	return 0;
 }

@@ -260,6 +260,8 @@ static void edit_structure(struct model *model, struct structure *s, const json_
 	edit_guard(model, s, to);
 	edit_others(s, to);
 	s->automatic = automatic;
+	if (s->subtype == STRUCTURE_HOST)
+		host_order_cores(model, s->host);
 }
 
 static void add_structure(struct model *model, const char *id, json_t *doc)

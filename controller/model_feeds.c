@@ -253,7 +253,7 @@ static json_t *host_cpus(const struct host *host, const json_t *topology)
 		if (parse_u64(key, &cpu) >= 0)
 			json_array_append_new(cpus, json_integer((json_int_t)cpu));
 	}
-	if (json_array_size(cpus) > 0 || cpumap_order_group_pp_ll(topology, &all) < 0)
+	if (json_array_size(cpus) > 0 || core_order(CORES_GROUP_PP_LL, topology, NULL, &all) < 0)
 		return cpus;
 	for (size_t i = 0; i < all.n; i++)
 		json_array_append_new(cpus, json_integer(all.cpus[i]));
@@ -296,6 +296,8 @@ int model_adopt_host(struct model *model, struct host *host, const json_t *topol
 	if (topology) {
 		json_decref(host->topology);
 		host->topology = json_incref((json_t *)topology);
+		json_decref(host->nodes);
+		host->nodes = NULL;
 	}
 	/* Documents of the original account by the core map alone. */
 	host_rebuild_accounting(model, host);

@@ -24,8 +24,9 @@ void host_detach(struct structure *container);
 /* Between a host's document and its live side. */
 int host_load_document(struct host *host);
 void host_save_document(struct host *host);
-/* Gives the cores of `map` (taken over) the owners that the present one has, as far as they fit. */
-void host_replace_cpumap(struct model *model, struct host *host, struct cpumap *map);
+/* Gives the cores of `map` (taken over) the owners that the present one has. Those whose cores are
+ * gone get others, as far as there are; their limits follow. On failure nothing changed. */
+int host_replace_cpumap(struct model *model, struct host *host, struct cpumap *map);
 /* What the containers hold, from their documents: after a start. */
 void host_rebuild_accounting(struct model *model, struct host *host);
 /* free = max - what is allocated; when that would be below 0 the last ones hold less. */
@@ -67,12 +68,21 @@ void edit_request_changed(struct model *model, const char *id, json_t *doc);
 /* The range of a resource that nobody has set: up to the limit in force, or to the host's. */
 void registration_first_range(const struct host *host, struct resource_state *state,
 			      enum ebb_resource resource, int64_t limit);
+/* Where orders for the host go; its documents follow. True: it is new. */
+bool model_set_address(struct model *model, struct host *host, const char *address);
 
+/* model_cores.c */
+/* Before shares are handed out: the core map's order follows the distribution. */
+void host_order_cores(struct model *model, struct host *host);
+/* The CPUs that are there (a JSON array of ids), in the order in which their shares are handed out;
+ * those that the topology does not know come last. -EINVAL. Caller clears. */
+int registration_order(enum core_distribution distribution, const json_t *cpus,
+		       const json_t *topology, const json_t *nodes, struct cpu_list *ret_order);
+/* These are the host's CPUs now. */
+int host_take_cores(struct model *model, struct host *host, const struct cpu_list *order);
 /* The cores that are there (a JSON array of ids), in the order of `topology`. -EINVAL. */
 int registration_set_cores(struct model *model, struct host *host, const json_t *cpus,
 			   const json_t *topology);
-/* Where orders for the host go; its documents follow. True: it is new. */
-bool model_set_address(struct model *model, struct host *host, const char *address);
 
 /* model_feeds.c */
 /* So many cores of an agentless host: the first that it has, and the lowest beside them. -EINVAL */

@@ -12,7 +12,6 @@
 #include "ebb/cleanup.h"
 
 #define NAME_LEN_MAX 255
-#define CPU_ID_MAX   65535
 
 /* Doubles hold integers exactly up to here: 8 PiB. */
 #define EXACT_MAX 9007199254740992.0
@@ -29,53 +28,6 @@ static int64_t first_min(enum ebb_resource resource)
 }
 
 /* --- hosts --- */
-
-/* The CPUs that are there, in the order their shares are handed out; those that the topology does
- * not know come last. */
-static int core_order(const json_t *cpus, const json_t *topology, struct cpu_list *ret_order)
-{
-	struct cpu_list order = {};
-	_cleanup_free_ bool *left = NULL; /* by id: there, and not in `all` yet */
-	unsigned *all;
-	size_t i, n = 0;
-	json_t *item;
-
-	if (json_array_size(cpus) == 0 || json_array_size(cpus) > CPU_ID_MAX + 1)
-		return -EINVAL;
-	json_array_foreach((json_t *)cpus, i, item)
-		if (!json_is_integer(item) || json_integer_value(item) < 0 ||
-		    json_integer_value(item) > CPU_ID_MAX)
-			return -EINVAL;
-	left = calloc(CPU_ID_MAX + 1, sizeof(*left));
-	all = calloc(json_array_size(cpus), sizeof(*all));
-	if (!left || !all) {
-		free(all);
-		return -ENOMEM;
-	}
-	if (cpumap_order_group_pp_ll(topology, &order) < 0)
-		order = (struct cpu_list){};
-	json_array_foreach((json_t *)cpus, i, item)
-		left[json_integer_value(item)] = true;
-	for (i = 0; i < order.n; i++) {
-		unsigned cpu = order.cpus[i];
-
-		if (cpu <= CPU_ID_MAX && left[cpu]) {
-			left[cpu] = false;
-			all[n++] = cpu;
-		}
-	}
-	json_array_foreach((json_t *)cpus, i, item) {
-		unsigned cpu = (unsigned)json_integer_value(item);
-
-		if (left[cpu]) {
-			left[cpu] = false;
-			all[n++] = cpu;
-		}
-	}
-	cpu_list_clear(&order);
-	*ret_order = (struct cpu_list){.cpus = all, .n = n};
-	return 0;
-}
 
 /* host_rescaler_ip and host_rescaler_port, as the original's tools look for them. */
 static void set_rescaler(struct structure *structure, json_t *ip, json_t *port)
@@ -113,25 +65,6 @@ bool model_set_address(struct model *model, struct host *host, const char *addre
 	return true;
 }
 
-/* Is the map that of these CPUs, in this order? */
-static bool same_cores(const struct cpumap *map, const struct cpu_list *order)
-{
-	_cleanup_json_ json_t *mapping = cpumap_to_json(map);
-	const char *key;
-	json_t *core;
-	size_t i = 0;
-
-	if (json_object_size(mapping) != order->n)
-		return false;
-	json_object_foreach(mapping, key, core) {
-		uint64_t cpu;
-
-		if (parse_u64(key, &cpu) < 0 || cpu != order->cpus[i++])
-			return false;
-	}
-	return true;
-}
-
 static int find_or_add_host(struct model *model, const char *name, struct host **ret_host)
 {
 	struct structure *structure = model_structure(model, name);
@@ -160,34 +93,17 @@ static int find_or_add_host(struct model *model, const char *name, struct host *
 	return 0;
 }
 
-int registration_set_cores(struct model *model, struct host *host, const json_t *cpus,
-			   const json_t *topology)
-{
-	struct cpumap *map = NULL;
-	struct cpu_list order;
-	int r;
-
-	r = core_order(cpus, topology, &order);
-	if (r < 0)
-		return r;
-	if (!same_cores(host->cpumap, &order)) {
-		r = cpumap_new(&order, &map);
-		if (r >= 0)
-			host_replace_cpumap(model, host, map);
-	}
-	cpu_list_clear(&order);
-	return r;
-}
-
 int model_register_host(struct model *model, const json_t *message, struct host **ret_host)
 {
 	const char *name = json_string_value(json_object_get(message, "host"));
 	const json_t *registration = json_object_get(message, "register");
 	const char *address = json_string_value(json_object_get(registration, "address"));
 	json_t *topology = json_object_get(registration, "topology");
-	struct cpumap *map = NULL;
+	json_t *nodes = json_object_get(registration, "numa");
+	struct host *host = name ? model_host(model, name) : NULL;
+	enum core_distribution distribution =
+		host ? model_core_distribution(model, host) : model->scaler.core_distribution;
 	struct cpu_list order;
-	struct host *host;
 	double mem;
 	int r;
 
@@ -195,31 +111,28 @@ int model_register_host(struct model *model, const json_t *message, struct host 
 	    json_to_double(json_object_get(registration, "mem"), &mem) < 0 || mem < EBB_MIB ||
 	    mem > EXACT_MAX)
 		return -EINVAL;
-	r = core_order(json_object_get(registration, "cpus"), topology, &order);
+	r = registration_order(distribution, json_object_get(registration, "cpus"), topology, nodes,
+			       &order);
 	if (r < 0)
 		return r;
-	r = cpumap_new(&order, &map);
+	r = find_or_add_host(model, name, &host);
 	if (r >= 0)
-		r = find_or_add_host(model, name, &host);
-	if (r < 0) {
-		cpumap_free(map);
-		cpu_list_clear(&order);
+		r = host_take_cores(model, host, &order);
+	cpu_list_clear(&order);
+	if (r < 0)
 		return r;
-	}
 
 	for (struct structure *s = host->containers; s; s = s->host_next)
 		s->live = false;
-	if (same_cores(host->cpumap, &order))
-		cpumap_free(map);
-	else
-		host_replace_cpumap(model, host, map);
-	cpu_list_clear(&order);
 	if (host->max[EBB_MEM] != (int64_t)(mem / EBB_MIB)) {
 		host->max[EBB_MEM] = (int64_t)(mem / EBB_MIB);
 		host_settle(model, host, EBB_MEM);
 	}
 	json_decref(host->topology);
 	host->topology = json_incref(topology);
+	json_decref(host->nodes);
+	host->nodes = json_incref(nodes);
+	host->ordered = distribution;
 	host_save_document(host);
 	model_agent_takes_over(model, host, address);
 	if (model_set_address(model, host, address))

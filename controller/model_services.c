@@ -138,7 +138,9 @@ int scaler_config_from_json(const json_t *config, struct scaler_config *ret_conf
 		.request_timeout = 10,
 		.check_core_map = true,
 		.pin_cores = true,
+		.core_distribution = CORES_GROUP_PP_LL,
 	};
+	const json_t *distribution = json_object_get(config, "CORE_DISTRIBUTION");
 	const struct {
 		const char *key;
 		bool *value;
@@ -176,6 +178,11 @@ int scaler_config_from_json(const json_t *config, struct scaler_config *ret_conf
 					 times[i].key, times[i].least, times[i].most);
 		*times[i].value = seconds;
 	}
+	if (distribution)
+		c.core_distribution = core_distribution_from_json(distribution);
+	if (c.core_distribution == CORES_MAX)
+		return fail_with(-EINVAL, ret_error, "CORE_DISTRIBUTION must be %s",
+				 core_distribution_names());
 	*ret_config = c;
 	return 0;
 }
@@ -258,6 +265,8 @@ static json_t *default_configs(const struct guardian_config *guardian,
 	r |= json_object_set_new(of_scaler, "REQUEST_TIMEOUT", seconds(scaler->request_timeout));
 	r |= json_object_set_new(of_scaler, "CHECK_CORE_MAP", json_boolean(scaler->check_core_map));
 	r |= json_object_set_new(of_scaler, "PIN_CORES", json_boolean(scaler->pin_cores));
+	r |= json_object_set_new(of_scaler, "CORE_DISTRIBUTION",
+				 json_string(core_distribution_name(scaler->core_distribution)));
 	return r == 0 ? TAKE_PTR(configs) : NULL;
 }
 

@@ -24,7 +24,7 @@ static bool cores_differ(const struct scaler *scaler, const struct structure *s,
 	struct cpu_list found = {0}, wanted = {0};
 	bool differ = false;
 
-	if (!scaler->model->scaler.pin_cores || !text || !host || !host->cpumap ||
+	if (!text || !host || !host->cpumap || !model_pins_cores(scaler->model, host) ||
 	    cpumap_cpus(host->cpumap, s->name, &wanted) < 0)
 		return false;
 	if (wanted.n && cpu_list_parse(text, &found) == 0) {

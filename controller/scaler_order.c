@@ -66,7 +66,7 @@ static char *cores_for(const struct scaler *scaler, struct structure *s, int64_t
 	char *text = NULL;
 	int64_t owned;
 
-	if (!scaler->model->scaler.pin_cores || !s->pinnable || !host->cpumap)
+	if (!model_pins_cores(scaler->model, host) || !s->pinnable || !host->cpumap)
 		return NULL;
 	owned = cpumap_owned(host->cpumap, s->name);
 	/* A shrink frees its cores only once it is applied: look ahead, and step back. */

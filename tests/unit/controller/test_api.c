@@ -618,6 +618,14 @@ TEST(the_feed_of_a_host_can_be_chosen)
 	CHECK(strstr(body, "--opentsdb"));
 	ask("PUT", "/structure/h0/feed", "{'value':'atop'}");
 	CHECK_INT(status, 400);
+	ask("PUT", "/structure/c0/core_distribution", "{'value':'none'}");
+	CHECK_INT(status, 400);
+	ask("PUT", "/structure/h0/core_distribution", "{'value':'group'}");
+	CHECK_INT(status, 400);
+	CHECK(strstr(body, "Group_NUMA or none"));
+	json_decref(doc);
+	doc = put("/structure/h0/core_distribution", "{'value':'Spread_P&L'}");
+	CHECK_STR(json_string_value(json_object_get(doc, "core_distribution")), "Spread_P&L");
 	ask("PUT", "/structure/c0/feed", "{'value':'auto'}");
 	CHECK_INT(status, 400);
 	CHECK(strstr(body, "Only a host"));

@@ -59,58 +59,6 @@ static void check_adds_up(void)
 		TEST_FAIL("%s", wrong);
 }
 
-static const char *order_of(const char *topology)
-{
-	static char text[2048];
-	_cleanup_json_ json_t *parsed = json_loads(topology, 0, NULL);
-	struct cpu_list order = {0};
-	char *formatted;
-	int r;
-
-	r = cpumap_order_group_pp_ll(parsed, &order);
-	if (r < 0) {
-		snprintf(text, sizeof(text), "%s", r == -EINVAL ? "refused" : "another error");
-		return text;
-	}
-	formatted = cpu_list_format(&order);
-	snprintf(text, sizeof(text), "%s", formatted ? formatted : "");
-	free(formatted);
-	cpu_list_clear(&order);
-	return text;
-}
-
-TEST(order_is_physical_cores_then_siblings)
-{
-	CHECK_STR(order_of("{\"0\":{\"0\":[0,4],\"1\":[1,5]},\"1\":{\"0\":[2,6],\"1\":[3,7]}}"),
-		  "0,1,2,3,4,5,6,7");
-	CHECK_STR(order_of("{\"0\":{\"0\":[0,1],\"1\":[2,3]}}"), "0,2,1,3");
-}
-
-TEST(order_sorts_sockets_and_cores_by_number)
-{
-	CHECK_STR(order_of("{\"10\":{\"0\":[9]},\"2\":{\"11\":[5],\"3\":[7]}}"), "7,5,9");
-}
-
-TEST(order_keeps_holes_and_uneven_threads)
-{
-	CHECK_STR(order_of("{\"0\":{\"0\":[2,130],\"4\":[6],\"8\":[300,428]}}"), "2,6,300,130,428");
-	CHECK_STR(order_of("{\"0\":{\"0\":[0,1,2,3],\"1\":[4,5,6,7]}}"), "0,4,1,5,2,6,3,7");
-}
-
-TEST(order_refuses_what_is_no_topology)
-{
-	CHECK_STR(order_of("{}"), "refused");
-	CHECK_STR(order_of("[]"), "refused");
-	CHECK_STR(order_of("{\"0\":[0,1]}"), "refused");
-	CHECK_STR(order_of("{\"0\":{\"0\":0}}"), "refused");
-	CHECK_STR(order_of("{\"0\":{\"0\":[]}}"), "refused");
-	CHECK_STR(order_of("{\"0\":{\"0\":[0,\"1\"]}}"), "refused");
-	CHECK_STR(order_of("{\"0\":{\"0\":[-1]}}"), "refused");
-	CHECK_STR(order_of("{\"0\":{\"0\":[70000]}}"), "refused");
-	CHECK_STR(order_of("{\"0\":{\"0\":[0,0]}}"), "refused");
-	CHECK_STR(order_of("{\"zero\":{\"0\":[0]}}"), "refused");
-}
-
 /* The state that the examples of spec 6.7 start from. */
 static void map_of_two(void)
 {
@@ -433,6 +381,61 @@ TEST(random_steps_match_the_plain_map)
 			json_decref(TAKE_PTR(json));
 		}
 	}
+}
+
+TEST(another_order_is_for_what_comes)
+{
+	struct cpu_list order = {0};
+
+	map_of("0-3");
+	CHECK_INT(cpumap_grow(map, "c0", 250), 250);
+	CHECK_INT(cpumap_save(map, "c0", &row), 0);
+	/* CPU 9 is not there, and 2 is not named. */
+	order = (struct cpu_list){.cpus = (unsigned[]){3, 9, 1, 3, 0}, .n = 5};
+	CHECK_INT(cpumap_reorder(map, &order), 0);
+	check_adds_up();
+	CHECK_STR(cpus_of("c0"), "0,1,2");
+	CHECK_INT(shares_on("2", "c0"), 50);
+	CHECK_INT(cpumap_grow(map, "c1", 120), 120);
+	CHECK_STR(cpus_of("c1"), "3,2");
+	/* A row that was saved before is of the same CPUs. */
+	CHECK_INT(cpumap_shrink(map, "c0", 100), 100);
+	CHECK_INT(shares_on("0", "c0"), 50);
+	CHECK_INT(cpumap_restore(map, "c0", row), 0);
+	CHECK_INT(shares_on("0", "c0"), 100);
+	CHECK_INT(shares_on("2", "c0"), 50);
+	check_adds_up();
+}
+
+TEST(a_map_inherits_the_cores_that_are_left)
+{
+	struct cpu_list order = {.cpus = (unsigned[]){7, 5, 0, 2}, .n = 4};
+	struct cpumap *next;
+
+	map_of("2,0-1,5");
+	CHECK_INT(cpumap_grow(map, "c0", 220), 220);
+	CHECK_INT(cpumap_grow(map, "c1", 80), 80);
+	CHECK_STR(cpus_of("c0"), "2,0,1");
+	CHECK_STR(cpus_of("c1"), "5");
+	CHECK_INT(cpumap_save(map, "c0", &row), 0);
+	CHECK_INT(cpumap_grow(map, "c2", 80), 80);
+	CHECK_INT(cpumap_new(&order, &next), 0);
+	CHECK_INT(cpumap_inherit(next, map), 0);
+	cpumap_free(map);
+	map = next;
+	check_adds_up();
+	CHECK_STR(cpus_of("c0"), "2,0");
+	CHECK_INT(cpumap_owned(map, "c0"), 200);
+	CHECK_STR(cpus_of("c1"), "5");
+	/* All that it had was on CPU 1. */
+	CHECK_STR(cpus_of("c2"), "");
+	CHECK_INT(cpumap_restore(map, "c0", row), -ENOSPC);
+	CHECK_INT(cpumap_owned(map, "c0"), 200);
+	CHECK(cpumap_has_cpus(map, &order));
+	order.n = 3;
+	CHECK(!cpumap_has_cpus(map, &order));
+	order = (struct cpu_list){.cpus = (unsigned[]){7, 5, 0, 1}, .n = 4};
+	CHECK(!cpumap_has_cpus(map, &order));
 }
 
 TEST_MAIN()

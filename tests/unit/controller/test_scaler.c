@@ -246,6 +246,20 @@ TEST(cores_are_left_alone_without_pinning)
 	CHECK_STR(last_asked(), "{\"cpu\":{\"cpu_allowance_limit\":200}}");
 }
 
+TEST(cores_are_left_alone_with_the_distribution_none)
+{
+	struct structure *c0;
+
+	start();
+	model_lock(model);
+	CHECK_INT(model_set_core_distribution(model, host->structure, CORES_NONE), 0);
+	model_unlock(model);
+	c0 = container("c0", 150, 1024);
+	ask_and_run(c0, EBB_CPU, 50);
+	CHECK_STR(last_asked(), "{\"cpu\":{\"cpu_allowance_limit\":200}}");
+	check_adds_up();
+}
+
 TEST(several_resources_go_in_one_order)
 {
 	struct structure *c0;
