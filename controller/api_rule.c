@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /rule/: reading the rules, switching them, tuning their numbers (spec 3.2). */
+/* /rule/: reading the rules, writing them, switching them, tuning their numbers (spec 3.2). */
 #include "api.h"
 
 #include <errno.h>
@@ -22,83 +22,27 @@ static void rule_get(void *userdata, struct http_call *call)
 	api_reply_document(api, call, &api->model->rules, "rule");
 }
 
-/* What a PUT wants of the document; read from the body before the lock is taken. */
+/* Conditions of more than this are no rules; the model's lock is held while they are compiled. */
+#define RULE_BYTES_MAX 65536
+
+/* Changes `doc`, a copy; what it needs of the body was read before the lock was taken. */
 struct rule_change {
-	enum { CHANGE_ACTIVE, CHANGE_AMOUNT, CHANGE_POLICY, CHANGE_EVENTS } kind;
+	int (*apply)(json_t *doc, const struct rule_change *change, char **ret_error);
 	bool active;
 	double number;
 	const char *text; /* policy, event type: the body's */
 };
 
-static bool read_change(struct http_call *call, struct rule_change *ret_change, json_t **ret_body)
+static void change_rule(struct api *api, struct http_call *call, const struct rule_change *change)
 {
-	const char *what = call->captures[1];
-	struct rule_change change = {};
-	_cleanup_json_ json_t *body = NULL;
-	json_t *value;
-	int64_t events;
-
-	if (!strcmp(what, "activate") || !strcmp(what, "deactivate")) {
-		change.kind = CHANGE_ACTIVE;
-		change.active = !strcmp(what, "activate");
-	} else if (!strcmp(what, "amount")) {
-		change.kind = CHANGE_AMOUNT;
-		if (!api_body_member(call, "value", &body, &value) ||
-		    !api_number(call, value, "value", &change.number))
-			return false;
-	} else if (!strcmp(what, "policy")) {
-		change.kind = CHANGE_POLICY;
-		if (!api_body_member(call, "value", &body, &value) ||
-		    !api_string(call, value, "value", &change.text))
-			return false;
-	} else if (!strcmp(what, "events_required")) {
-		change.kind = CHANGE_EVENTS;
-		if (!api_body_member(call, "value", &body, &value) ||
-		    !api_integer(call, value, "value", 0, INT_MAX, &events) ||
-		    !api_string(call, json_object_get(body, "event_type"),
-				"event_type (\"up\" or \"down\")", &change.text))
-			return false;
-		change.number = events;
-	} else {
-		http_reply_error(call, 404,
-				 "A rule has no '%s'. Use activate, deactivate, amount, policy or "
-				 "events_required",
-				 what);
-		return false;
-	}
-	*ret_change = change;
-	*ret_body = TAKE_PTR(body);
-	return true;
-}
-
-static int apply_change(json_t *doc, const struct rule_change *change, char **ret_error)
-{
-	switch (change->kind) {
-	case CHANGE_ACTIVE:
-		return json_object_set_new(doc, "active", json_boolean(change->active)) ? -ENOMEM
-											: 0;
-	case CHANGE_AMOUNT: return rule_set_amount(doc, change->number, ret_error);
-	case CHANGE_POLICY: return rule_set_policy(doc, change->text, ret_error);
-	case CHANGE_EVENTS:
-		return rule_set_events_required(doc, change->text, (int)change->number, ret_error);
-	}
-	return -EINVAL;
-}
-
-static void rule_put(void *userdata, struct http_call *call)
-{
-	struct api *api = userdata;
-	struct rule_change change;
-	_cleanup_json_ json_t *body = NULL, *doc = NULL;
+	_cleanup_json_ json_t *doc = NULL;
 	_cleanup_free_ char *error = NULL;
 	int r;
 
-	if (!read_change(call, &change, &body))
-		return;
 	doc = api_lock_document(api, call, &api->model->rules, "rule");
 	if (!doc)
 		return;
-	r = apply_change(doc, &change, &error);
+	r = change->apply(doc, change, &error);
 	if (r >= 0)
 		r = model_set_rule(api->model, doc, &error);
 	model_unlock(api->model);
@@ -108,9 +52,161 @@ static void rule_put(void *userdata, struct http_call *call)
 		api_reply(call, TAKE_PTR(doc));
 }
 
+static int apply_active(json_t *doc, const struct rule_change *change, char **ret_error)
+{
+	return json_object_set_new(doc, "active", json_boolean(change->active)) ? -ENOMEM : 0;
+}
+
+static void rule_activate(void *userdata, struct http_call *call)
+{
+	change_rule(userdata, call, &(struct rule_change){apply_active, .active = true});
+}
+
+static void rule_deactivate(void *userdata, struct http_call *call)
+{
+	change_rule(userdata, call, &(struct rule_change){apply_active, .active = false});
+}
+
+static int apply_amount(json_t *doc, const struct rule_change *change, char **ret_error)
+{
+	return rule_set_amount(doc, change->number, ret_error);
+}
+
+/* {"value": 75} */
+static void rule_amount(void *userdata, struct http_call *call)
+{
+	struct rule_change change = {.apply = apply_amount};
+	_cleanup_json_ json_t *body = NULL;
+	json_t *value;
+
+	if (api_body_member(call, "value", &body, &value) &&
+	    api_number(call, value, "value", &change.number))
+		change_rule(userdata, call, &change);
+}
+
+static int apply_policy(json_t *doc, const struct rule_change *change, char **ret_error)
+{
+	return rule_set_policy(doc, change->text, ret_error);
+}
+
+/* {"value": "proportional"} */
+static void rule_policy(void *userdata, struct http_call *call)
+{
+	struct rule_change change = {.apply = apply_policy};
+	_cleanup_json_ json_t *body = NULL;
+	json_t *value;
+
+	if (api_body_member(call, "value", &body, &value) &&
+	    api_string(call, value, "value", &change.text))
+		change_rule(userdata, call, &change);
+}
+
+static int apply_events(json_t *doc, const struct rule_change *change, char **ret_error)
+{
+	return rule_set_events_required(doc, change->text, (int)change->number, ret_error);
+}
+
+/* {"event_type": "up", "value": 4} */
+static void rule_events_required(void *userdata, struct http_call *call)
+{
+	struct rule_change change = {.apply = apply_events};
+	_cleanup_json_ json_t *body = NULL;
+	json_t *value;
+	int64_t events;
+
+	if (!api_body_member(call, "value", &body, &value) ||
+	    !api_integer(call, value, "value", 0, INT_MAX, &events) ||
+	    !api_string(call, json_object_get(body, "event_type"),
+			"event_type (\"up\" or \"down\")", &change.text))
+		return;
+	change.number = (double)events;
+	change_rule(userdata, call, &change);
+}
+
+/* What the path and the database say of it; NULL: answered. */
+static json_t *rule_from_body(struct http_call *call)
+{
+	const char *name = call->captures[0], *key, *given;
+	_cleanup_json_ json_t *doc = NULL;
+	json_t *value;
+	void *next;
+
+	if (call->body_len > RULE_BYTES_MAX) {
+		http_reply_error(call, 413, "A rule may have at most %d bytes", RULE_BYTES_MAX);
+		return NULL;
+	}
+	doc = http_body_object(call);
+	if (!doc)
+		return NULL;
+	json_object_foreach_safe(doc, next, key, value)
+		if (*key == '_')
+			json_object_del(doc, key);
+	given = json_string_value(json_object_get(doc, "name"));
+	if (json_object_get(doc, "name") && (!given || strcmp(given, name) != 0)) {
+		http_reply_error(call, 400, "The body has the name of another rule than '%s'",
+				 name);
+		return NULL;
+	}
+	given = json_string_value(json_object_get(doc, "type"));
+	if (json_object_get(doc, "type") && (!given || strcmp(given, "rule") != 0)) {
+		http_reply_error(call, 400, "\"type\" of a rule is \"rule\"");
+		return NULL;
+	}
+	/* CouchDB's name for it; the original's documents have both. */
+	if (json_object_set_new(doc, "_id", json_string(name)) < 0 ||
+	    json_object_set_new(doc, "name", json_string(name)) < 0 ||
+	    json_object_set_new(doc, "type", json_string("rule")) < 0) {
+		api_reply(call, NULL);
+		return NULL;
+	}
+	return TAKE_PTR(doc);
+}
+
+/* The whole document: replaces the one that is there, or adds it. */
+static void rule_put(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	_cleanup_json_ json_t *doc = rule_from_body(call);
+	_cleanup_free_ char *error = NULL;
+	int r;
+
+	if (!doc)
+		return;
+	model_lock(api->model);
+	r = model_set_rule(api->model, doc, &error);
+	model_unlock(api->model);
+	if (r < 0)
+		api_reply_failure(call, r, error);
+	else
+		api_reply(call, TAKE_PTR(doc));
+}
+
+static void rule_delete(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	_cleanup_json_ json_t *doc = NULL;
+	int r;
+
+	doc = api_lock_document(api, call, &api->model->rules, "rule");
+	if (!doc)
+		return;
+	r = model_delete_rule(api->model, call->captures[0]);
+	model_unlock(api->model);
+	if (r < 0)
+		api_reply_failure(call, r, NULL);
+	else
+		api_reply(call, TAKE_PTR(doc));
+}
+
 const struct http_route api_rule_routes[] = {
 	{HTTP_GET, "/rule", rule_list, false},
 	{HTTP_GET, "/rule/*", rule_get, false},
-	{HTTP_PUT, "/rule/*/*", rule_put, false},
+	{HTTP_PUT, "/rule/*", rule_put, false},
+	{HTTP_DELETE, "/rule/*", rule_delete, false},
+	{HTTP_PUT, "/rule/*/activate", rule_activate, false},
+	{HTTP_PUT, "/rule/*/deactivate", rule_deactivate, false},
+	{HTTP_PUT, "/rule/*/amount", rule_amount, false},
+	{HTTP_PUT, "/rule/*/policy", rule_policy, false},
+	{HTTP_PUT, "/rule/*/events_required", rule_events_required, false},
 };
 const size_t api_rule_n_routes = ARRAY_SIZE(api_rule_routes);

@@ -28,6 +28,9 @@ int jsonlogic_compile(const json_t *rule, jsonlogic_bind_fn bind, void *userdata
 		      struct jsonlogic **ret_logic, char **ret_error);
 void jsonlogic_free(struct jsonlogic *logic);
 
+/* False: there is no such operator. UINT_MAX of `most` is as many as one likes. */
+bool jsonlogic_operator(const char *name, unsigned *ret_least, unsigned *ret_most);
+
 /* NAN means null: no data. */
 struct jsonlogic_numbers {
 	const double *values;

@@ -55,6 +55,18 @@ static const struct op_spec {
 	{"log", JL_LOG, 1, 1},
 };
 
+bool jsonlogic_operator(const char *name, unsigned *ret_least, unsigned *ret_most)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(operators); i++) {
+		if (strcmp(operators[i].name, name) != 0)
+			continue;
+		*ret_least = operators[i].min;
+		*ret_most = operators[i].max;
+		return true;
+	}
+	return false;
+}
+
 /* Where in the rule the compiler is, for error messages; lives on its stack. */
 struct place {
 	const struct place *parent;

@@ -17,6 +17,7 @@
 #include "guardian.h"
 #include "name_index.h"
 #include "rule.h"
+#include "rule_check.h"
 #include "series_config.h"
 #include "store.h"
 #include "structure.h"
@@ -35,6 +36,7 @@ struct host {
 	json_t *nodes;                  /* NUMA: {node: [cpu, ...]}; NULL: not told */
 	enum core_distribution ordered; /* what the core map is ordered by; CORES_MAX: not known */
 	bool told_distribution;         /* that its document's `core_distribution` is not known */
+	double period;                  /* s between samples, as its agent said; 0: not known */
 	bool connected;                 /* its agent (or Container Scaler) has been heard lately */
 	double last_heard;              /* wall clock */
 	void *session;                  /* feed.c */
@@ -234,9 +236,17 @@ int model_set_boundary(struct model *model, struct structure *structure, enum eb
 int model_set_boundary_type(struct model *model, struct structure *structure,
 			    enum ebb_resource resource, const char *type, char **ret_error);
 
-/* Rules and services: replaces the document and recompiles what depends on it. On failure nothing
- * changed. */
+/*
+ * Rules and services: replaces the document, or adds it, and recompiles what depends on it. On
+ * failure nothing changed. A rule has to pass rule_check() and rule_check_reach(), unless it is
+ * only switched off. -EINVAL; -ENOSPC: there are too many rules.
+ */
 int model_set_rule(struct model *model, json_t *doc, char **ret_error);
+/* For good: one that Ebb comes with does not come back at the next start. -ENOENT. */
+int model_delete_rule(struct model *model, const char *name);
+/* What there can be of events of `resource`, as the guardian and the rules are now. */
+void model_rule_reach(const struct model *model, enum ebb_resource resource,
+		      struct rule_reach *ret_reach);
 int model_set_service(struct model *model, json_t *doc, char **ret_error);
 
 /*

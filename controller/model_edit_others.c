@@ -129,11 +129,8 @@ void edit_rule_changed(struct model *model, const char *id, const json_t *base, 
 	char *error = NULL;
 
 	if (!doc) {
-		if (ours && model_remove_rule(model, id) == 0)
-			model_log(model, LOG_LEVEL_INFO,
-				  "Rule %s was deleted in the database. One that Ebb comes with is "
-				  "back at the next start: with \"active\": false it stays off",
-				  id);
+		if (ours && model_rule_removed(model, id) == 0)
+			model_log(model, LOG_LEVEL_INFO, "Rule %s was deleted in the database", id);
 		return;
 	}
 	merged = ours ? document_merge(DB_RULES, base ?: ours, ours, doc, NULL, &lost)

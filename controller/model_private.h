@@ -90,16 +90,20 @@ int model_resize_cores(struct model *model, struct host *host, size_t n);
 /* An agent registers from `address`. */
 void model_agent_takes_over(struct model *model, struct host *host, const char *address);
 
-/* model_services.c */
+/* model_rules.c and model_services.c */
 /* Compiles what the documents say, and when leading adds the default ones that are missing first.
  * Again after any change of the documents. */
 int model_load_rules(struct model *model);
+/* Its document has gone: it is not compiled any more, and if Ebb comes with it that is remembered.
+ */
+int model_rule_removed(struct model *model, const char *name);
+/* Queues a document while leading. */
+void model_keep(struct model *model, enum store_db db, const char *name, const json_t *doc);
 int model_load_services(struct model *model);
 /* Is it one that a controller runs? Whatever else is in `services` belongs to somebody else. */
 bool model_service_is_ours(const char *name);
 /* Writes one that did not change here, because it was changed in the database. */
 void model_put_rule(struct model *model, const char *name);
 void model_put_service(struct model *model, const char *name);
-int model_remove_rule(struct model *model, const char *name);
 
 #endif

@@ -104,7 +104,7 @@ int model_register_host(struct model *model, const json_t *message, struct host 
 	enum core_distribution distribution =
 		host ? model_core_distribution(model, host) : model->scaler.core_distribution;
 	struct cpu_list order;
-	double mem;
+	double mem, period_ms;
 	int r;
 
 	if (!name || !name_is_sane(name, NAME_LEN_MAX) || !address || !*address ||
@@ -133,6 +133,8 @@ int model_register_host(struct model *model, const json_t *message, struct host 
 	json_decref(host->nodes);
 	host->nodes = json_incref(nodes);
 	host->ordered = distribution;
+	if (json_to_double(json_object_get(registration, "period_ms"), &period_ms) == 0)
+		host->period = CLAMP(period_ms, 1, 60000) / 1e3;
 	host_save_document(host);
 	model_agent_takes_over(model, host, address);
 	if (model_set_address(model, host, address))

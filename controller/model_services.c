@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules and services: their documents, the defaults, and what is compiled from them. */
+/* Services: their documents, the defaults, and what is compiled from them. */
 #include "model.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include "model_private.h"
 #include "ebb/cleanup.h"
 
-static void keep(struct model *model, enum store_db db, const char *name, const json_t *doc)
+void model_keep(struct model *model, enum store_db db, const char *name, const json_t *doc)
 {
 	struct store *store = model_store(model);
 
@@ -26,108 +26,8 @@ void model_put_user(struct model *model, const char *name)
 	const json_t *user = json_object_get(model->users, name);
 
 	if (user)
-		keep(model, DB_USERS, name, user);
+		model_keep(model, DB_USERS, name, user);
 }
-
-/* --- rules --- */
-
-static void note(void *userdata, const char *text)
-{
-	model_log(userdata, LOG_LEVEL_WARNING, "%s", text);
-}
-
-static int add_default_rules(struct model *model)
-{
-	_cleanup_json_ json_t *defaults = rules_default();
-	json_t *doc;
-	size_t i;
-
-	if (!defaults)
-		return -ENOMEM;
-	json_array_foreach(defaults, i, doc) {
-		const char *name = json_string_value(json_object_get(doc, "name"));
-
-		/* One that an operator changed stays as it is. */
-		if (!name || json_object_get(model->rules, name))
-			continue;
-		if (json_object_set(model->rules, name, doc) < 0)
-			return -ENOMEM;
-		keep(model, DB_RULES, name, doc);
-	}
-	return 0;
-}
-
-int model_load_rules(struct model *model)
-{
-	struct ruleset *ruleset;
-	int r;
-
-	if (model->leading) {
-		r = add_default_rules(model);
-		if (r < 0)
-			return r;
-	}
-	r = ruleset_new_noting(model->rules, note, model, &ruleset);
-	if (r < 0)
-		return r;
-	ruleset_free(model->ruleset);
-	model->ruleset = ruleset;
-	return 0;
-}
-
-void model_put_rule(struct model *model, const char *name)
-{
-	const json_t *doc = json_object_get(model->rules, name);
-
-	if (doc)
-		keep(model, DB_RULES, name, doc);
-}
-
-int model_remove_rule(struct model *model, const char *name)
-{
-	json_t *doc = json_incref(json_object_get(model->rules, name));
-	struct ruleset *ruleset;
-	int r;
-
-	json_object_del(model->rules, name);
-	r = ruleset_new_noting(model->rules, note, model, &ruleset);
-	if (r < 0) {
-		json_object_set_new(model->rules, name, doc);
-		return r;
-	}
-	json_decref(doc);
-	ruleset_free(model->ruleset);
-	model->ruleset = ruleset;
-	return 0;
-}
-
-int model_set_rule(struct model *model, json_t *doc, char **ret_error)
-{
-	const char *name = json_string_value(json_object_get(doc, "name"));
-	_cleanup_json_ json_t *rules = json_copy(model->rules);
-	_cleanup_json_ json_t *mine = json_deep_copy(doc);
-	struct ruleset *ruleset;
-	struct rule rule;
-	int r;
-
-	r = rule_from_json(doc, &rule, ret_error);
-	if (r < 0)
-		return r;
-	rule_clear(&rule);
-	if (!name || !rules || !mine || json_object_set(rules, name, mine) < 0)
-		return -ENOMEM;
-	r = ruleset_new_noting(rules, note, model, &ruleset);
-	if (r < 0)
-		return r;
-	ruleset_free(model->ruleset);
-	model->ruleset = ruleset;
-	json_decref(model->rules);
-	model->rules = TAKE_PTR(rules);
-	keep(model, DB_RULES, name, mine);
-	return 0;
-}
-
-/* --- services --- */
 
 int scaler_config_from_json(const json_t *config, struct scaler_config *ret_config,
 			    char **ret_error)
@@ -282,7 +182,7 @@ void model_put_service(struct model *model, const char *name)
 	const json_t *doc = json_object_get(model->services, name);
 
 	if (doc)
-		keep(model, DB_SERVICES, name, doc);
+		model_keep(model, DB_SERVICES, name, doc);
 }
 
 int model_load_services(struct model *model)
@@ -308,7 +208,7 @@ int model_load_services(struct model *model)
 				"heartbeat", "", "config", config);
 		if (json_object_set_new(model->services, name, doc) < 0)
 			return -ENOMEM;
-		keep(model, DB_SERVICES, name, doc);
+		model_keep(model, DB_SERVICES, name, doc);
 	}
 	json_object_foreach(model->services, name, doc) {
 		_cleanup_free_ char *error = NULL;
@@ -345,7 +245,7 @@ int model_set_service(struct model *model, json_t *doc, char **ret_error)
 	model->guardian = guardian;
 	model->scaler = scaler;
 	model->series = series;
-	keep(model, DB_SERVICES, name, mine);
+	model_keep(model, DB_SERVICES, name, mine);
 	return 0;
 }
 
@@ -362,7 +262,7 @@ void model_heartbeat_service(struct model *model, const char *name, double now)
 		strftime(human, sizeof(human), "%D %H:%M:%S", &tm);
 	json_object_set_new(doc, "heartbeat", json_real(now));
 	json_object_set_new(doc, "heartbeat_human", json_string(human));
-	keep(model, DB_SERVICES, name, doc);
+	model_keep(model, DB_SERVICES, name, doc);
 }
 
 void model_heartbeat(struct model *model, double now)

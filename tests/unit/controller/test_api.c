@@ -574,6 +574,103 @@ TEST(bad_rule_changes_are_refused)
 		NULL);
 }
 
+/* A rule of one's own, and what is in its place afterwards. */
+#define MY_RULE                                                                         \
+	"{'resource':'cpu','active':true,'generates':'requests','rule':{'and':[{'>=':[" \
+	"{'var':'events.scale.up'},%d]},{'<=':[{'var':'events.scale.up'},%d]}]},"       \
+	"'rescale_type':'up','rescale_policy':'amount','amount':%d,'events_to_remove':%d%s}"
+
+static const char *my_rule(int least, int most, int amount, int removed, const char *more)
+{
+	static char text[1024];
+
+	snprintf(text, sizeof(text), MY_RULE, least, most, amount, removed, more);
+	return text;
+}
+
+TEST(rules_can_be_written_and_deleted)
+{
+	json_t *doc;
+	size_t n;
+
+	start();
+	n = f.model->ruleset->n;
+	doc = put("/rule/mine", my_rule(2, 9, 50, 2, ",'note':'kept'"));
+	CHECK_STR(json_string_value(json_object_get(doc, "name")), "mine");
+	CHECK_STR(json_string_value(json_object_get(doc, "type")), "rule");
+	CHECK_STR(json_string_value(json_object_get(doc, "note")), "kept");
+	json_decref(doc);
+	CHECK_INT(f.model->ruleset->n, n + 1);
+	/* What GET says may be sent back as it is. */
+	ask("GET", "/rule/mine", NULL);
+	doc = put("/rule/mine", body);
+	json_decref(doc);
+	doc = put("/rule/mine", my_rule(3, 9, 60, 3, ",'_rev':'1-x','type':'rule'"));
+	CHECK(!json_object_get(doc, "note") && !json_object_get(doc, "_rev"));
+	CHECK_INT(number_at(doc, "amount"), 60);
+	json_decref(doc);
+	CHECK_INT(f.model->ruleset->n, n + 1);
+	ask("DELETE", "/rule/mine", NULL);
+	CHECK_INT(status, 200);
+	doc = answer();
+	CHECK_INT(number_at(doc, "amount"), 60);
+	json_decref(doc);
+	CHECK_INT(f.model->ruleset->n, n);
+	ask("GET", "/rule/mine", NULL);
+	CHECK_INT(status, 404);
+	ask("DELETE", "/rule/mine", NULL);
+	CHECK_INT(status, 404);
+}
+
+TEST(bad_rules_are_refused_with_the_place)
+{
+	char *large = calloc(1, 80000);
+
+	start();
+	refused("/rule/mine", my_rule(5, 3, 50, 2, ""), 400, "rule.and[1]: it can never fire");
+	/* 21 samples, and the rules that Ebb comes with count 5 of each at most. */
+	refused("/rule/mine", my_rule(106, 9999, 50, 2, ""), 400, "EVENT_TIMEOUT");
+	refused("/rule/mine", my_rule(2, 9, 50, 106, ""), 400, "events_to_remove: ");
+	refused("/rule/mine", my_rule(2, 9, -50, 2, ""), 400, "amount");
+	refused("/rule/mine", my_rule(2, 9, 50, 2, ",'name':'yours'"), 400, "another rule");
+	refused("/rule/mine", my_rule(2, 9, 50, 2, ",'type':'limit'"), 400, "type");
+	refused("/rule/mine",
+		"{'resource':'cpu','active':true,'generates':'events','rule':{'and':["
+		"{'>=':[{'var':'cpu.structure.cpu.usge'},2]}]},"
+		"'action':{'events':{'scale':{'up':1}}}}",
+		400, "rule.and[0].");
+	refused("/rule/mine", "[]", 400, NULL);
+	refused("/rule/mine", NULL, 400, NULL);
+	refused("/rule/CpuRescaleUp", "{}", 400, "resource");
+	refused("/rule/CpuRescaleUp/events_required", "{'event_type':'up','value':4000}", 400,
+		"EVENT_TIMEOUT");
+	refused("/rule/CpuRescaleUp/events_required", "{'event_type':'down','value':4000000}", 400,
+		NULL);
+	memset(large, ' ', 79999);
+	ask_bytes("PUT", "/rule/mine", large, 79999);
+	CHECK_INT(status, 413);
+	free(large);
+}
+
+/* One that a new version of the checks has something against can be switched off, not on. */
+TEST(a_bad_rule_can_be_switched_off)
+{
+	_cleanup_json_ json_t *bad = NULL;
+	json_t *doc;
+
+	start();
+	model_lock(f.model);
+	bad = json_deep_copy(json_object_get(f.model->rules, "CpuRescaleUp"));
+	json_object_set_new(bad, "events_to_remove", json_integer(5000));
+	json_object_set(f.model->rules, "CpuRescaleUp", bad);
+	model_unlock(f.model);
+	refused("/rule/CpuRescaleUp/amount", "{'value':7}", 400, "events_to_remove");
+	doc = put("/rule/CpuRescaleUp/deactivate", NULL);
+	CHECK(json_is_false(json_object_get(doc, "active")));
+	json_decref(doc);
+	refused("/rule/CpuRescaleUp/activate", NULL, 400, "events_to_remove");
+}
+
 TEST(service_values_keep_their_meaning)
 {
 	_cleanup_json_ json_t *doc = NULL;

@@ -73,6 +73,17 @@ static void open_model(void)
 	scaler_set_sink(scaler, executor_sink(executor));
 }
 
+/* Another controller on the same database. */
+static void again(void)
+{
+	executor_free(TAKE_PTR(executor));
+	scaler_free(TAKE_PTR(scaler));
+	audit_free(TAKE_PTR(audit));
+	store_close(TAKE_PTR(store));
+	model_free(TAKE_PTR(model));
+	open_model();
+}
+
 /* What has been touched is in the database when it returns. */
 static void settle(void)
 {
@@ -569,6 +580,53 @@ TEST(rules_follow_an_edit)
 	CHECK_STR(there(DB_RULES, "mine", "name"), "");
 	edit(DB_RULES, "bad", "{'name':'bad','type':'rule'}");
 	CHECK(!json_object_get(model->rules, "bad"));
+}
+
+TEST(a_bad_rule_in_the_database_is_set_back)
+{
+	start();
+	edit(DB_RULES, "CpuRescaleUp",
+	     "{'rule':{'and':[{'>=':[{'var':'events.scale.up'},5]},"
+	     "{'<=':[{'var':'events.scale.up'},3]}]}}");
+	CHECK(strstr(there(DB_RULES, "CpuRescaleUp", "rule"), "events.scale.down"));
+	edit(DB_RULES, "mine",
+	     "{'name':'mine','type':'rule','resource':'cpu','active':true,'generates':'events',"
+	     "'rule':{'>':[{'var':'cpu.usage'},1]},'action':{'events':{'scale':{'up':1}}}}");
+	CHECK(!json_object_get(model->rules, "mine"));
+}
+
+/* Deleted by hand or over the API, it does not come back, until somebody brings it back. */
+TEST(a_deleted_rule_stays_away)
+{
+	_cleanup_json_ json_t *rule = NULL;
+
+	start();
+	rule = json_deep_copy(json_object_get(model->rules, "mem_saturated"));
+	delete (DB_RULES, "cpu_saturated");
+	model_lock(model);
+	CHECK_INT(model_delete_rule(model, "mem_saturated"), 0);
+	CHECK_INT(model_delete_rule(model, "mem_saturated"), -ENOENT);
+	model_unlock(model);
+	settle();
+	CHECK_STR(there(DB_RULES, "mem_saturated", "name"), "");
+	CHECK_STR(there(DB_SERVICES, "guardian", "rules_deleted"),
+		  "[\"cpu_saturated\",\"mem_saturated\"]");
+	again();
+	lead(true);
+	settle();
+	CHECK(!json_object_get(model->rules, "cpu_saturated"));
+	CHECK(!json_object_get(model->rules, "mem_saturated"));
+	CHECK(json_object_get(model->rules, "cpu_exceeded_upper"));
+	CHECK_STR(there(DB_RULES, "cpu_saturated", "name"), "");
+	model_lock(model);
+	CHECK_INT(model_set_rule(model, rule, NULL), 0);
+	model_unlock(model);
+	settle();
+	CHECK_STR(there(DB_SERVICES, "guardian", "rules_deleted"), "[\"cpu_saturated\"]");
+	again();
+	lead(true);
+	CHECK(json_object_get(model->rules, "mem_saturated"));
+	CHECK(!json_object_get(model->rules, "cpu_saturated"));
 }
 
 TEST(services_follow_an_edit)
