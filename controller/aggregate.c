@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hierarchy.h"
 #include "model_walk.h"
 #include "ebb/cleanup.h"
 
@@ -15,15 +16,21 @@
 
 struct total {
 	char *name;
+	bool empty;            /* its list names nobody */
 	double sums[N_TOTALS]; /* NAN: no value */
-	size_t counted_for;    /* number of the user that it was added to last */
+};
+
+/* Those of the applications, or of the users. */
+struct totals {
+	struct total *items;
+	size_t n, room;
+	struct name_index *index;
 };
 
 struct run {
 	const struct aggregate *aggregate;
-	struct model_hold hold;
-	struct total *applications; /* by name */
-	size_t n_applications, room;
+	struct model *model;
+	struct totals applications, users;
 	struct aggregate_result result;
 };
 
@@ -32,69 +39,19 @@ static const char *resource_name(int resource)
 	return resource == DISK ? "disk" : ebb_resource_name(resource);
 }
 
-static void totals_clear(struct total *totals, size_t n)
+static void totals_clear(struct totals *totals)
 {
-	for (size_t i = 0; i < n; i++)
-		free(totals[i].name);
-	free(totals);
-}
-
-static int add_name(struct run *run, const char *name)
-{
-	if (run->n_applications == run->room) {
-		size_t room = MAX(2 * run->room, (size_t)16);
-		struct total *grown = reallocarray(run->applications, room, sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		run->applications = grown;
-		run->room = room;
-	}
-	run->applications[run->n_applications] = (struct total){.name = strdup(name)};
-	if (!run->applications[run->n_applications].name)
-		return -ENOMEM;
-	run->n_applications++;
-	return 0;
-}
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(((const struct total *)a)->name, ((const struct total *)b)->name);
-}
-
-static int list_applications(struct run *run)
-{
-	struct structure *structure;
-	struct model_walk walk;
-	int r = 0;
-
-	model_walk_begin(&walk, run->hold.model);
-	while (model_walk_piece(&walk)) {
-		while (r >= 0 && (structure = model_walk_next(&walk)))
-			if (structure->subtype == STRUCTURE_APPLICATION)
-				r = add_name(run, structure->name);
-		model_walk_release(&walk);
-		if (r < 0)
-			return r;
-	}
-	run->hold.longest_s = walk.hold.longest_s;
-	if (run->n_applications)
-		qsort(run->applications, run->n_applications, sizeof(struct total), by_name);
-	return 0;
+	for (size_t i = 0; i < totals->n; i++)
+		free(totals->items[i].name);
+	free(totals->items);
+	if (totals->index)
+		name_index_free(totals->index);
 }
 
 static void add(double *sum, double value)
 {
 	if (!isnan(value))
 		*sum = isnan(*sum) ? value : *sum + value;
-}
-
-static void begin_total(const struct aggregate *aggregate, struct total *total, bool empty)
-{
-	for (int r = 0; r < N_TOTALS; r++)
-		total->sums[r] = empty && aggregate->empty_is_zero && aggregate->resources & 1u << r
-					 ? 0
-					 : NAN;
 }
 
 static void finish_total(const struct aggregate *aggregate, struct total *total)
@@ -165,181 +122,185 @@ static bool set_state(const struct aggregate *aggregate, struct resource_state *
 	return true;
 }
 
-static void write_application(struct run *run, struct structure *application,
-			      const struct total *total)
+/* --- pieces of the run; each walk holds the lock for a moment at a time --- */
+
+/* What `parent` has, from here on. Lock held. */
+static int begin(struct run *run, struct totals *totals, const struct structure *parent)
 {
-	json_t *resources = json_object_get(application->doc, "resources");
+	const char *list = parent->subtype == STRUCTURE_USER ? "clusters" : "containers";
+	struct total *total;
+
+	if (totals->n == totals->room) {
+		size_t room = MAX(2 * totals->room, (size_t)16);
+		struct total *grown = reallocarray(totals->items, room, sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		totals->items = grown;
+		totals->room = room;
+	}
+	total = &totals->items[totals->n];
+	*total = (struct total){
+		.name = strdup(parent->name),
+		.empty = json_array_size(json_object_get(parent->doc, list)) == 0 &&
+			 !hierarchy_first(parent),
+	};
+	if (!total->name)
+		return -ENOMEM;
+	for (int r = 0; r < N_TOTALS; r++)
+		total->sums[r] = total->empty && run->aggregate->empty_is_zero &&
+						 run->aggregate->resources & 1u << r
+					 ? 0
+					 : NAN;
+	totals->n++;
+	return 0;
+}
+
+/* Names move while the array grows: they are indexed at the end. */
+static int index_totals(struct totals *totals)
+{
+	int r = 0;
+
+	totals->index = name_index_new();
+	if (!totals->index)
+		return -ENOMEM;
+	for (size_t i = 0; i < totals->n && r >= 0; i++) {
+		struct total *total = &totals->items[i];
+
+		r = name_index_add(totals->index, total->name, total);
+		/* It went and came back within the walk. */
+		if (r == -EEXIST) {
+			free(TAKE_PTR(total->name));
+			r = 0;
+		}
+	}
+	return r;
+}
+
+static int begin_all(struct run *run, struct totals *totals, struct model_walk *walk)
+{
+	struct structure *s;
+	int r = 0;
+
+	while (r >= 0 && model_walk_piece(walk)) {
+		while (r >= 0 && (s = model_walk_next(walk)))
+			if (structure_is_parent(s))
+				r = begin(run, totals, s);
+		model_walk_release(walk);
+	}
+	run->result.hold_s = MAX(run->result.hold_s, walk->hold.longest_s);
+	return r >= 0 ? index_totals(totals) : r;
+}
+
+/* What each container has goes to its application. */
+static void add_containers(struct run *run)
+{
+	const struct aggregate *aggregate = run->aggregate;
+	struct structure *s;
+	struct model_walk walk;
+
+	model_walk_begin(&walk, run->model);
+	while (model_walk_piece(&walk)) {
+		while ((s = model_walk_next(&walk))) {
+			const struct structure *parent =
+				s->subtype == STRUCTURE_CONTAINER ? hierarchy_parent(s) : NULL;
+			struct total *total =
+				parent ? name_index_get(run->applications.index, parent->name)
+				       : NULL;
+
+			if (!total)
+				continue;
+			run->result.containers++;
+			for (int r = 0; r < EBB_RESOURCE_MAX; r++)
+				if (aggregate->resources & 1u << r)
+					add(&total->sums[r],
+					    aggregate->of_container(aggregate->userdata, s, r));
+		}
+		model_walk_release(&walk);
+	}
+	run->result.hold_s = MAX(run->result.hold_s, walk.hold.longest_s);
+}
+
+static void write_total(struct run *run, struct structure *s, const struct total *total)
+{
+	json_t *resources = json_object_get(s->doc, "resources");
 	bool changed = false;
 
 	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
-		if (is_set(run->aggregate, r) && application->resources[r].present)
-			changed |= set_state(run->aggregate, &application->resources[r],
-					     total->sums[r]);
+		if (is_set(run->aggregate, r) && s->resources[r].present)
+			changed |= set_state(run->aggregate, &s->resources[r], total->sums[r]);
 	if (is_set(run->aggregate, DISK))
 		changed |=
 			set_member(run->aggregate, json_object_get(resources, resource_name(DISK)),
 				   total->sums[DISK]);
 	if (!changed)
 		return;
-	model_touch(run->hold.model, application, MODEL_DIRTY_STRUCTURE);
+	model_touch(run->model, s, MODEL_DIRTY_STRUCTURE);
 	run->result.changed++;
 }
 
-static void add_container(struct run *run, struct total *total, const char *name,
-			  unsigned long visit)
+static void add_to_user(struct run *run, const struct structure *application,
+			const struct total *of)
 {
-	const struct aggregate *aggregate = run->aggregate;
-	struct structure *container = name ? model_structure(run->hold.model, name) : NULL;
+	const struct structure *user = hierarchy_parent(application);
+	struct total *total = user ? name_index_get(run->users.index, user->name) : NULL;
 
-	/* One that is named twice is still one. */
-	if (!container || container->subtype != STRUCTURE_CONTAINER || container->visited == visit)
-		return;
-	container->visited = visit;
-	run->result.containers++;
-	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
-		if (aggregate->resources & 1u << r)
-			add(&total->sums[r],
-			    aggregate->of_container(aggregate->userdata, container, r));
+	for (int r = 0; total && r < EBB_RESOURCE_MAX; r++)
+		add(&total->sums[r], of->sums[r]);
 }
 
-static void sum_application(struct run *run, struct total *total)
+/* Writes what was summed, of applications on to their users. */
+static void finish_all(struct run *run, struct totals *totals, bool users, bool write)
 {
-	struct model *model = run->hold.model;
-	unsigned long visit = 0;
-	size_t at = 0, n;
+	struct model_hold hold = {.model = run->model};
+	size_t at = 0;
 
-	do {
-		struct structure *application;
-		const json_t *containers;
+	while (at < totals->n) {
+		model_hold_begin(&hold);
+		do {
+			struct total *total = &totals->items[at++];
+			struct structure *s = NULL;
 
-		model_hold_begin(&run->hold);
-		application = model_structure(model, total->name);
-		if (!application || application->subtype != STRUCTURE_APPLICATION) {
-			model_hold_end(&run->hold);
-			begin_total(run->aggregate, total, false);
-			return;
-		}
-		containers = json_object_get(application->doc, "containers");
-		n = json_array_size(containers);
-		if (!visit) {
-			visit = ++model->visits;
-			begin_total(run->aggregate, total, n == 0);
-		}
-		while (at < n && !model_hold_is_over(&run->hold))
-			add_container(run, total,
-				      json_string_value(json_array_get(containers, at++)), visit);
-		if (at >= n) {
+			if (total->name)
+				s = users ? model_user(run->model, total->name)
+					  : model_structure(run->model, total->name);
+			if (!s || !structure_is_parent(s))
+				continue;
 			finish_total(run->aggregate, total);
-			if (run->aggregate->applications && model->leading)
-				write_application(run, application, total);
-		}
-		model_hold_end(&run->hold);
-	} while (at < n);
-	run->result.applications++;
-}
-
-/* --- users --- */
-
-static void write_user(struct run *run, const char *name, json_t *user, const struct total *total)
-{
-	json_t *resources = json_object_get(user, "resources");
-	bool changed = false;
-
-	for (int r = 0; r < N_TOTALS; r++)
-		if (is_set(run->aggregate, r))
-			changed |= set_member(run->aggregate,
-					      json_object_get(resources, resource_name(r)),
-					      total->sums[r]);
-	if (!changed)
-		return;
-	model_put_user(run->hold.model, name);
-	run->result.changed++;
-}
-
-static void add_application(struct run *run, struct total *total, const char *name, size_t number)
-{
-	const struct total wanted = {.name = (char *)name};
-	struct total *application;
-
-	if (!name || !run->n_applications)
-		return;
-	application =
-		bsearch(&wanted, run->applications, run->n_applications, sizeof(wanted), by_name);
-	if (!application || application->counted_for == number)
-		return;
-	application->counted_for = number;
-	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
-		add(&total->sums[r], application->sums[r]);
-}
-
-static void sum_user(struct run *run, const char *name, size_t number)
-{
-	struct total total;
-	size_t at = 0, n;
-
-	do {
-		const json_t *clusters;
-		json_t *user;
-
-		model_hold_begin(&run->hold);
-		user = json_object_get(run->hold.model->users, name);
-		clusters = json_object_get(user, "clusters");
-		n = json_array_size(clusters);
-		if (at == 0)
-			begin_total(run->aggregate, &total, n == 0);
-		while (at < n && !model_hold_is_over(&run->hold))
-			add_application(run, &total,
-					json_string_value(json_array_get(clusters, at++)), number);
-		if (at >= n) {
-			finish_total(run->aggregate, &total);
 			/* Who leads no more follows what another writes. */
-			if (run->hold.model->leading)
-				write_user(run, name, user, &total);
-		}
-		model_hold_end(&run->hold);
-	} while (at < n);
-	run->result.users++;
-}
-
-static int sum_users(struct run *run)
-{
-	_cleanup_free_ char *name = NULL;
-	size_t number = 0;
-
-	for (;;) {
-		json_t *users;
-		void *iter;
-
-		model_hold_begin(&run->hold);
-		users = run->hold.model->users;
-		/* When the last one has been deleted meanwhile, the others wait for the next run.
-		 */
-		iter = name ? json_object_iter_next(users, json_object_iter_at(users, name))
-			    : json_object_iter(users);
-		free(name);
-		name = iter ? strdup(json_object_iter_key(iter)) : NULL;
-		model_hold_end(&run->hold);
-		if (!name)
-			return iter ? -ENOMEM : 0;
-		sum_user(run, name, ++number);
+			if (write && run->model->leading)
+				write_total(run, s, total);
+			if (!users && run->aggregate->users)
+				add_to_user(run, s, total);
+			*(users ? &run->result.users : &run->result.applications) += 1;
+		} while (at < totals->n && !model_hold_is_over(&hold));
+		model_hold_end(&hold);
 	}
+	run->result.hold_s = MAX(run->result.hold_s, hold.longest_s);
 }
 
 int aggregate_run(struct model *model, const struct aggregate *aggregate,
 		  struct aggregate_result *ret_result)
 {
-	struct run run = {.aggregate = aggregate, .hold = {.model = model}};
+	struct run run = {.aggregate = aggregate, .model = model};
+	struct model_walk walk;
 	int r;
 
-	r = list_applications(&run);
-	for (size_t i = 0; r >= 0 && i < run.n_applications; i++)
-		sum_application(&run, &run.applications[i]);
-	if (r >= 0 && aggregate->users)
-		r = sum_users(&run);
-	totals_clear(run.applications, run.n_applications);
+	model_walk_begin(&walk, model);
+	r = begin_all(&run, &run.applications, &walk);
+	if (r >= 0 && aggregate->users) {
+		model_walk_begin_users(&walk, model);
+		r = begin_all(&run, &run.users, &walk);
+	}
+	if (r >= 0) {
+		add_containers(&run);
+		finish_all(&run, &run.applications, false, aggregate->applications);
+		finish_all(&run, &run.users, true, aggregate->users);
+	}
+	totals_clear(&run.applications);
+	totals_clear(&run.users);
 	if (r < 0)
 		return r;
-	run.result.hold_s = run.hold.longest_s;
 	*ret_result = run.result;
 	return 0;
 }

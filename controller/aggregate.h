@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What applications have of their containers, and users of their applications: sums by resource,
- * written into the documents where they changed. Who belongs to whom is what the documents say
- * (`containers`, `clusters`).
+ * written into the documents where they changed. Who belongs to whom: hierarchy.h.
  */
 #ifndef EBB_AGGREGATE_H
 #define EBB_AGGREGATE_H

@@ -52,7 +52,7 @@ json_t *api_leader_json(struct api *api);
 /* With the lock taken, or 404. */
 struct structure *api_lock_structure(struct api *api, struct http_call *call);
 /*
- * Rules, services and users: `docs` points to the model's own, `kind` is "rule" or the like. A copy
+ * Rules and services: `docs` points to the model's own, `kind` is "rule" or the like. A copy
  * of the one that the path names, with the lock taken; or 404.
  */
 json_t *api_lock_document(struct api *api, struct http_call *call, json_t *const *docs,

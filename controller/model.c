@@ -9,6 +9,7 @@
 
 #include "boundaries.h"
 #include "couchdb.h"
+#include "hierarchy.h"
 #include "model_private.h"
 #include "ebb/cleanup.h"
 
@@ -73,6 +74,18 @@ struct store *model_store(const struct model *model)
 	return model->leading ? model->store : NULL;
 }
 
+enum store_db model_db(const struct structure *structure)
+{
+	return structure->subtype == STRUCTURE_USER ? DB_USERS : DB_STRUCTURES;
+}
+
+int model_parse(enum store_db db, const json_t *doc, struct structure **ret_structure,
+		char **ret_error)
+{
+	return db == DB_USERS ? user_from_json(doc, NULL, ret_structure, ret_error)
+			      : structure_from_json(doc, NULL, ret_structure, ret_error);
+}
+
 static void put_document(struct model *model, enum store_db db, const char *id, json_t *doc)
 {
 	if (doc && store_put(model->store, db, id, doc) < 0)
@@ -94,9 +107,10 @@ static void write_dirty(struct model *model)
 		if (!model_store(model))
 			continue;
 		if (dirty & MODEL_DIRTY_STRUCTURE)
-			put_document(model, DB_STRUCTURES, structure->name,
+			put_document(model, model_db(structure), structure->name,
 				     structure_to_json(structure));
-		if (dirty & MODEL_DIRTY_LIMITS)
+		if (dirty & MODEL_DIRTY_LIMITS &&
+		    model_limits_owner(model, structure->name) == structure)
 			put_document(model, DB_LIMITS, structure->name,
 				     structure_limits_to_json(structure));
 	}
@@ -159,6 +173,16 @@ struct structure *model_next_apply(struct model *model)
 struct structure *model_structure(struct model *model, const char *name)
 {
 	return name_index_get(model->index, name);
+}
+
+struct structure *model_user(struct model *model, const char *name)
+{
+	return name_index_get(model->user_index, name);
+}
+
+struct structure *model_limits_owner(struct model *model, const char *name)
+{
+	return model_structure(model, name) ?: model_user(model, name);
 }
 
 struct host *model_host(struct model *model, const char *name)
@@ -243,20 +267,43 @@ static void host_forget(struct model *model, struct host *host)
 	host_free(host);
 }
 
+/* What holds the structures, or the users. */
+struct holder {
+	struct structure ***list;
+	size_t *n;
+	struct name_index *index;
+};
+
+static struct holder holder_of(struct model *model, const struct structure *structure)
+{
+	if (structure->subtype == STRUCTURE_USER)
+		return (struct holder){&model->users, &model->n_users, model->user_index};
+	return (struct holder){&model->structures, &model->n_structures, model->index};
+}
+
+/* A name that a structure and a user share has one limits document: the structure's. */
+static void take_over_limits(struct model *model, const struct structure *structure)
+{
+	if (structure->subtype != STRUCTURE_USER && model_store(model) &&
+	    model_user(model, structure->name))
+		store_delete(model->store, DB_LIMITS, structure->name);
+}
+
 int model_add(struct model *model, struct structure *structure)
 {
+	struct holder holder = holder_of(model, structure);
 	int r;
 
-	r = make_room(&model->structures, model->n_structures);
+	r = make_room(holder.list, *holder.n);
 	if (r >= 0)
-		r = name_index_add(model->index, structure->name, structure);
+		r = name_index_add(holder.index, structure->name, structure);
 	if (r < 0)
 		return r;
 	if (structure->subtype == STRUCTURE_HOST) {
 		struct host *host = host_new(model, structure);
 
 		if (!host || host_load_document(host) < 0) {
-			name_index_remove(model->index, structure->name);
+			name_index_remove(holder.index, structure->name);
 			if (host)
 				host_forget(model, host);
 			structure->host = NULL;
@@ -268,12 +315,14 @@ int model_add(struct model *model, struct structure *structure)
 		if (host)
 			host_attach(host, structure);
 	}
-	structure->slot = model->n_structures;
-	model->structures[model->n_structures++] = structure;
+	structure->slot = *holder.n;
+	(*holder.list)[(*holder.n)++] = structure;
+	take_over_limits(model, structure);
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
 		boundaries_adjust(&structure->resources[i]);
 	if (structure->guard && !structure->guard_state)
 		structure->guard_state = guard_state_new();
+	hierarchy_link(model, structure);
 	model_touch(model, structure, MODEL_DIRTY_STRUCTURE | MODEL_DIRTY_LIMITS);
 	return 0;
 }
@@ -296,10 +345,27 @@ static void unlink_lists(struct model *model, struct structure *structure)
 	}
 }
 
+static void delete_documents(struct model *model, const struct structure *structure)
+{
+	struct structure *owner = model_limits_owner(model, structure->name);
+
+	if (!model_store(model))
+		return;
+	store_delete(model->store, model_db(structure), structure->name);
+	if (owner && owner->subtype != STRUCTURE_USER)
+		return;
+	store_delete(model->store, DB_LIMITS, structure->name);
+	/* A user's, which had the structure's name. */
+	if (owner)
+		model_touch(model, owner, MODEL_DIRTY_LIMITS);
+}
+
 void model_remove(struct model *model, struct structure *structure)
 {
+	struct holder holder = holder_of(model, structure);
 	struct structure *last;
 
+	hierarchy_unlink(model, structure);
 	accounting_release(model, structure);
 	if (structure->guard)
 		model_guard_changed(model, structure);
@@ -308,14 +374,11 @@ void model_remove(struct model *model, struct structure *structure)
 	else
 		host_detach(structure);
 	unlink_lists(model, structure);
-	name_index_remove(model->index, structure->name);
-	last = model->structures[--model->n_structures];
-	model->structures[structure->slot] = last;
+	name_index_remove(holder.index, structure->name);
+	last = (*holder.list)[--*holder.n];
+	(*holder.list)[structure->slot] = last;
 	last->slot = structure->slot;
-	if (model_store(model)) {
-		store_delete(model->store, DB_STRUCTURES, structure->name);
-		store_delete(model->store, DB_LIMITS, structure->name);
-	}
+	delete_documents(model, structure);
 	guard_state_free(structure->guard_state);
 	structure_free(structure);
 }
@@ -350,33 +413,44 @@ static int collect_by_id(void *userdata, const char *id, json_t *doc)
 	return json_object_set(userdata, id, doc) < 0 ? -ENOMEM : 0;
 }
 
-static int load_structure(void *userdata, const char *id, json_t *doc)
+static int load(struct model *model, enum store_db db, const char *id, json_t *doc)
 {
+	const char *what = db == DB_USERS ? "user" : "structure";
 	_cleanup_free_ char *error = NULL;
 	struct structure *structure;
 	int r;
 
-	r = structure_from_json(doc, NULL, &structure, &error);
+	r = model_parse(db, doc, &structure, &error);
 	if (r == -EINVAL) {
-		log_warning("State: structure %s is ignored: %s", id, error ? error : "?");
+		log_warning("State: %s %s is ignored: %s", what, id, error ? error : "?");
 		return 0;
 	}
 	if (r < 0)
 		return r;
-	r = model_add(userdata, structure);
+	r = model_add(model, structure);
 	if (r < 0)
 		structure_free(structure);
 	if (r == -EEXIST) {
-		log_warning("State: structure %s is there twice; one is ignored", id);
+		log_warning("State: %s %s is there twice; one is ignored", what, id);
 		return 0;
 	}
 	return r;
 }
 
+static int load_structure(void *userdata, const char *id, json_t *doc)
+{
+	return load(userdata, DB_STRUCTURES, id, doc);
+}
+
+static int load_user(void *userdata, const char *id, json_t *doc)
+{
+	return load(userdata, DB_USERS, id, doc);
+}
+
 static int load_limits(void *userdata, const char *id, json_t *doc)
 {
 	const char *name = json_string_value(json_object_get(doc, "name"));
-	struct structure *structure = model_structure(userdata, name ? name : id);
+	struct structure *structure = model_limits_owner(userdata, name ? name : id);
 	_cleanup_free_ char *error = NULL;
 	int r;
 
@@ -424,6 +498,8 @@ static int load_structures(struct model *model)
 
 	r = store_load(model->store, DB_STRUCTURES, load_structure, model);
 	if (r >= 0)
+		r = store_load(model->store, DB_USERS, load_user, model);
+	if (r >= 0)
 		r = store_load(model->store, DB_LIMITS, load_limits, model);
 	if (r < 0)
 		return r;
@@ -448,20 +524,19 @@ int model_new(struct store *store, struct model **ret_model)
 	model->leading = !store || !store_is_shared(store);
 	model->rules = json_object();
 	model->services = json_object();
-	model->users = json_object();
 	model->requests = json_object();
 	model->claimed = json_object();
 	model->early_limits = json_object();
 	model->index = name_index_new();
-	if (model->rules && model->services && model->users && model->requests && model->claimed &&
-	    model->early_limits && model->index)
+	model->user_index = name_index_new();
+	model->hierarchy = hierarchy_new();
+	if (model->rules && model->services && model->requests && model->claimed &&
+	    model->early_limits && model->index && model->user_index && model->hierarchy)
 		r = 0;
 	if (r >= 0 && store) {
 		r = store_load(store, DB_RULES, collect, model->rules);
 		if (r >= 0)
 			r = store_load(store, DB_SERVICES, collect, model->services);
-		if (r >= 0)
-			r = store_load(store, DB_USERS, collect, model->users);
 		if (r >= 0)
 			r = store_load(store, DB_REQUESTS, collect_by_id, model->requests);
 	}
@@ -481,27 +556,35 @@ int model_new(struct store *store, struct model **ret_model)
 	return 0;
 }
 
+static void free_all(struct structure **structures, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		guard_state_free(structures[i]->guard_state);
+		structure_free(structures[i]);
+	}
+	free(structures);
+}
+
 void model_free(struct model *model)
 {
 	if (!model)
 		return;
-	for (size_t i = 0; i < model->n_structures; i++) {
-		guard_state_free(model->structures[i]->guard_state);
-		structure_free(model->structures[i]);
-	}
+	hierarchy_free(model);
+	free_all(model->structures, model->n_structures);
+	free_all(model->users, model->n_users);
 	for (size_t i = 0; i < model->n_hosts; i++)
 		host_free(model->hosts[i]);
-	free(model->structures);
 	free(model->hosts);
 	json_decref(model->rules);
 	json_decref(model->services);
-	json_decref(model->users);
 	json_decref(model->requests);
 	json_decref(model->claimed);
 	json_decref(model->early_limits);
 	ruleset_free(model->ruleset);
 	if (model->index)
 		name_index_free(model->index);
+	if (model->user_index)
+		name_index_free(model->user_index);
 	write_notes(model->notes);
 	pthread_mutex_destroy(&model->lock);
 	free(model);

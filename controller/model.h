@@ -78,11 +78,12 @@ struct model {
 	/* Owned by model.c; read them, change them through the functions below. */
 	struct structure **structures;
 	size_t n_structures;
+	struct structure **users; /* of the database `users` */
+	size_t n_users;
 	struct host **hosts;
 	size_t n_hosts;
 	json_t *rules;    /* name -> document */
 	json_t *services; /* name -> document */
-	json_t *users;    /* name -> document; nothing here but `current` and `usage` is ours */
 	json_t *claimed;  /* id -> document: requests that are done when they have been deleted */
 	json_t *requests; /* id -> document: what others ask for, until request_document.h takes it
 			   */
@@ -92,6 +93,8 @@ struct model {
 	struct scaler_config scaler;
 	struct series_config series;
 	struct name_index *index; /* name -> structure */
+	struct name_index *user_index;
+	struct hierarchy *hierarchy; /* hierarchy.c */
 	struct structure *dirty;
 	struct structure *apply;  /* see `apply` in struct structure */
 	unsigned long generation; /* +1 per change that a feed answer carries (guard tables) */
@@ -115,17 +118,21 @@ void model_log(struct model *model, enum log_level level, const char *format, ..
 
 /* Hosts, containers and applications. */
 struct structure *model_structure(struct model *model, const char *name);
+/*
+ * Users have names of their own: a structure may be called the same. There is one limits document
+ * per name, and it is the structure's then: the user's limits are not kept, and begin anew from the
+ * defaults with the controller.
+ */
+struct structure *model_user(struct model *model, const char *name);
 struct host *model_host(struct model *model, const char *name);
 
 /* The documents to write when the lock is released. */
 enum { MODEL_DIRTY_STRUCTURE = 1, MODEL_DIRTY_LIMITS = 2 };
 void model_touch(struct model *model, struct structure *structure, unsigned what);
-/* Hands the document of a user, changed in place, to the store. */
-void model_put_user(struct model *model, const char *name);
 /* The guard tables (who is guarded, upper limits) of the structure's host changed. */
 void model_guard_changed(struct model *model, struct structure *structure);
 
-/* Takes `structure` over. -EEXIST. */
+/* Takes `structure` over, or a user. -EEXIST. */
 int model_add(struct model *model, struct structure *structure);
 /* Returns its shares to the host, deletes its documents, frees it. */
 void model_remove(struct model *model, struct structure *structure);
@@ -277,5 +284,7 @@ char *model_check(struct model *model);
 
 #define model_foreach_structure(model, s) \
 	for (size_t _i = 0; _i < (model)->n_structures && ((s) = (model)->structures[_i]); _i++)
+#define model_foreach_user(model, u) \
+	for (size_t _u = 0; _u < (model)->n_users && ((u) = (model)->users[_u]); _u++)
 
 #endif

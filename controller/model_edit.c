@@ -10,6 +10,7 @@
 
 #include "couchdb.h"
 #include "document_merge.h"
+#include "hierarchy.h"
 #include "model_private.h"
 #include "ebb/cleanup.h"
 
@@ -19,7 +20,12 @@ static void cleanup_structurep(struct structure **structure)
 }
 #define _cleanup_structure_ __attribute__((cleanup(cleanup_structurep)))
 
-/* --- structures --- */
+/* --- structures and users --- */
+
+static const char *edit_kind(const struct structure *s)
+{
+	return s->subtype == STRUCTURE_USER ? "user" : "structure";
+}
 
 static void set_number(struct model *model, struct structure *s, enum ebb_resource resource,
 		       const char *param, double value)
@@ -27,7 +33,7 @@ static void set_number(struct model *model, struct structure *s, enum ebb_resour
 	char *error = NULL;
 
 	if (model_set_parameter(model, s, resource, param, value, &error) < 0)
-		edit_refuse(model, "structure", s->name, error);
+		edit_refuse(model, edit_kind(s), s->name, error);
 }
 
 /* In an order in which min <= max holds at each step. */
@@ -73,7 +79,7 @@ static void add_resource(struct model *model, struct structure *s, enum ebb_reso
 	if (to->max > 0 &&
 	    model_set_parameter(model, s, resource, "max", (double)to->max, &error) < 0) {
 		clear_resource(state);
-		edit_refuse(model, "structure", s->name, error);
+		edit_refuse(model, edit_kind(s), s->name, error);
 	}
 }
 
@@ -93,7 +99,7 @@ static void remove_resource(struct model *model, struct structure *s, enum ebb_r
 	}
 	fail_with(0, &error, "%s cannot be taken out while it is guarded or its host accounts it",
 		  ebb_resource_name(resource));
-	edit_refuse(model, "structure", s->name, error);
+	edit_refuse(model, edit_kind(s), s->name, error);
 }
 
 static void edit_resources(struct model *model, struct structure *s, const struct structure *to)
@@ -114,18 +120,18 @@ static void edit_guard(struct model *model, struct structure *s, const struct st
 	char *error = NULL;
 
 	if (s->guard && !to->guard && model_guard(model, s, false, &error) < 0)
-		edit_refuse(model, "structure", s->name, TAKE_PTR(error));
+		edit_refuse(model, edit_kind(s), s->name, TAKE_PTR(error));
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
 		if (s->resources[i].guard == to->resources[i].guard || !s->resources[i].present)
 			continue;
 		*(to->resources[i].guard ? &on : &off) |= 1u << i;
 	}
 	if (off && model_guard_resources(model, s, off, false, &error) < 0)
-		edit_refuse(model, "structure", s->name, TAKE_PTR(error));
+		edit_refuse(model, edit_kind(s), s->name, TAKE_PTR(error));
 	if (on && model_guard_resources(model, s, on, true, &error) < 0)
-		edit_refuse(model, "structure", s->name, TAKE_PTR(error));
+		edit_refuse(model, edit_kind(s), s->name, TAKE_PTR(error));
 	if (!s->guard && to->guard && model_guard(model, s, true, &error) < 0)
-		edit_refuse(model, "structure", s->name, TAKE_PTR(error));
+		edit_refuse(model, edit_kind(s), s->name, TAKE_PTR(error));
 }
 
 /* A container that no agent reports may be said to be elsewhere. */
@@ -139,7 +145,7 @@ static void edit_host_name(struct model *model, struct structure *s, struct stru
 		return;
 	if (s->live) {
 		fail_with(0, &error, "its agent says that it is on host %s", s->host_name);
-		edit_refuse(model, "structure", s->name, error);
+		edit_refuse(model, edit_kind(s), s->name, error);
 		return;
 	}
 	accounting_release(model, s);
@@ -162,7 +168,7 @@ static void keep_member(const json_t *from, json_t *to, const char *key)
 }
 
 /* The fields that have no type here. */
-static void edit_others(struct structure *s, struct structure *to)
+static void edit_others(struct model *model, struct structure *s, struct structure *to)
 {
 	const struct host *host = s->host;
 	json_t *before = s->doc;
@@ -177,6 +183,7 @@ static void edit_others(struct structure *s, struct structure *to)
 		keep_member(before, s->doc, "host_rescaler_port");
 	}
 	json_decref(before);
+	hierarchy_link(model, s);
 }
 
 /*
@@ -203,7 +210,7 @@ static void edit_bare_host(struct model *model, struct structure *s, json_t *mer
 		r = follow_host(s, to);
 	}
 	if (r < 0) {
-		edit_refuse(model, "structure", s->name, error);
+		edit_refuse(model, edit_kind(s), s->name, error);
 		return;
 	}
 	host_rebuild_accounting(model, host);
@@ -220,6 +227,7 @@ static void edit_structure(struct model *model, struct structure *s, const json_
 	_cleanup_structure_ struct structure *to = NULL;
 	_cleanup_free_ char *lost = NULL;
 	const struct host *host = s->host;
+	enum store_db db = model_db(s);
 	char *error = NULL;
 	bool automatic;
 	int r = -ENOMEM;
@@ -231,7 +239,7 @@ static void edit_structure(struct model *model, struct structure *s, const json_
 	model_touch(model, s, MODEL_DIRTY_STRUCTURE);
 	ours = structure_to_json(s);
 	if (ours)
-		merged = document_merge(DB_STRUCTURES, base ?: ours, ours, doc, NULL, &lost);
+		merged = document_merge(db, base ?: ours, ours, doc, NULL, &lost);
 	if (merged && s->subtype == STRUCTURE_HOST && (!host->address || host->agentless)) {
 		if (!document_same(doc, ours))
 			edit_bare_host(model, s, merged, doc);
@@ -240,17 +248,18 @@ static void edit_structure(struct model *model, struct structure *s, const json_
 	if (merged && document_same(merged, ours))
 		return;
 	if (merged)
-		r = structure_from_json(merged, NULL, &to, &error);
+		r = model_parse(db, merged, &to, &error);
 	if (r >= 0 && to->subtype != s->subtype)
 		r = fail_with(-EINVAL, &error, "a %s cannot become a %s",
 			      structure_subtype_name(s->subtype),
 			      structure_subtype_name(to->subtype));
 	if (r < 0) {
-		edit_refuse(model, "structure", s->name, error);
+		edit_refuse(model, edit_kind(s), s->name, error);
 		return;
 	}
-	edit_tell_lost(model, "structure", s->name, lost);
-	model_log(model, LOG_LEVEL_INFO, "Structure %s was changed in the database", s->name);
+	edit_tell_lost(model, edit_kind(s), s->name, lost);
+	model_log(model, LOG_LEVEL_INFO, "%s %s was changed in the database",
+		  db == DB_USERS ? "User" : "Structure", s->name);
 
 	automatic = to->automatic && !s->automatic;
 	if (s->guard && !to->guard)
@@ -258,13 +267,13 @@ static void edit_structure(struct model *model, struct structure *s, const json_
 	edit_host_name(model, s, to);
 	edit_resources(model, s, to);
 	edit_guard(model, s, to);
-	edit_others(s, to);
+	edit_others(model, s, to);
 	s->automatic = automatic;
 	if (s->subtype == STRUCTURE_HOST)
 		host_order_cores(model, s->host);
 }
 
-static void add_structure(struct model *model, const char *id, json_t *doc)
+static void add_structure(struct model *model, enum store_db db, const char *id, json_t *doc)
 {
 	_cleanup_structure_ struct structure *structure = NULL;
 	struct structure *s;
@@ -272,8 +281,8 @@ static void add_structure(struct model *model, const char *id, json_t *doc)
 	char *error = NULL;
 	int r;
 
-	r = structure_from_json(doc, NULL, &structure, &error);
-	if (r >= 0 && strcmp(id, "free") == 0)
+	r = model_parse(db, doc, &structure, &error);
+	if (r >= 0 && strcmp(id, "free") == 0 && db != DB_USERS)
 		r = fail_with(-EINVAL, &error, "that is what the core map calls what nobody has");
 	if (r >= 0 && limits)
 		r = structure_set_limits(structure, limits, &error);
@@ -286,7 +295,7 @@ static void add_structure(struct model *model, const char *id, json_t *doc)
 		r = model_add(model, structure);
 	}
 	if (r < 0) {
-		edit_ignore(model, "Structure", id, error);
+		edit_ignore(model, db == DB_USERS ? "User" : "Structure", id, error);
 		return;
 	}
 	s = TAKE_PTR(structure);
@@ -328,13 +337,11 @@ static void start_anew(struct model *model, struct structure *s)
 			: "as it was when it came, and not guarded");
 }
 
-static void delete_structure(struct model *model, const char *id)
+static void delete_structure(struct model *model, struct structure *s)
 {
-	struct structure *s = model_structure(model, id);
-	const struct host *host = s ? s->host : NULL;
+	const struct host *host = s->host;
+	const char *id = s->name;
 
-	if (!s)
-		return;
 	if (s->subtype == STRUCTURE_HOST && host->connected && !host->agentless) {
 		model_log(model, LOG_LEVEL_WARNING,
 			  "The document of host %s was deleted in the database, but its agent is "
@@ -373,18 +380,18 @@ void model_document_changed(struct model *model, enum store_db db, const char *i
 	}
 	switch (db) {
 	case DB_STRUCTURES:
-		s = model_structure(model, id);
-		if (!doc)
-			delete_structure(model, id);
+	case DB_USERS:
+		s = db == DB_USERS ? model_user(model, id) : model_structure(model, id);
+		if (s && !doc)
+			delete_structure(model, s);
 		else if (s)
 			edit_structure(model, s, base, doc);
-		else
-			add_structure(model, id, doc);
+		else if (doc)
+			add_structure(model, db, id, doc);
 		break;
 	case DB_LIMITS: edit_limits_changed(model, id, base, doc); break;
 	case DB_RULES: edit_rule_changed(model, id, base, doc); break;
 	case DB_SERVICES: edit_service_changed(model, id, base, doc); break;
-	case DB_USERS: edit_user_changed(model, id, base, doc); break;
 	default: break;
 	}
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Of what somebody else changed in the database: all but structures, which are in model_edit.c. */
+/* Of what somebody else changed in the database: all but structures and users, which are in
+ * model_edit.c. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -102,7 +103,7 @@ static void edit_limits(struct model *model, struct structure *s, const json_t *
 
 void edit_limits_changed(struct model *model, const char *id, const json_t *base, json_t *doc)
 {
-	struct structure *s = model_structure(model, id);
+	struct structure *s = model_limits_owner(model, id);
 
 	if (s && doc) {
 		edit_limits(model, s, base, doc);
@@ -119,7 +120,7 @@ void edit_limits_changed(struct model *model, const char *id, const json_t *base
 	}
 }
 
-/* --- rules, services, users --- */
+/* --- rules, services --- */
 
 void edit_rule_changed(struct model *model, const char *id, const json_t *base, json_t *doc)
 {
@@ -181,21 +182,6 @@ void edit_service_changed(struct model *model, const char *id, const json_t *bas
 	}
 	edit_tell_lost(model, "service", id, lost);
 	model_log(model, LOG_LEVEL_INFO, "Service %s was changed in the database", id);
-}
-
-void edit_user_changed(struct model *model, const char *id, const json_t *base, json_t *doc)
-{
-	json_t *ours = json_object_get(model->users, id), *merged;
-
-	if (!doc) {
-		json_object_del(model->users, id);
-		return;
-	}
-	merged = ours ? document_merge(DB_USERS, base ?: ours, ours, doc, NULL, NULL)
-		      : json_deep_copy(doc);
-	if (!merged || json_object_set_new(model->users, id, merged) < 0)
-		return;
-	model_put_user(model, id);
 }
 
 /* Of those that are too many the id is kept, for them to be deleted. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "boundaries.h"
+#include "hierarchy.h"
 #include "model_private.h"
 #include "ebb/cleanup.h"
 
@@ -71,11 +72,13 @@ static void take_structure(struct model *model, struct structure *s, struct stru
 	host = s->host_name ? model_host(model, s->host_name) : NULL;
 	if (host && s->subtype == STRUCTURE_CONTAINER)
 		host_attach(host, s);
+	hierarchy_link(model, s);
 }
 
-static void follow_structure(struct model *model, const char *id, json_t *doc)
+static void follow_structure(struct model *model, enum store_db db, const char *id, json_t *doc)
 {
-	struct structure *s = model_structure(model, id), *to = NULL;
+	struct structure *s = db == DB_USERS ? model_user(model, id) : model_structure(model, id);
+	struct structure *to = NULL;
 	const json_t *limits = json_object_get(model->early_limits, id);
 	_cleanup_free_ char *error = NULL;
 	int r;
@@ -85,7 +88,7 @@ static void follow_structure(struct model *model, const char *id, json_t *doc)
 			model_remove(model, s);
 		return;
 	}
-	r = structure_from_json(doc, NULL, &to, &error);
+	r = model_parse(db, doc, &to, &error);
 	if (r < 0)
 		goto fail;
 	if (s && s->subtype == to->subtype) {
@@ -107,13 +110,13 @@ static void follow_structure(struct model *model, const char *id, json_t *doc)
 		model_attach_containers(model);
 	return;
 fail:
-	model_log(model, LOG_LEVEL_WARNING, "State: structure %s is ignored: %s", id,
-		  error ? error : strerror(-r));
+	model_log(model, LOG_LEVEL_WARNING, "State: %s %s is ignored: %s",
+		  db == DB_USERS ? "user" : "structure", id, error ? error : strerror(-r));
 }
 
 static void follow_limits(struct model *model, const char *id, json_t *doc)
 {
-	struct structure *s = model_structure(model, id);
+	struct structure *s = model_limits_owner(model, id);
 
 	if (!s) {
 		if (!doc)
@@ -141,7 +144,8 @@ static void follow_map(json_t *documents, const char *id, json_t *doc)
 void follow_document(struct model *model, enum store_db db, const char *id, json_t *doc)
 {
 	switch (db) {
-	case DB_STRUCTURES: follow_structure(model, id, doc); break;
+	case DB_STRUCTURES:
+	case DB_USERS: follow_structure(model, db, id, doc); break;
 	case DB_LIMITS: follow_limits(model, id, doc); break;
 	case DB_RULES:
 		follow_map(model->rules, id, doc);
@@ -151,7 +155,6 @@ void follow_document(struct model *model, enum store_db db, const char *id, json
 		follow_map(model->services, id, doc);
 		(void)model_load_services(model);
 		break;
-	case DB_USERS: follow_map(model->users, id, doc); break;
 	default: break;
 	}
 }
@@ -179,6 +182,24 @@ static void stop_leading(struct model *model)
 	}
 }
 
+static int begin_guarding(struct structure *s)
+{
+	if (s->guard && !s->guard_state)
+		s->guard_state = guard_state_new();
+	return s->guard && !s->guard_state ? -ENOMEM : 0;
+}
+
+/* What was worked out while we did not lead has not been written. The store leaves out what the
+ * database has so already. */
+static void take_up(struct model *model, struct structure *s)
+{
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
+		boundaries_adjust(&s->resources[i]);
+	model_touch(model, s, MODEL_DIRTY_STRUCTURE | MODEL_DIRTY_LIMITS);
+	if (s->guard)
+		model_guard_changed(model, s);
+}
+
 int model_set_leading(struct model *model, bool leading)
 {
 	struct structure *s;
@@ -195,9 +216,12 @@ int model_set_leading(struct model *model, bool leading)
 	if (r >= 0)
 		r = model_load_services(model);
 	model_foreach_structure(model, s) {
-		if (s->guard && !s->guard_state)
-			s->guard_state = guard_state_new();
-		if (s->guard && !s->guard_state)
+		if (begin_guarding(s) < 0)
+			r = -ENOMEM;
+	}
+	model_foreach_user(model, s)
+	{
+		if (begin_guarding(s) < 0)
 			r = -ENOMEM;
 	}
 	if (r < 0) {
@@ -207,16 +231,8 @@ int model_set_leading(struct model *model, bool leading)
 	model_attach_containers(model);
 	for (size_t i = 0; i < model->n_hosts; i++)
 		host_rebuild_accounting(model, model->hosts[i]);
-	model_foreach_structure(model, s) {
-		for (int i = 0; i < EBB_RESOURCE_MAX; i++)
-			boundaries_adjust(&s->resources[i]);
-		/*
-		 * What was worked out while we did not lead has not been written. The store leaves
-		 * out what the database has so already.
-		 */
-		model_touch(model, s, MODEL_DIRTY_STRUCTURE | MODEL_DIRTY_LIMITS);
-		if (s->guard)
-			model_guard_changed(model, s);
-	}
+	model_foreach_structure(model, s)
+		take_up(model, s);
+	model_foreach_user(model, s) take_up(model, s);
 	return 0;
 }

@@ -10,6 +10,13 @@
 #define MODEL_KEPT_MAX 10000
 
 /* model.c */
+/* Of the document of a structure or a user. */
+enum store_db model_db(const struct structure *structure);
+/* Whose limits the document `name` has; NULL: nobody's. */
+struct structure *model_limits_owner(struct model *model, const char *name);
+/* From a document of `db`: structures or users. As structure_from_json(). */
+int model_parse(enum store_db db, const json_t *doc, struct structure **ret_structure,
+		char **ret_error);
 /* Where changes are written; NULL: nowhere, as long as another controller leads. */
 struct store *model_store(const struct model *model);
 /* Nothing that waits is written any more. */
@@ -61,7 +68,6 @@ void edit_tell_lost(struct model *model, const char *what, const char *name, con
 void edit_limits_changed(struct model *model, const char *id, const json_t *base, json_t *doc);
 void edit_rule_changed(struct model *model, const char *id, const json_t *base, json_t *doc);
 void edit_service_changed(struct model *model, const char *id, const json_t *base, json_t *doc);
-void edit_user_changed(struct model *model, const char *id, const json_t *base, json_t *doc);
 void edit_request_changed(struct model *model, const char *id, json_t *doc);
 
 /* model_registration.c */

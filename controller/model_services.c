@@ -21,14 +21,6 @@ void model_keep(struct model *model, enum store_db db, const char *name, const j
 			  name);
 }
 
-void model_put_user(struct model *model, const char *name)
-{
-	const json_t *user = json_object_get(model->users, name);
-
-	if (user)
-		model_keep(model, DB_USERS, name, user);
-}
-
 int scaler_config_from_json(const json_t *config, struct scaler_config *ret_config,
 			    char **ret_error)
 {

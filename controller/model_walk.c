@@ -48,6 +48,12 @@ void model_walk_begin(struct model_walk *walk, struct model *model)
 	*walk = (struct model_walk){.hold = {.model = model}, .at = SIZE_MAX};
 }
 
+void model_walk_begin_users(struct model_walk *walk, struct model *model)
+{
+	model_walk_begin(walk, model);
+	walk->users = true;
+}
+
 bool model_walk_piece(struct model_walk *walk)
 {
 	struct model *model = walk->hold.model;
@@ -56,7 +62,7 @@ bool model_walk_piece(struct model_walk *walk)
 	if (!walk->visit)
 		walk->visit = ++model->visits;
 	/* Downwards: what is removed is replaced by the last one, which has been visited. */
-	walk->at = MIN(walk->at, model->n_structures);
+	walk->at = MIN(walk->at, walk->users ? model->n_users : model->n_structures);
 	if (walk->at > 0)
 		return true;
 	model_hold_end(&walk->hold);
@@ -65,10 +71,11 @@ bool model_walk_piece(struct model_walk *walk)
 
 struct structure *model_walk_next(struct model_walk *walk)
 {
-	struct model *model = walk->hold.model;
+	const struct model *model = walk->hold.model;
+	struct structure **list = walk->users ? model->users : model->structures;
 
 	while (walk->at > 0 && !model_hold_is_over(&walk->hold)) {
-		struct structure *structure = model->structures[--walk->at];
+		struct structure *structure = list[--walk->at];
 
 		if (structure->visited == walk->visit)
 			continue;

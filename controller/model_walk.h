@@ -35,8 +35,11 @@ struct model_walk {
 	struct model_hold hold;
 	size_t at; /* structures below it are still to come */
 	unsigned long visit;
+	bool users;
 };
 void model_walk_begin(struct model_walk *walk, struct model *model);
+/* Over the users instead of the structures. */
+void model_walk_begin_users(struct model_walk *walk, struct model *model);
 /* Takes the lock. False, without it: that was all. */
 bool model_walk_piece(struct model_walk *walk);
 /*

@@ -127,6 +127,7 @@ static double structure_field(const struct structure *s, int r, enum field field
 {
 	const struct resource_state *state = &s->resources[r];
 	const struct host *host = s->subtype == STRUCTURE_HOST ? s->host : NULL;
+	bool bare = host || s->subtype == STRUCTURE_USER; /* as structure_to_json() writes it */
 
 	if (host && field == FIELD_MAX)
 		return host->max[r] > 0 ? (double)host->max[r] : NAN;
@@ -136,9 +137,9 @@ static double structure_field(const struct structure *s, int r, enum field field
 		return NAN;
 	switch (field) {
 	case FIELD_MAX: return known(state->max);
-	case FIELD_MIN: return !host || state->min > 0 ? known(state->min) : NAN;
+	case FIELD_MIN: return !bare || state->min > 0 ? known(state->min) : NAN;
 	case FIELD_CURRENT: return known(state->current);
-	case FIELD_USAGE: return s->subtype == STRUCTURE_APPLICATION ? state->usage : NAN;
+	case FIELD_USAGE: return structure_is_parent(s) ? state->usage : NAN;
 	case FIELD_WEIGHT: return state->weight > 0 ? state->weight : NAN;
 	case FIELD_ALLOCATED: return state->allocated > 0 ? (double)state->allocated : NAN;
 	default: return NAN;
@@ -233,89 +234,48 @@ static int hand_out(struct run *run, const char *tag)
 	return r;
 }
 
-static int snap_structures(struct run *run)
+/* `at` has begun; `groups`: 1 << enum group. */
+static int snap(struct run *run, struct model_walk *at, unsigned groups, const char *tag)
 {
 	struct structure *structure;
-	struct model_walk walk;
 	int r = 0;
 
-	model_walk_begin(&walk, run->model);
-	while (r >= 0 && model_walk_piece(&walk)) {
-		while ((structure = model_walk_next(&walk))) {
+	while (r >= 0 && model_walk_piece(at)) {
+		while ((structure = model_walk_next(at))) {
 			if (!begin_row(run, structure->name)) {
-				model_walk_again(&walk, structure);
+				model_walk_again(at, structure);
 				break;
 			}
-			if (run->config->documents & SERIES_STRUCTURES)
+			if (groups & 1u << GROUP_STRUCTURE)
 				add_group(run, structure, GROUP_STRUCTURE);
-			if (run->config->documents & SERIES_LIMITS)
+			if (groups & 1u << GROUP_LIMIT)
 				add_group(run, structure, GROUP_LIMIT);
 			end_row(run);
 		}
-		model_walk_release(&walk);
-		r = hand_out(run, "structure");
+		model_walk_release(at);
+		r = hand_out(run, tag);
 	}
-	run->result.hold_s = MAX(run->result.hold_s, walk.hold.longest_s);
+	run->result.hold_s = MAX(run->result.hold_s, at->hold.longest_s);
 	return r;
 }
 
-static void add_user(struct run *run, const json_t *user)
+static int snap_all(struct run *run)
 {
-	const json_t *resources = json_object_get(user, "resources");
+	const unsigned documents = run->config->documents;
+	unsigned limits = documents & SERIES_LIMITS ? 1u << GROUP_LIMIT : 0;
+	struct model_walk walk;
+	int r = 0;
 
-	for (int r = 0; r < N_RESOURCES; r++) {
-		const json_t *resource = json_object_get(resources, resource_name(r));
-
-		for (unsigned f = 0; resource && f < run->config->n_fields; f++) {
-			double value = number_in(resource, run->config->fields[f]);
-
-			if (isfinite(value))
-				add_point(run, GROUP_STRUCTURE, r, f, value);
-		}
+	if (documents & (SERIES_STRUCTURES | SERIES_LIMITS)) {
+		model_walk_begin(&walk, run->model);
+		r = snap(run, &walk,
+			 limits | (documents & SERIES_STRUCTURES ? 1u << GROUP_STRUCTURE : 0),
+			 "structure");
 	}
-}
-
-/* Those after `*last`, as many as fit. *last: the last one of them, NULL when there are no more. */
-static int copy_users(struct run *run, struct model_hold *hold, char **last)
-{
-	json_t *users = run->model->users;
-	const char *done = NULL;
-	void *iter;
-
-	/* When the last one has been deleted meanwhile, the others wait for the next run. */
-	iter = *last ? json_object_iter_next(users, json_object_iter_at(users, *last))
-		     : json_object_iter(users);
-	for (; iter && !(done && model_hold_is_over(hold));
-	     iter = json_object_iter_next(users, iter)) {
-		const char *name = json_object_iter_key(iter);
-
-		if (strlen(name) < NAME_SIZE) {
-			if (!begin_row(run, name))
-				break;
-			add_user(run, json_object_iter_value(iter));
-			end_row(run);
-		}
-		done = name;
+	if (r >= 0 && documents & SERIES_USERS) {
+		model_walk_begin_users(&walk, run->model);
+		r = snap(run, &walk, limits | 1u << GROUP_STRUCTURE, "user");
 	}
-	free(*last);
-	*last = iter ? strdup(done) : NULL;
-	return iter && !*last ? -ENOMEM : 0;
-}
-
-static int snap_users(struct run *run)
-{
-	struct model_hold hold = {.model = run->model};
-	_cleanup_free_ char *last = NULL;
-	int r;
-
-	do {
-		model_hold_begin(&hold);
-		r = copy_users(run, &hold, &last);
-		model_hold_end(&hold);
-		if (r >= 0)
-			r = hand_out(run, "user");
-	} while (r >= 0 && last);
-	run->result.hold_s = MAX(run->result.hold_s, hold.longest_s);
 	return r;
 }
 
@@ -359,7 +319,7 @@ int snapshoter_database_run(struct model *model, const struct snapshoter_databas
 			    struct snapshoter_database_result *ret_result)
 {
 	_cleanup_free_ struct run *run = calloc(1, sizeof(*run));
-	int r = 0;
+	int r;
 
 	if (!run)
 		return -ENOMEM;
@@ -369,10 +329,7 @@ int snapshoter_database_run(struct model *model, const struct snapshoter_databas
 	run->sink = sink;
 	run->userdata = userdata;
 	name_metrics(run);
-	if (config->documents & (SERIES_STRUCTURES | SERIES_LIMITS))
-		r = snap_structures(run);
-	if (r >= 0 && config->documents & SERIES_USERS)
-		r = snap_users(run);
+	r = snap_all(run);
 	if (r >= 0 && config->documents & SERIES_CONFIGS)
 		r = snap_configs(run);
 	if (r < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Database Snapshoter (spec 7.2): what the documents say at one moment, as points:
- * structure.<resource>.<field> and limit.<resource>.<field> of structures, structure.* of users,
+ * structure.<resource>.<field> and limit.<resource>.<field> of structures and users,
  * conf.<service>.<key>.
  */
 #ifndef EBB_SNAPSHOTER_DATABASE_H

@@ -219,6 +219,9 @@ static int resource_from_json(const json_t *object, const char *where,
 	}
 	if (usage && !json_is_null(usage) && json_to_double(usage, &resource->usage) < 0)
 		return fail_with(-EINVAL, ret_error, "%s.usage: not a number", where);
+	/* -1 is how the original writes "none". */
+	if (resource->usage < 0)
+		resource->usage = NAN;
 	resource->present = true;
 	return 0;
 }
@@ -390,13 +393,38 @@ int structure_set_limits(struct structure *structure, const json_t *limits, char
 	return 0;
 }
 
-int structure_from_json(const json_t *doc, const json_t *limits, struct structure **ret_structure,
-			char **ret_error)
+static const char *document_type(enum structure_subtype subtype)
+{
+	return subtype == STRUCTURE_USER ? "user" : "structure";
+}
+
+/* STRUCTURE_SUBTYPE_MAX with `ret_error`: none that belongs there. */
+static enum structure_subtype subtype_of(const json_t *doc, bool user, char **ret_error)
+{
+	const json_t *value = json_object_get(doc, "subtype");
+	const char *name = json_string_value(value);
+	enum structure_subtype subtype = name ? subtype_from_name(name) : STRUCTURE_SUBTYPE_MAX;
+
+	if (user && (!value || subtype == STRUCTURE_USER))
+		return STRUCTURE_USER;
+	if (user)
+		fail_with(-EINVAL, ret_error, "subtype: must be user");
+	else if (subtype == STRUCTURE_USER)
+		fail_with(-EINVAL, ret_error, "subtype: a user belongs in the database users");
+	else if (subtype == STRUCTURE_SUBTYPE_MAX)
+		fail_with(-EINVAL, ret_error, "subtype: must be host, container or application");
+	else
+		return subtype;
+	return STRUCTURE_SUBTYPE_MAX;
+}
+
+static int from_json(const json_t *doc, const json_t *limits, bool user,
+		     struct structure **ret_structure, char **ret_error)
 {
 	__attribute__((cleanup(cleanup_structurep))) struct structure *structure = NULL;
 	const char *name = json_string_value(json_object_get(doc, "name"));
-	const char *subtype = json_string_value(json_object_get(doc, "subtype"));
 	const json_t *host = json_object_get(doc, "host");
+	enum structure_subtype subtype;
 	int r;
 
 	if (!json_is_object(doc))
@@ -406,14 +434,14 @@ int structure_from_json(const json_t *doc, const json_t *limits, struct structur
 			-EINVAL, ret_error,
 			"name: must be a string of 1 to %d bytes without control characters",
 			NAME_LEN_MAX);
-	if (!subtype || subtype_from_name(subtype) == STRUCTURE_SUBTYPE_MAX)
-		return fail_with(-EINVAL, ret_error,
-				 "subtype: must be host, container or application");
+	subtype = subtype_of(doc, user, ret_error);
+	if (subtype == STRUCTURE_SUBTYPE_MAX)
+		return -EINVAL;
 	if (host && !json_is_null(host) &&
 	    (!json_is_string(host) || !name_is_sane(json_string_value(host), NAME_LEN_MAX)))
 		return fail_with(-EINVAL, ret_error, "host: not the name of a host");
 
-	structure = structure_new(name, subtype_from_name(subtype));
+	structure = structure_new(name, subtype);
 	if (!structure)
 		return -ENOMEM;
 	r = get_bool(doc, "", "guard", &structure->guard, ret_error);
@@ -425,8 +453,9 @@ int structure_from_json(const json_t *doc, const json_t *limits, struct structur
 	if (r >= 0 && structure->subtype == STRUCTURE_CONTAINER)
 		r = held_from_json(doc, structure, ret_error);
 	if (r >= 0)
-		r = keep_extra(doc, "structure", document_fields, ARRAY_SIZE(document_fields),
-			       resource_fields, ARRAY_SIZE(resource_fields), &structure->doc);
+		r = keep_extra(doc, document_type(subtype), document_fields,
+			       ARRAY_SIZE(document_fields), resource_fields,
+			       ARRAY_SIZE(resource_fields), &structure->doc);
 	if (r >= 0 && limits)
 		r = structure_set_limits(structure, limits, ret_error);
 	if (r < 0)
@@ -439,6 +468,18 @@ int structure_from_json(const json_t *doc, const json_t *limits, struct structur
 	}
 	*ret_structure = TAKE_PTR(structure);
 	return 0;
+}
+
+int structure_from_json(const json_t *doc, const json_t *limits, struct structure **ret_structure,
+			char **ret_error)
+{
+	return from_json(doc, limits, false, ret_structure, ret_error);
+}
+
+int user_from_json(const json_t *doc, const json_t *limits, struct structure **ret_user,
+		   char **ret_error)
+{
+	return from_json(doc, limits, true, ret_user, ret_error);
 }
 
 /* Adds what `out` does not have, inside each resource too. Copies: the result is read without the
@@ -473,7 +514,8 @@ static int add_extra(json_t *out, const json_t *extra, json_t *out_resources)
 static json_t *resource_to_json(const struct structure *structure, enum ebb_resource which)
 {
 	const struct resource_state *resource = &structure->resources[which];
-	bool host = structure->subtype == STRUCTURE_HOST;
+	/* Of these the original writes neither. */
+	bool bare = structure->subtype == STRUCTURE_HOST || structure->subtype == STRUCTURE_USER;
 	json_t *out = json_object();
 	int r;
 
@@ -482,13 +524,13 @@ static json_t *resource_to_json(const struct structure *structure, enum ebb_reso
 	r = json_object_set_new(out, "max", json_integer(resource->max));
 	if (resource->current >= 0)
 		r |= json_object_set_new(out, "current", json_integer(resource->current));
-	if (!host || resource->min > 0)
+	if (!bare || resource->min > 0)
 		r |= json_object_set_new(out, "min", json_integer(resource->min));
-	if (!host || resource->guard)
+	if (!bare || resource->guard)
 		r |= json_object_set_new(out, "guard", json_boolean(resource->guard));
 	if (resource->weight > 0)
 		r |= json_object_set_new(out, "weight", json_real(resource->weight));
-	if (structure->subtype == STRUCTURE_APPLICATION && !isnan(resource->usage))
+	if (structure_is_parent(structure) && !isnan(resource->usage))
 		r |= json_object_set_new(out, "usage", json_real(resource->usage));
 	if (resource->allocated > 0)
 		r |= json_object_set_new(out, "allocated", json_integer(resource->allocated));
@@ -508,13 +550,15 @@ json_t *structure_to_json(const struct structure *structure)
 	int r = 0;
 
 	if (!json_object_get(structure->doc, "type"))
-		r |= json_object_set_new(out, "type", json_string("structure"));
+		r |= json_object_set_new(out, "type",
+					 json_string(document_type(structure->subtype)));
 	r |= json_object_set_new(out, "subtype",
 				 json_string(structure_subtype_name(structure->subtype)));
 	r |= json_object_set_new(out, "name", json_string(structure->name));
 	if (structure->host_name)
 		r |= json_object_set_new(out, "host", json_string(structure->host_name));
-	r |= json_object_set_new(out, "guard", json_boolean(structure->guard));
+	if (structure->guard || structure->subtype != STRUCTURE_USER)
+		r |= json_object_set_new(out, "guard", json_boolean(structure->guard));
 	if (structure->automatic)
 		r |= json_object_set_new(out, "automatic", json_true());
 	r |= json_object_set_new(out, "resources", resources);

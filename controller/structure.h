@@ -83,7 +83,14 @@ struct structure {
 	struct structure *next_dirty;
 	void *host; /* struct host * (model.h); NULL until its host is known. A host's: itself */
 	struct structure *host_next, **host_prev; /* model.c: the host's containers */
-	size_t slot;                              /* model.c: index in model->structures */
+	size_t slot; /* model.c: index in model->structures, a user's in model->users */
+
+	/* hierarchy.c */
+	struct member *first_member, *last_member; /* an application's, a user's list */
+	struct member *first_call, *last_call;     /* applications whose `user` it is */
+	struct member *membership;                 /* by which it belongs to its parent */
+	struct member *call;                       /* an application's: its `user` */
+
 	bool gone;     /* it went and was kept: what comes back under its name is another cgroup */
 	unsigned held; /* 1 << enum ebb_resource: shares it gave back when it went.
 			  Kept in the document */
@@ -101,10 +108,13 @@ json_t *structure_limits_to_json(const struct structure *structure);
 
 /*
  * From documents (`limits` may be NULL). -EINVAL with a reason in `ret_error` (caller frees): wrong
- * types, min > max, no name.
+ * types, min > max, no name, a user.
  */
 int structure_from_json(const json_t *doc, const json_t *limits, struct structure **ret_structure,
 			char **ret_error);
+/* The same for a document of the database `users`, which need not tell its subtype. */
+int user_from_json(const json_t *doc, const json_t *limits, struct structure **ret_user,
+		   char **ret_error);
 /* The limits document of one that is there already. On failure nothing changed. */
 int structure_set_limits(struct structure *structure, const json_t *limits, char **ret_error);
 /* An empty one: no resource present, every limit unknown. NULL on no memory. */
@@ -129,6 +139,12 @@ int json_to_bool(const json_t *value, bool *ret_value);
 int64_t resource_least(enum ebb_resource resource);
 /* The lowest limit to be ordered: min, but never below that. */
 int64_t resource_floor(const struct resource_state *state, enum ebb_resource resource);
+
+/* Is it an application or a user? */
+static inline bool structure_is_parent(const struct structure *structure)
+{
+	return structure->subtype == STRUCTURE_APPLICATION || structure->subtype == STRUCTURE_USER;
+}
 
 const char *structure_subtype_name(enum structure_subtype subtype);
 const char *boundary_type_name(enum boundary_type type);

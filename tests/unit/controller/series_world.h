@@ -62,12 +62,20 @@ __attribute__((unused)) static struct structure *add_structure(struct model *mod
 	return structure;
 }
 
-__attribute__((unused)) static json_t *add_user(struct model *model, const char *text)
+__attribute__((unused)) static struct structure *add_user(struct model *model, const char *text)
 {
-	json_t *doc = parse("%s", text);
+	_cleanup_json_ json_t *doc = parse("%s", text);
+	_cleanup_free_ char *error = NULL;
+	struct structure *user = NULL;
+	int r;
 
-	json_object_set_new(model->users, json_string_value(json_object_get(doc, "name")), doc);
-	return doc;
+	if (user_from_json(doc, NULL, &user, &error) < 0)
+		TEST_FAIL("%s: %s", text, error ? error : "?");
+	model_lock(model);
+	r = model_add(model, user);
+	model_unlock(model);
+	CHECK_INT(r, 0);
+	return user;
 }
 
 /* The value at a path of keys in a document, printed: "-" when it is not there. */
@@ -99,6 +107,20 @@ __attribute__((unused)) static const char *kept(struct model *model, const char 
 	model_lock(model);
 	structure = model_structure(model, name);
 	doc = structure ? structure_to_json(structure) : NULL;
+	model_unlock(model);
+	return text_at(doc, resource, field);
+}
+
+/* The same of a user. */
+__attribute__((unused)) static const char *kept_of_user(struct model *model, const char *name,
+							const char *resource, const char *field)
+{
+	_cleanup_json_ json_t *doc = NULL;
+	struct structure *user;
+
+	model_lock(model);
+	user = model_user(model, name);
+	doc = user ? structure_to_json(user) : NULL;
 	model_unlock(model);
 	return text_at(doc, resource, field);
 }

@@ -302,12 +302,14 @@ TEST(parts_of_a_structure_can_be_read)
 
 TEST(users_can_be_read)
 {
-	_cleanup_json_ json_t *list = NULL, *one = NULL;
+	_cleanup_json_ json_t *list = NULL, *one = NULL, *doc = NULL;
+	struct structure *user = NULL;
 
 	start();
+	doc = json_pack("{s:s, s:[s]}", "name", "user0", "clusters", "app1");
+	CHECK_INT(user_from_json(doc, NULL, &user, NULL), 0);
 	model_lock(f.api.model);
-	json_object_set_new(f.api.model->users, "user0",
-			    json_pack("{s:s, s:[s]}", "name", "user0", "clusters", "app1"));
+	CHECK_INT(model_add(f.api.model, user), 0);
 	model_unlock(f.api.model);
 	list = get("/user/");
 	CHECK_INT(json_array_size(list), 1);

@@ -8,6 +8,7 @@
 
 #include "agent_stand_in.h"
 #include "document_merge.h"
+#include "hierarchy.h"
 #include "memory_store.h"
 #include "model_private.h"
 #include "request_document.h"
@@ -666,12 +667,12 @@ TEST(users_follow_an_edit)
 	edit(DB_USERS, "u0",
 	     "{'type':'user','name':'u0','clusters':['app1'],"
 	     "'resources':{'cpu':{'max':2000,'min':100}}}");
-	CHECK(json_object_get(model->users, "u0"));
+	CHECK(model_user(model, "u0") && !get("u0"));
 	edit(DB_USERS, "u0", "{'clusters':['app1','app2'],'resources':{'cpu':{'usage':7}}}");
 	CHECK_STR(there(DB_USERS, "u0", "clusters"), "[\"app1\",\"app2\"]");
 	CHECK_STR(there(DB_USERS, "u0", "resources.cpu"), "{\"max\":2000,\"min\":100}");
 	delete (DB_USERS, "u0");
-	CHECK(!json_object_get(model->users, "u0"));
+	CHECK(!model_user(model, "u0"));
 }
 
 static void request(const char *id, const char *structure, const char *resource, int amount,
@@ -683,6 +684,119 @@ static void request(const char *id, const char *structure, const char *resource,
 	     "'structure_type':'container'%s}",
 	     resource, amount, structure, timestamp, more);
 	CHECK_STR(there(DB_REQUESTS, id, "type"), "");
+}
+
+static const char *boundary_of(const struct structure *s)
+{
+	static char text[32];
+
+	if (!s || !s->resources[EBB_CPU].has_boundary)
+		return "-";
+	snprintf(text, sizeof(text), "%d", s->resources[EBB_CPU].boundary);
+	return text;
+}
+
+TEST(users_have_limits_and_names_of_their_own)
+{
+	start();
+	/* Limits may come before. */
+	edit(DB_LIMITS, "u0",
+	     "{'type':'limit','name':'u0','resources':{'cpu':{'boundary':7,"
+	     "'boundary_type':'percentage_of_max'}}}");
+	edit(DB_USERS, "u0",
+	     "{'type':'structure','subtype':'user','name':'u0','odd':[1],'clusters':[],"
+	     "'resources':{'cpu':{'max':2000,'min':100,'gpu':1}}}");
+	CHECK_STR(boundary_of(model_user(model, "u0")), "7");
+	CHECK_STR(there(DB_USERS, "u0", "odd"), "[1]");
+	CHECK_STR(there(DB_USERS, "u0", "type"), "\"structure\"");
+	CHECK_STR(there(DB_USERS, "u0", "resources.cpu.gpu"), "1");
+	edit(DB_LIMITS, "u0", "{'resources':{'cpu':{'boundary':8}}}");
+	CHECK_STR(boundary_of(model_user(model, "u0")), "8");
+	/* What cannot be is set back. */
+	edit(DB_USERS, "u0", "{'resources':{'cpu':{'max':50}}}");
+	CHECK_STR(there(DB_USERS, "u0", "resources.cpu.max"), "2000");
+	edit(DB_USERS, "u0", "{'subtype':'host'}");
+	CHECK_STR(there(DB_USERS, "u0", "subtype"), "\"user\"");
+
+	/* A structure of that name has the limits document from now on. */
+	edit(DB_STRUCTURES, "u0",
+	     "{'type':'structure','subtype':'application','name':'u0','containers':[],"
+	     "'resources':{'cpu':{'max':400,'min':10}}}");
+	CHECK(get("u0") && model_user(model, "u0"));
+	CHECK_STR(there(DB_LIMITS, "u0", "name"), "");
+	edit(DB_LIMITS, "u0",
+	     "{'type':'limit','name':'u0','resources':{'cpu':{'boundary':33,"
+	     "'boundary_type':'percentage_of_max'}}}");
+	CHECK_STR(boundary_of(get("u0")), "33");
+	CHECK_STR(boundary_of(model_user(model, "u0")), "8");
+	delete (DB_STRUCTURES, "u0");
+	CHECK(!get("u0") && model_user(model, "u0"));
+	CHECK_STR(there(DB_LIMITS, "u0", "resources.cpu.boundary"), "8");
+	delete (DB_USERS, "u0");
+	CHECK(!model_user(model, "u0"));
+	CHECK_STR(there(DB_LIMITS, "u0", "name"), "");
+
+	/* No structure, and nothing to be set right. */
+	edit(DB_STRUCTURES, "u1", "{'type':'user','subtype':'user','name':'u1','clusters':[]}");
+	CHECK(!get("u1") && !model_user(model, "u1"));
+	CHECK_STR(there(DB_STRUCTURES, "u1", "subtype"), "\"user\"");
+	/* Nor is a user that has no sense. */
+	edit(DB_USERS, "u2", "{'name':'u2','resources':7}");
+	CHECK(!model_user(model, "u2"));
+	CHECK_STR(there(DB_USERS, "u2", "resources"), "7");
+	sound();
+}
+
+static const char *parent(const char *name)
+{
+	const struct structure *s = get(name), *of = s ? hierarchy_parent(s) : NULL;
+
+	return of ? of->name : "-";
+}
+
+TEST(memberships_follow_an_edit)
+{
+	start();
+	edit(DB_USERS, "u0", "{'type':'user','name':'u0','clusters':['app']}");
+	edit(DB_STRUCTURES, "app",
+	     "{'type':'structure','subtype':'application','name':'app','containers':['c1','c0'],"
+	     "'resources':{}}");
+	CHECK_STR(parent("c0"), "app");
+	CHECK_STR(parent("app"), "u0");
+	add("c1", 100, 512);
+	CHECK_STR(parent("c1"), "app");
+	/* Its document is written anew when it runs: it is where it was. */
+	delete (DB_STRUCTURES, "c1");
+	CHECK_STR(parent("c1"), "app");
+	edit(DB_STRUCTURES, "app", "{'containers':['c1'],'user':'u1'}");
+	CHECK_STR(parent("c0"), "-");
+	CHECK_STR(parent("app"), "u0");
+	edit(DB_USERS, "u0", "{'clusters':[]}");
+	CHECK_STR(parent("app"), "-");
+	edit(DB_USERS, "u1", "{'type':'user','name':'u1'}");
+	CHECK_STR(parent("app"), "u1");
+	delete (DB_STRUCTURES, "app");
+	CHECK_STR(parent("c1"), "-");
+	/* On a standby likewise. */
+	lead(false);
+	edit(DB_STRUCTURES, "app",
+	     "{'type':'structure','subtype':'application','name':'app','containers':['c1','c0'],"
+	     "'user':'u1','resources':{}}");
+	CHECK_STR(parent("c0"), "app");
+	CHECK_STR(parent("app"), "u1");
+	edit(DB_STRUCTURES, "app", "{'containers':['c0'],'user':'u0'}");
+	CHECK_STR(parent("c1"), "-");
+	CHECK_STR(parent("app"), "u0");
+	edit(DB_USERS, "u1", "{'clusters':['app'],'resources':{'cpu':{'max':5,'min':1}}}");
+	CHECK_STR(parent("app"), "u1");
+	CHECK_INT(model_user(model, "u1")->resources[EBB_CPU].max, 5);
+	delete (DB_USERS, "u1");
+	CHECK_STR(parent("app"), "u0");
+	edit(DB_STRUCTURES, "u9", "{'subtype':'user','name':'u9'}");
+	CHECK(!get("u9"));
+	lead(true);
+	CHECK_STR(parent("c0"), "app");
+	CHECK_STR(there(DB_STRUCTURES, "app", "containers"), "[\"c0\"]");
 }
 
 TEST(requests_are_taken)

@@ -163,22 +163,21 @@ TEST(refeeder_only_what_is_asked_for)
 TEST(refeeder_sums_users)
 {
 	struct model *model = new_world();
-	json_t *u;
 
 	set_up();
 	config.structures = SERIES_USER;
 	add_all(model);
 	add_structure(model, "{'subtype':'application','name':'b','containers':['alone'],"
 			     "'resources':{}}");
-	u = add_user(model, "{'name':'u0','clusters':['app','b'],'resources':{'cpu':{'max':1},"
-			    "'mem':{'max':1},'energy':{'max':1,'usage':3.5}}}");
+	add_user(model, "{'name':'u0','clusters':['app','b'],'resources':{'cpu':{'max':1},"
+			"'mem':{'max':1},'energy':{'max':1,'usage':3.5}}}");
 	run(model, 100);
 	sample(model, "c0", 101, 100, 200);
 	sample(model, "alone", 101, 11, NAN);
 	run(model, 102);
-	CHECK_STR(text_at(u, "cpu", "usage"), "111r");
-	CHECK_STR(text_at(u, "mem", "usage"), "200r");
-	CHECK_STR(text_at(u, "energy", "usage"), "-");
+	CHECK_STR(kept_of_user(model, "u0", "cpu", "usage"), "111r");
+	CHECK_STR(kept_of_user(model, "u0", "mem", "usage"), "200r");
+	CHECK_STR(kept_of_user(model, "u0", "energy", "usage"), "-");
 	/* Applications were not asked for. */
 	CHECK_STR(kept(model, "app", "cpu", "usage"), "-");
 	CHECK_STR(kept(model, "app", "mem", "usage"), "77r");

@@ -190,14 +190,15 @@ TEST(snapshoter_database_users)
 			"'energy':{'max':100,'min':20,'usage':-1},'cpu':{'max':2000,'min':100,"
 			"'current':'12.5','usage':null},'gpu':{'max':3}}}");
 	add_user(model, "{'name':'u1'}");
-	add_user(model, "{'name':'u2','resources':{'mem':{'max':1},'cpu':7}}");
+	add_user(model, "{'name':'u2','resources':{'mem':{'max':1},'disk':{'min':7}}}");
 	run(model, "{'DOCUMENTS_PERSISTED':['users']}");
 	came("structure.energy.max 1795344748 100 user=user_space_0",
 	     "structure.energy.min 1795344748 20 user=user_space_0",
 	     "structure.cpu.max 1795344748 2000 user=user_space_0",
 	     "structure.cpu.min 1795344748 100 user=user_space_0",
-	     "structure.cpu.current 1795344748 12.5 user=user_space_0",
-	     "structure.mem.max 1795344748 1 user=u2", NULL);
+	     "structure.cpu.current 1795344748 12 user=user_space_0",
+	     "structure.mem.max 1795344748 1 user=u2", "structure.disk.min 1795344748 7 user=u2",
+	     NULL);
 	CHECK_INT(result.documents, 2);
 }
 
@@ -247,7 +248,7 @@ TEST(snapshoter_database_many)
 {
 	struct model *model = new_world();
 	static unsigned char seen[3000][3];
-	char text[256];
+	char text[256], doc[512];
 	size_t n_users = 0;
 
 	for (int i = 0; i < 3000; i++) {
@@ -256,18 +257,15 @@ TEST(snapshoter_database_many)
 			 "'min':1},'mem':{'max':%d,'min':2}}}",
 			 i, i + 10, 2 * i + 10);
 		add_structure(model, text);
-		/* Names of all lengths, up to those that nobody can have. */
+		/* Names of all lengths. */
 		snprintf(text, sizeof(text), "u%0*d", i % 200, i);
-		json_object_set_new(model->users, text,
-				    parse("{'resources':{'cpu':{'max':%d}}}", i));
+		snprintf(doc, sizeof(doc), "{'name':'%s','resources':{'cpu':{'max':%d}}}", text, i);
+		add_user(model, doc);
 	}
 	memset(text, 'x', 255);
 	text[255] = '\0';
-	json_object_set_new(model->users, text, parse("{'resources':{'cpu':{'max':1}}}"));
-	_cleanup_free_ char *endless = malloc(100001);
-	memset(endless, 'y', 100000);
-	endless[100000] = '\0';
-	json_object_set_new(model->users, endless, parse("{'resources':{'cpu':{'max':1}}}"));
+	snprintf(doc, sizeof(doc), "{'name':'%s','resources':{'cpu':{'max':1}}}", text);
+	add_user(model, doc);
 	run(model, "{'FIELDS_PERSISTED':['max','min'],'DOCUMENTS_PERSISTED':['structures',"
 		   "'users']}");
 	CHECK_INT(n_lines, 3000 * 4 + 3000 + 1);

@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include "series_world.h"
+#include "hierarchy.h"
 #include "snapshoter_structures.h"
 
 #define BIT(resource) (1u << (resource))
@@ -129,7 +130,7 @@ TEST(snapshoter_structures_odd_documents)
 	add_structure(model, "{'subtype':'application','name':'list','containers':'c0',"
 			     "'resources':{'cpu':{'max':8,'min':2,'current':5}}}");
 	add_user(model, "{'type':'user','name':'u0'}");
-	add_user(model, "{'type':'user','name':'u1','clusters':7,'resources':[]}");
+	add_user(model, "{'type':'user','name':'u1','clusters':7,'resources':{}}");
 	run(model);
 	CHECK_STR(kept(model, "empty", "cpu", "current"), "0");
 	CHECK_STR(kept(model, "none", "cpu", "current"), "0");
@@ -158,42 +159,41 @@ static void add_two_applications(struct model *model)
 TEST(snapshoter_structures_sums_users)
 {
 	struct model *model = new_world();
-	json_t *u;
 
 	set_up();
 	add_two_applications(model);
-	u = add_user(model, user);
+	add_user(model, user);
 	run(model);
 	/* Not asked for. */
-	CHECK_STR(text_at(u, "cpu", "current"), "-");
+	CHECK_STR(kept_of_user(model, "u0", "cpu", "current"), "-");
 	CHECK_INT(result.users, 0);
 	config.structures |= SERIES_USER;
 	run(model);
-	CHECK_STR(text_at(u, "cpu", "current"), "250");
-	CHECK_STR(text_at(u, "mem", "current"), "1536");
-	CHECK_STR(text_at(u, "energy", "current"), "-");
-	CHECK_STR(text_at(u, "energy", "max"), "100");
-	CHECK_STR(json_string_value(json_object_get(u, "note")), "kept");
+	CHECK_STR(kept_of_user(model, "u0", "cpu", "current"), "250");
+	CHECK_STR(kept_of_user(model, "u0", "mem", "current"), "1536");
+	CHECK_STR(kept_of_user(model, "u0", "energy", "current"), "-");
+	CHECK_STR(kept_of_user(model, "u0", "energy", "max"), "100");
+	CHECK_STR(json_string_value(json_object_get(model_user(model, "u0")->doc, "note")), "kept");
 	CHECK_INT(result.changed, 1);
 	run(model);
 	CHECK_INT(result.changed, 0);
-	json_object_set_new(u, "clusters", json_array());
+	json_object_set_new(model_user(model, "u0")->doc, "clusters", json_array());
+	hierarchy_link(model, model_user(model, "u0"));
 	run(model);
-	CHECK_STR(text_at(u, "cpu", "current"), "0");
+	CHECK_STR(kept_of_user(model, "u0", "cpu", "current"), "0");
 }
 
 TEST(snapshoter_structures_users_without_their_applications)
 {
 	struct model *model = new_world();
-	json_t *u;
 
 	set_up();
 	config.structures = SERIES_USER;
 	add_two_applications(model);
-	u = add_user(model, user);
+	add_user(model, user);
 	run(model);
 	CHECK_STR(kept(model, "app", "cpu", "current"), "-");
-	CHECK_STR(text_at(u, "cpu", "current"), "250");
+	CHECK_STR(kept_of_user(model, "u0", "cpu", "current"), "250");
 }
 
 TEST(snapshoter_structures_nothing_asked_for)
@@ -245,7 +245,6 @@ TEST(snapshoter_structures_disk)
 TEST(snapshoter_structures_writes_only_what_it_leads)
 {
 	struct model *model = new_world();
-	json_t *u;
 
 	set_up();
 	config.structures |= SERIES_USER;
@@ -253,13 +252,13 @@ TEST(snapshoter_structures_writes_only_what_it_leads)
 	add_two_applications(model);
 	add_structure(model, "{'subtype':'container','name':'d','resources':{'disk':{},"
 			     "'disk_read':{'current':5},'disk_write':{'current':6}}}");
-	u = add_user(model, user);
+	add_user(model, user);
 	model->leading = false;
 	run(model);
 	CHECK_INT(result.changed, 0);
 	CHECK_STR(kept(model, "app", "cpu", "current"), "-");
 	CHECK_STR(kept(model, "d", "disk", "current"), "-");
-	CHECK_STR(text_at(u, "cpu", "current"), "-");
+	CHECK_STR(kept_of_user(model, "u0", "cpu", "current"), "-");
 	model->leading = true;
 	run(model);
 	CHECK_INT(result.changed, 4);
@@ -281,6 +280,7 @@ TEST(snapshoter_structures_large_application)
 	}
 	application = add_structure(model, app);
 	json_object_set_new(application->doc, "containers", names);
+	hierarchy_link(model, application);
 	run(model);
 	CHECK_INT(result.containers, 5000);
 	CHECK_STR(kept(model, "app", "cpu", "current"), "12497500");
