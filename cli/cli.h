@@ -33,11 +33,12 @@ struct verb {
 	const char *usage;   /* "NAME [--cpu MIN..MAX]" */
 	const char *summary; /* one line */
 	const char *help;    /* the rest of `ebb help VERB`, lines ended by newlines */
+	bool offline;        /* asks no controller */
 	bool shows;          /* what a controller knows: says so first where that is a standby */
 	verb_fn run;
 };
 extern const struct verb verb_ps, verb_top, verb_guard, verb_unguard, verb_set, verb_rules,
-	verb_why, verb_doctor, verb_migrate;
+	verb_why, verb_doctor, verb_migrate, verb_simulate, verb_rule;
 
 /* Prints "ebb: ..." as one line on standard error; EXIT_FAILED. */
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

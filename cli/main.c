@@ -15,8 +15,8 @@
 #include "ebb/util.h"
 
 static const struct verb *const verbs[] = {
-	&verb_ps,    &verb_top, &verb_guard,  &verb_unguard, &verb_set,
-	&verb_rules, &verb_why, &verb_doctor, &verb_migrate,
+	&verb_ps,  &verb_top,    &verb_guard,   &verb_unguard,  &verb_set,  &verb_rules,
+	&verb_why, &verb_doctor, &verb_migrate, &verb_simulate, &verb_rule,
 };
 
 static const struct verb *find_verb(const char *name)
@@ -129,7 +129,7 @@ static int run(struct cli *cli, char **argv)
 	token_file = choose(token_file, "EBB_TOKEN_FILE", NULL);
 	cli->controllers = strdup(choose(controller, "EBB_CONTROLLER", "http://127.0.0.1:5000"));
 	cli->agent = address_normalize(choose(agent, "EBB_AGENT", "http://127.0.0.1:8000"));
-	if (!cli->controllers || !cli->agent || (verb != &verb_migrate && lead_choose(cli) < 0))
+	if (!cli->controllers || !cli->agent || (!verb->offline && lead_choose(cli) < 0))
 		return cli_fail("out of memory");
 	if (token_file) {
 		cli->token_file = strdup(token_file);

@@ -360,5 +360,6 @@ const struct verb verb_migrate = {
 		"Afterwards everything is read back and compared. Attachments are not copied, and of two\n"
 		"documents of one name only the first is: that is said, and the exit status is 1. Design\n"
 		"documents and who leads stay where they are.\n",
+	.offline = true,
 	.run = migrate_verb,
 };

@@ -42,6 +42,9 @@ struct audit {
 	bool torn; /* the file ends in half a line, which must not swallow the next */
 	bool has_thread;
 	pthread_t thread;
+
+	void (*added)(void *userdata, const struct decision *decision);
+	void *added_userdata;
 };
 
 /* --- one decision --- */
@@ -193,8 +196,17 @@ static bool limit_changed(const struct decision *decision)
 	       strcmp(decision->outcome, "partial") == 0;
 }
 
+void audit_observe(struct audit *audit,
+		   void (*added)(void *userdata, const struct decision *decision), void *userdata)
+{
+	audit->added = added;
+	audit->added_userdata = userdata;
+}
+
 void audit_add(struct audit *audit, const struct decision *decision)
 {
+	if (audit->added)
+		audit->added(audit->added_userdata, decision);
 	pthread_mutex_lock(&audit->lock);
 	ring_push(audit, decision, audit->next_id);
 	audit->total++;

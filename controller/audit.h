@@ -51,6 +51,9 @@ int audit_new(const char *path, size_t capacity, struct audit **ret_audit);
 void audit_free(struct audit *audit);
 /* Copies; sets id. Never blocks on I/O: a thread of its own writes the file. */
 void audit_add(struct audit *audit, const struct decision *decision);
+/* Tells each decision as it is added, in the thread that adds it. Before the first one. */
+void audit_observe(struct audit *audit,
+		   void (*added)(void *userdata, const struct decision *decision), void *userdata);
 /* Newest first, at most `limit`; `structure` NULL: all. New reference (array). */
 json_t *audit_query(struct audit *audit, const char *structure, size_t limit);
 

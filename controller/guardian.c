@@ -210,6 +210,22 @@ static void set_variables(struct evaluation *e, enum ebb_resource resource)
 	v[VAR_GROWTH] = stats->growth;
 }
 
+/* A second time, so that a controller does not pay for what only a simulation tells. */
+static void tell_fired(const struct evaluation *e, enum ebb_resource resource, bool up)
+{
+	const struct jsonlogic_numbers numbers = {e->variables, RULE_VARIABLES};
+	const struct rule_range *range = &e->rules->ranges[resource];
+	const struct guard_observer *observer = e->config->observer;
+
+	for (size_t i = range->first; i < range->requests; i++) {
+		const struct rule *rule = &e->rules->rules[i];
+
+		if ((up ? rule->events_up : rule->events_down) > 0 &&
+		    jsonlogic_test(rule->logic, &numbers))
+			observer->fired(observer->userdata, e->structure, rule);
+	}
+}
+
 static void fire_events(struct evaluation *e, struct resource_guard *guard,
 			enum ebb_resource resource)
 {
@@ -236,6 +252,8 @@ static void fire_events(struct evaluation *e, struct resource_guard *guard,
 	} else if (down > 0) {
 		events_add(&guard->down, e->now_ms, down, e->event_timeout);
 	}
+	if (e->config->observer && (up > 0 || down > 0))
+		tell_fired(e, resource, up > 0);
 	e->outcome->up_events[resource] = up;
 	e->outcome->down_events[resource] = down;
 	e->outcome->events_up += up;

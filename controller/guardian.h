@@ -14,6 +14,12 @@
 #include "rule.h"
 #include "structure.h"
 
+/* Who watches a simulation: each event rule that fired, and counts. */
+struct guard_observer {
+	void (*fired)(void *userdata, struct structure *structure, const struct rule *rule);
+	void *userdata;
+};
+
 /* The typed form of the `guardian` services document. Times in seconds. */
 struct guardian_config {
 	bool active;
@@ -23,6 +29,8 @@ struct guardian_config {
 	unsigned guardable;      /* 1 << resource: GUARDABLE_RESOURCES */
 	enum feed_setting feed;  /* FEED, of hosts that have none of their own */
 	double feed_grace;       /* FEED_GRACE: an agent silent for less is waited for */
+
+	const struct guard_observer *observer; /* borrowed; NULL in a controller */
 };
 /* Spec 1.3 keys over the defaults for a 100 ms feed. -EINVAL with `ret_error` for a value that
  * cannot be. */

@@ -104,6 +104,8 @@ static void write_dirty(struct model *model)
 		structure->dirty = 0;
 		if (structure->subtype == STRUCTURE_HOST && structure->host)
 			host_save_document(structure->host);
+		if (model->observer)
+			model->observer->changed(model->observer->userdata, structure);
 		if (!model_store(model))
 			continue;
 		if (dirty & MODEL_DIRTY_STRUCTURE)

@@ -66,11 +66,22 @@ struct scaler_config {
 int scaler_config_from_json(const json_t *config, struct scaler_config *ret_config,
 			    char **ret_error);
 
+struct request;
+/* Who watches a simulation. With the lock held. */
+struct model_observer {
+	/* Its documents have changed; once for all that one hold of the lock did. */
+	void (*changed)(void *userdata, struct structure *structure);
+	/* Handed to the scaler, and taken. */
+	void (*requested)(void *userdata, const struct request *request);
+	void *userdata;
+};
+
 struct model {
 	pthread_mutex_t lock;
 	struct store *store; /* borrowed; NULL in tests: nothing is kept */
 	const struct timebase
 		*time; /* borrowed; the machine's, unless one is set after model_new() */
+	const struct model_observer *observer; /* borrowed; NULL in a controller */
 	/* False on a standby: it follows what the leader writes, writes nothing, takes no feed and
 	 * gives no order. */
 	bool leading;

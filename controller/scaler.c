@@ -181,6 +181,9 @@ int scaler_request(struct scaler *scaler, const struct request *request)
 	decision->evaluated_ms = scaler_ms_since(request->sampled_ns, scaler_now_ns(scaler));
 	decision->sent_ms = decision->applied_ms = NAN;
 
+	if (scaler->model->observer)
+		scaler->model->observer->requested(scaler->model->observer->userdata,
+						   &waiting->request);
 	drop_waiting(scaler, slot, request->resource);
 	slot->waiting[request->resource] = waiting;
 	scaler->stats.waiting++;

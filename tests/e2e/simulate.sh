@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# ebb simulate and ebb rule eval: the examples of the system that Ebb replaces, worked out by hand,
+# and what a user can get wrong.
+set -u
+. "$(dirname "$0")/../check.bash"
+ebb=${BUILD:-build}/ebb
+scenarios=$(dirname "$0")/../scenarios
+tmp=$(mktemp -d) && trap 'rm -rf "$tmp"' EXIT
+
+# run SCENARIO EDIT SHOW: what jq shows of the lines, one a line.
+run() { jq "$2" "$scenarios/$1.json" | "$ebb" simulate - | jq -rc "$3"; }
+# The same, in one line.
+show() { run "$@" | paste -sd' '; }
+
+applied='select(.applied) | .applied | "\(.structure)=\(.value)@\(.cpus)"'
+final_host='select(.final) | .final.structures[] | select(.name == "h0").resources.cpu'
+ask() { echo ".requests = [$(printf '{at: 10, structure: "%s", resource: "cpu", amount: %d, field: "current"},' "$@" | sed 's/,$//')]"; }
+full='.structures[0].resources.cpu |= (.max = 400 | .free = 0
+	| .core_usage_mapping |= del(.["4"], .["5"], .["6"], .["7"]))'
+
+# --- requests, step by step on the core map ---
+same more_takes_the_next_free_core "$(show two_containers "$(ask c0 50)" "$applied")" c0=250@0,1,4
+same more_leaves_the_rest_free "$(run two_containers "$(ask c0 50)" \
+	"$final_host | [.free, .core_usage_mapping[\"4\"]]")" '[350,{"c0":50,"free":50}]'
+same less_gives_the_last_core_back "$(show two_containers "$(ask c0 -150)" "$applied")" c0=50@0
+same less_is_free_again "$(run two_containers "$(ask c0 -150)" "$final_host | .free")" 550
+same on_a_full_host_one_grows_by_what_another_gives \
+	"$(show two_containers "$full | $(ask c1 60 c0 -80)" "$applied")" 'c0=120@0,1 c1=260@2,3,1'
+same on_a_full_host_the_rest_is_free "$(run two_containers "$full | $(ask c1 60 c0 -80)" \
+	"$final_host | [.free, .core_usage_mapping[\"1\"]]")" '[20,{"c0":20,"c1":60,"free":20}]'
+same less_ends_at_min "$(show two_containers "$(ask c0 -500)" "$applied")" c0=20@0
+same more_ends_at_max "$(show two_containers "$(ask c0 500)" "$applied")" c0=400@0,1,4,5
+same cores_follow_the_topology "$(show two_containers "$(ask c0 50) | .topology = {h0: {\"0\":
+	{\"0\": [0, 4], \"1\": [1, 5]}, \"1\": {\"0\": [2, 6], \"1\": [3, 7]}}}" "$applied")" c0=250@0,1,4
+same memory_has_no_cores "$(show two_containers '.requests =
+	[{at: 1, structure: "c0", resource: "mem", amount: 512}]' \
+	'select(.applied) | .applied | [.resource, .value, .cpus]')" '["mem",2560,null]'
+same an_old_request_expires "$(show two_containers '.requests = [{at: 100, timestamp: 30,
+	structure: "c0", resource: "cpu", amount: 50}]' 'select(.operation) | .operation.outcome')" expired
+same without_a_host_nothing_is_applied "$(show two_containers "del(.structures[0]) | .until = 100
+	| $(ask c0 50)" 'if .final then .final.requests_left else .operation.outcome end')" 'expired 0'
+same what_waits_is_left "$(show two_containers "del(.structures[0]) | $(ask c0 50)" \
+	'if .final then .final.requests_left else . end')" 1
+
+# --- limits: boundary, upper, lower ---
+limits() { # CURRENT MAX BOUNDARY TYPE
+	show guarded ".structures[0].resources.cpu |= (.current = $1 | .max = $2)
+		| .limits[0].resources.cpu = {boundary: $3, boundary_type: \"percentage_of_$4\"}
+		| .usages = [{at: 0, structure: \"c0\", cpu: 1}]" \
+		'select(.limits) | .limits | "\(.upper)/\(.lower)"'
+}
+same boundary_of_max "$(limits 150 200 10 max)" 130/110
+same boundary_of_current "$(limits 150 200 10 current)" 135/120
+same current_above_max_counts_as_max "$(limits 250 200 10 current)" 180/160
+same limits_are_told_when_they_change "$(run guarded '.limits[0].resources.cpu |= (.upper = 160 | .lower = 120)
+	| .usages = [{at: 0, structure: "c0", cpu: 150}]' 'select(.limits)')" ''
+
+# --- events and requests ---
+# samples USAGE...: one every 10 s.
+samples() {
+	local at=0 list='' usage
+	for usage in "$@"; do
+		list+="{at: $at, structure: \"c0\", cpu: $usage},"
+		at=$((at + 10))
+	done
+	echo ".usages = [${list%,}]"
+}
+told='if .event then .event.name elif .request then .request.amount else empty end'
+rule() { echo ".rules |= map(if .name == \"$1\" then . + {$2} else . end)"; }
+
+same above_upper_is_a_bottleneck "$(show guarded "$(samples 161)" "$told")" CpuBottleneck
+same at_upper_and_lower_is_nothing "$(show guarded "$(samples 160 120)" "$told")" ''
+same idle_is_no_underuse "$(show guarded "$(samples 0)" "$told")" ''
+same two_events_ask "$(show guarded "$(samples 170 170)" "$told")" 'CpuBottleneck CpuBottleneck 75'
+same events_are_consumed "$(show guarded "$(samples 170 170 170)" "$told")" \
+	'CpuBottleneck CpuBottleneck 75 CpuBottleneck'
+same six_underuses_ask "$(show guarded "$(samples 70 70 70 70 70 70)" "$told")" \
+	'CpuUnderuse CpuUnderuse CpuUnderuse CpuUnderuse CpuUnderuse CpuUnderuse -70'
+same old_events_do_not_count "$(show guarded ".services[0].config.EVENT_TIMEOUT = 15
+	| .usages = [{at: 0, structure: \"c0\", cpu: 170}, {at: 20, structure: \"c0\", cpu: 170}]" "$told")" \
+	'CpuBottleneck CpuBottleneck'
+same the_rest_of_the_way_to_max "$(show guarded ".structures[0].resources.cpu.current = 340 |
+	$(samples 339 339)" "$told")" 'CpuBottleneck CpuBottleneck 60'
+proportional() { # USAGE: current 150, max 200, 10% of max, so upper 130
+	show guarded ".structures[0].resources.cpu |= (.current = 150 | .max = 250) | .limits[0].resources.cpu.boundary = 8
+		| $(rule CpuRescaleUp 'rescale_policy: "proportional"') | $(samples "$1" "$1")" \
+		'select(.request) | .request.amount'
+}
+same proportional_half "$(proportional 140)" 37
+same proportional_all "$(proportional 155)" 75
+same proportional_little "$(proportional 131.9)" 7
+same an_event_as_a_document "$(run guarded "$(samples 170)" 'select(.event)')" \
+	'{"at":0,"event":{"name":"CpuBottleneck","resource":"cpu","type":"event","structure":"c0","action":{"events":{"scale":{"up":1}}},"timestamp":0}}'
+same a_request_as_a_document "$(run guarded "$(samples 170 170)" 'select(.request)')" \
+	'{"at":10,"request":{"type":"request","resource":"cpu","amount":75,"priority":0,"structure":"c0","action":"CpuRescaleUp","field":"current","timestamp":10,"structure_type":"container","host":"h0","host_rescaler_ip":"h0","host_rescaler_port":"8000"}}'
+same no_data_no_event "$(show guarded '.usages = [{at: 0, structure: "c0", mem: 6000}, {at: 1, structure: "c0", cpu: null},
+	{at: 2, structure: "c0", cpu: -1}]' "$told")" ''
+same windows_are_evaluated_when_over "$(show guarded ".evaluate = \"window\" | .services[0].config.WINDOW_DELAY = 5
+	| .usages = [range(0; 21; 2) | {at: ., structure: \"c0\", cpu: (160 + . % 4)}]" \
+	'select(.event or .request) | "\(.at):\(.event.name // .request.amount)"')" \
+	'10:CpuBottleneck 20:CpuBottleneck 20:75 30:CpuBottleneck'
+same the_whole_way "$(jq -s '.[0].structures[0] as $host | .[1] | .structures += [$host]
+	| .usages = [range(0; 30; 10) | {at: ., structure: "c0", cpu: 190}]' \
+	"$scenarios/two_containers.json" "$scenarios/guarded.json" | "$ebb" simulate - \
+	| jq -rc 'if .final then empty else keys - ["at"] | .[] end' | paste -sd' ')" \
+	'limits event event request operation applied limits event'
+
+# --- the same input, the same bytes ---
+twice() {
+	jq "$(samples 170 170 70 70 70 70 70 70)" "$scenarios/guarded.json" >"$tmp/twice.json"
+	"$ebb" simulate "$tmp/twice.json" >"$tmp/first"
+	TZ=Asia/Tokyo LC_ALL=C env -u HOME "$ebb" simulate - <"$tmp/twice.json" >"$tmp/second"
+	[ -s "$tmp/first" ] && cmp -s "$tmp/first" "$tmp/second"
+}
+check same_input_same_bytes twice
+same an_empty_scenario "$(echo '{}' | "$ebb" simulate -)" '{"final":{"structures":[],"limits":[],"requests_left":0}}'
+
+# --- what is wrong is named ---
+# bad NAME SCENARIO EDIT TEXT...
+bad() {
+	local name=$1 edit=$3 rc
+	jq "$edit" "$scenarios/$2.json" | "$ebb" simulate - >"$tmp/out" 2>"$tmp/err"
+	rc=$?
+	if [ $rc = 2 ] && [ ! -s "$tmp/out" ] && [ "$(wc -l <"$tmp/err")" = 1 ] && grep -qF "$4" "$tmp/err"; then
+		ok "$name"
+	else
+		not_ok "$name" "status $rc: $(cat "$tmp/err")"
+	fi
+}
+bad usage_no_number guarded '.usages = [{at: 0, structure: "c0", cpu: "much"}]' 'usages[0].cpu: must be a number'
+bad usage_of_nobody guarded '.usages = [{at: 0, structure: "c9", cpu: 1}]' 'usages[0].structure'
+bad usage_of_a_host two_containers '.usages = [{at: 0, structure: "h0", cpu: 1}]' 'h0 is a host'
+bad usage_misspelt guarded '.usages = [{at: 0, structure: "c0", cpus: 1}]' 'usages[0].cpus'
+bad usage_without_time guarded '.usages = [{structure: "c0", cpu: 1}]' 'usages[0].at: must be a number of seconds'
+bad request_of_nobody two_containers "$(ask c9 1)" 'requests[0].structure'
+bad request_for_nothing two_containers "$(ask c0 0)" 'requests[0].amount'
+bad request_without_resource two_containers '.requests = [{at: 1, structure: "c0", amount: 1}]' 'requests[0].resource'
+bad request_of_no_field two_containers '.requests = [{at: 1, structure: "c0", resource: "cpu", amount: 1, field: "min"}]' 'requests[0].field'
+bad min_above_max two_containers '.structures[1].resources.cpu.min = 500' 'structures[1]: resources.cpu: min 500 is above max 400'
+bad twice_the_same two_containers '.structures += [.structures[1]]' 'c0 is there twice'
+bad limits_without_type guarded 'del(.limits[0].resources.cpu.boundary_type)' 'limits[0] of c0'
+bad rule_without_policy guarded "$(rule CpuRescaleUp 'rescale_policy: null')" 'rules[2]'
+bad service_of_no_sense guarded '.services[0].config.WINDOW_TIMELAPSE = "long"' 'services[0] guardian: WINDOW_TIMELAPSE'
+bad topology_of_nobody two_containers '.topology = {h7: {}}' 'topology.h7'
+bad topology_of_no_sense two_containers '.topology = {h0: [1]}' 'topology.h0'
+bad evaluate_never guarded '.evaluate = "never"' 'evaluate'
+bad until_never guarded '.until = "never"' 'until'
+bad misspelt guarded '.usage = []' 'usage'
+bad no_object guarded '[1]' 'one JSON object'
+echo '{"structures": [' | "$ebb" simulate - >"$tmp/out" 2>"$tmp/err"
+same broken_json_status $? 2
+check broken_json_place grep -q '^ebb: standard input:[0-9]*:[0-9]*: not JSON' "$tmp/err"
+
+# --- one rule ---
+eval_rule() { "$ebb" rule eval "$tmp/rule" - 2>&1; }
+jq '.rules[0]' "$scenarios/guarded.json" >"$tmp/rule"
+same a_rule_document "$(echo '{"cpu": {"structure": {"cpu": {"usage": 170, "max": 400, "current": 200}},
+	"limits": {"cpu": {"upper": 160}}}}' | eval_rule)" true
+echo '{"/": [{"var": "a"}, 4]}' >"$tmp/rule"
+same a_rule_alone "$(echo '{"a": 5}' | eval_rule)" 1.25
+same a_rule_without_data "$(echo 'null' | eval_rule)" null
+echo '{"and": [true, {">>": [1, 2]}]}' >"$tmp/rule"
+check a_bad_rule_names_the_place grep -qF 'and[1]' <(echo '{}' | eval_rule)
+echo '{}' | "$ebb" rule eval "$tmp/rule" - >"$tmp/out" 2>/dev/null
+same a_bad_rule_status "$?$(cat "$tmp/out")" 2
+
+exit $failed
