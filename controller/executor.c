@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "order_queue.h"
 #include "ebb/cleanup.h"
 #include "ebb/http_client.h"
 #include "ebb/log.h"
@@ -22,8 +23,16 @@
 #define DRAIN_NS     (5 * EBB_NS_PER_SEC)
 #define RESPONSE_MAX (1u << 20)
 
+/*
+ * Under way at a time. curl takes 20 KiB for each and walks through all of them when one ends: with
+ * 5,000 that was half of the controller's time. An agent applies some thousand limits a second,
+ * and lowers memory on one thread.
+ */
+static const struct order_queue_limits limits = {.all = 512, .quick = 16, .slow = 8};
+
 /* From another thread to the loop's: an order, or a function to be called by time. */
 struct job {
+	struct order_place place; /* first: a job is found by it */
 	struct job *next, **link; /* in the queue, then in the list of those under way */
 	struct executor *executor;
 	struct order order;
@@ -48,6 +57,7 @@ struct executor {
 	bool stopping;
 
 	/* The loop's thread. */
+	struct order_queue *orders;
 	struct job *under_way;
 	struct job *timers;
 	bool draining;
@@ -83,6 +93,14 @@ static void finish(struct job *job, const struct order_result *result)
 	job_free(job);
 }
 
+static void fail(struct job *job, long status, const char *why)
+{
+	struct order_result result = {.status = status};
+
+	snprintf(result.error, sizeof(result.error), "%s", why);
+	finish(job, &result);
+}
+
 /* What the agent said, as one line: {"error","message"}, or a dictionary of errors by resource. */
 static void explain(const struct http_response *response, const json_t *body, char *text,
 		    size_t size)
@@ -107,6 +125,23 @@ static void heed_term(struct executor *executor, const json_t *body)
 	if (term > 0 && executor->fence.outdated)
 		executor->fence.outdated(executor->fence.userdata, (uint64_t)term);
 }
+
+static void withdraw(struct executor *executor, const struct job *silent)
+{
+	struct order_place *place;
+
+	while ((place = order_queue_withdraw(executor->orders, &silent->place)))
+		fail((struct job *)place, ORDER_NOT_SENT,
+		     "the agent did not answer the order before: it was not sent");
+}
+
+static void end_job(struct executor *executor, struct job *job)
+{
+	unlink_job(job);
+	order_queue_done(executor->orders, &job->place);
+}
+
+static void send_orders(struct executor *executor);
 
 static void answered(void *userdata, const struct http_response *response)
 {
@@ -133,18 +168,12 @@ static void answered(void *userdata, const struct http_response *response)
 		if (response->status == 409)
 			heed_term(executor, body);
 	}
-	unlink_job(job);
+	/* Each of those that wait for it would be given up after as long a time. */
+	if (!response->status)
+		withdraw(executor, job);
+	end_job(executor, job);
 	finish(job, &result);
-	if (executor->draining && !executor->under_way)
-		loop_stop(executor->loop);
-}
-
-static void fail(struct job *job, long status, const char *why)
-{
-	struct order_result result = {.status = status};
-
-	snprintf(result.error, sizeof(result.error), "%s", why);
-	finish(job, &result);
+	send_orders(executor);
 }
 
 static void send_order(struct executor *executor, struct job *job)
@@ -165,8 +194,10 @@ static void send_order(struct executor *executor, struct job *job)
 	uint64_t term = 0;
 	int r;
 
+	link_job(&executor->under_way, job);
 	if (executor->fence.may_send &&
 	    !executor->fence.may_send(executor->fence.userdata, &term)) {
+		end_job(executor, job);
 		fail(job, ORDER_NOT_SENT, "not the leader: the order was not sent");
 		return;
 	}
@@ -176,20 +207,38 @@ static void send_order(struct executor *executor, struct job *job)
 	}
 	if (!escaped || !body || asprintf(&path, "/container/%s", escaped) < 0) {
 		path = NULL;
+		end_job(executor, job);
 		fail(job, 0, "the order could not be written down: no memory");
 		return;
 	}
 	options.path = path;
 	options.body_len = strlen(body);
-	link_job(&executor->under_way, job);
 	r = http_client_send(executor->client, &options, answered, job);
 	if (r < 0) {
 		char why[256];
 
 		snprintf(why, sizeof(why), "the order could not be sent: %s", strerror(-r));
-		unlink_job(job);
+		end_job(executor, job);
 		fail(job, 0, why);
 	}
+}
+
+static void send_orders(struct executor *executor)
+{
+	struct order_place *place;
+
+	while ((place = order_queue_next(executor->orders)))
+		send_order(executor, (struct job *)place);
+	if (executor->draining && !executor->under_way)
+		loop_stop(executor->loop);
+}
+
+static void queue_order(struct executor *executor, struct job *job)
+{
+	bool slow = job->order.timeout_ms > TIMEOUT_MS;
+
+	if (order_queue_push(executor->orders, &job->place, job->order.address, slow) < 0)
+		fail(job, ORDER_NOT_SENT, "the order could not be queued: no memory");
 }
 
 static void call_every(void *userdata)
@@ -240,8 +289,9 @@ static void woken(void *userdata, int fd, uint32_t events)
 		if (job->every)
 			start_timer(executor, job);
 		else
-			send_order(executor, job);
+			queue_order(executor, job);
 	}
+	send_orders(executor);
 	if (!stopping || executor->draining)
 		return;
 	executor->draining = true;
@@ -338,8 +388,9 @@ int executor_new(const char *token, order_done_fn done, void *userdata,
 	executor->userdata = userdata;
 	executor->queue_end = &executor->queue;
 	pthread_mutex_init(&executor->lock, NULL);
+	executor->orders = order_queue_new(&limits);
 	executor->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r = executor->wake < 0 ? -errno : 0;
+	r = executor->wake < 0 ? -errno : !executor->orders ? -ENOMEM : 0;
 	if (r >= 0 && token) {
 		executor->token = strdup(token);
 		r = executor->token ? 0 : -ENOMEM;
@@ -368,6 +419,7 @@ void executor_set_fence(struct executor *executor, const struct executor_fence *
 
 void executor_free(struct executor *executor)
 {
+	struct order_place *waiting;
 	uint64_t one = 1;
 
 	if (!executor)
@@ -382,9 +434,16 @@ void executor_free(struct executor *executor)
 	while (executor->under_way) {
 		struct job *job = executor->under_way;
 
-		unlink_job(job);
+		end_job(executor, job);
 		fail(job, 0, "the controller is stopping");
 	}
+	while (executor->orders && (waiting = order_queue_next(executor->orders))) {
+		struct job *job = (struct job *)waiting;
+
+		order_queue_done(executor->orders, waiting);
+		fail(job, ORDER_NOT_SENT, "the controller is stopping");
+	}
+	order_queue_free(executor->orders);
 	while (executor->timers) {
 		struct job *job = executor->timers;
 

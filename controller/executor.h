@@ -17,7 +17,7 @@ struct order {
 	void *userdata;
 };
 
-/* As a status: it did not leave, because we do not lead. */
+/* As a status: it did not leave: we do not lead, or its agent is silent. */
 #define ORDER_NOT_SENT 421
 
 struct order_result {

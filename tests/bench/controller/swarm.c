@@ -29,8 +29,8 @@
 #include "ebb/loop.h"
 #include "ebb/util.h"
 
-#define HOST_CORES   64
-#define HOST_MEM     (512LL << 30)
+#define HOST_CORES   128
+#define HOST_MEM     (1LL << 40)
 #define START_LIMIT  60
 #define START_MIB    512
 #define SAMPLES_KEPT (1 << 22)

@@ -155,6 +155,25 @@ TEST(a_slow_agent_times_out)
 	CHECK_INT(outcomes[0].status, 0);
 }
 
+TEST(the_rest_is_not_sent_to_a_silent_agent)
+{
+	unsigned unknown = 0, not_sent = 0;
+
+	start();
+	agent.delay_ms = 1500;
+	for (size_t i = 0; i < 40; i++)
+		submit(i, NULL, "slow", 50);
+	wait_for(40);
+	for (size_t i = 0; i < 40; i++) {
+		CHECK(!outcomes[i].ok);
+		unknown += outcomes[i].status == 0;
+		not_sent += outcomes[i].status == ORDER_NOT_SENT;
+	}
+	CHECK(unknown > 0);
+	CHECK(not_sent > 0);
+	CHECK_INT(unknown + not_sent, 40);
+}
+
 TEST(freeing_waits_for_orders_under_way)
 {
 	start();
