@@ -51,6 +51,7 @@ struct controller {
 	struct container_scalers *container_scalers;
 	struct feed_opentsdb *feed_opentsdb; /* NULL: no --opentsdb */
 	struct tsdb *tsdb;                   /* NULL: no --opentsdb */
+	struct timed *timed;
 	struct series *series;
 	struct http_route *routes;
 	struct http_server *server;
@@ -346,7 +347,10 @@ static int start_series(struct controller *controller, const struct controller_o
 				 "ACTIVE (PUT /service/database_snapshoter/ACTIVE "
 				 "{\"value\": true} changes that)");
 	}
-	r = series_new(controller->model, controller->tsdb, &controller->series);
+	r = timed_new(&controller->timed);
+	if (r >= 0)
+		r = series_new(controller->model, controller->tsdb, controller->timed,
+			       &controller->series);
 	return r < 0 ? log_error_errno(r, "Cannot start the series") : 0;
 }
 
@@ -447,6 +451,7 @@ void controller_free(struct controller *controller)
 	http_server_free(controller->server);
 	feed_opentsdb_free(controller->feed_opentsdb);
 	container_scalers_free(controller->container_scalers);
+	timed_free(controller->timed);
 	series_free(controller->series);
 	tsdb_free(controller->tsdb);
 	executor_free(controller->executor);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "refeeder.h"
 #include "series_clock.h"
@@ -17,8 +16,6 @@
 #include "ebb/loop.h"
 
 #define HEARTBEAT_S 10.0
-/* How soon a period that was changed, or a clock that was set, is seen. */
-#define WAIT_MAX_S 0.5
 /* Points that go to the pusher together, and after how many of these it is waited for: it drops
  * what comes when it has too much. */
 #define BATCH_POINTS    4096
@@ -27,12 +24,8 @@
 struct series {
 	struct model *model;
 	struct tsdb *tsdb;
-	pthread_t thread;
-	bool started;
 
 	pthread_mutex_t lock; /* never with the model's inside */
-	pthread_cond_t wake;
-	bool stopping;
 	struct series_stats stats;
 
 	/* Of the thread alone. */
@@ -192,12 +185,12 @@ static void heartbeat(struct series *series, double now)
 	model_unlock(series->model);
 }
 
-/* --- the thread --- */
+/* --- by time --- */
 
-static void turn(struct series *series)
+static void turn(struct series *series, double now)
 {
 	struct series_config config;
-	double now = wall_seconds(), at;
+	double at;
 	bool leading, structures, refeeder, database;
 
 	model_lock(series->model);
@@ -232,40 +225,24 @@ static void turn(struct series *series)
 		run_database(series, &config, at);
 }
 
-static double until_next(const struct series *series)
+static double next_due(const struct series *series)
 {
-	double due = MIN(series->structures_clock.due,
-			 MIN(series->refeeder_clock.due, series->database_clock.due));
-
-	return CLAMP(due - wall_seconds(), 0.001, WAIT_MAX_S);
+	return MIN(series->structures_clock.due,
+		   MIN(series->refeeder_clock.due, series->database_clock.due));
 }
 
-static void *series_thread(void *userdata)
+static double series_turn(void *userdata, double now)
 {
 	struct series *series = userdata;
 
-	pthread_mutex_lock(&series->lock);
-	while (!series->stopping) {
-		struct timespec until;
-		uint64_t ns;
-
-		pthread_mutex_unlock(&series->lock);
-		turn(series);
-		ns = now_ns() + (uint64_t)(until_next(series) * EBB_NS_PER_SEC);
-		until = (struct timespec){.tv_sec = (time_t)(ns / EBB_NS_PER_SEC),
-					  .tv_nsec = (long)(ns % EBB_NS_PER_SEC)};
-		pthread_mutex_lock(&series->lock);
-		if (!series->stopping)
-			pthread_cond_timedwait(&series->wake, &series->lock, &until);
-	}
-	pthread_mutex_unlock(&series->lock);
-	return NULL;
+	turn(series, now);
+	return next_due(series);
 }
 
-int series_new(struct model *model, struct tsdb *tsdb, struct series **ret_series)
+int series_new(struct model *model, struct tsdb *tsdb, struct timed *timed,
+	       struct series **ret_series)
 {
 	struct series *series = calloc(1, sizeof(*series));
-	pthread_condattr_t attr;
 	int r;
 
 	if (!series)
@@ -273,16 +250,11 @@ int series_new(struct model *model, struct tsdb *tsdb, struct series **ret_serie
 	series->model = model;
 	series->tsdb = tsdb;
 	pthread_mutex_init(&series->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&series->wake, &attr);
-	pthread_condattr_destroy(&attr);
-	r = -pthread_create(&series->thread, NULL, series_thread, series);
+	r = timed_add(timed, series_turn, series);
 	if (r < 0) {
 		series_free(series);
 		return r;
 	}
-	series->started = true;
 	*ret_series = series;
 	return 0;
 }
@@ -291,15 +263,7 @@ void series_free(struct series *series)
 {
 	if (!series)
 		return;
-	if (series->started) {
-		pthread_mutex_lock(&series->lock);
-		series->stopping = true;
-		pthread_cond_signal(&series->wake);
-		pthread_mutex_unlock(&series->lock);
-		pthread_join(series->thread, NULL);
-	}
 	tsdb_batch_free(series->batch);
-	pthread_cond_destroy(&series->wake);
 	pthread_mutex_destroy(&series->lock);
 	free(series);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The thread that makes sums and series of the model: runs the Structures Snapshoter, the ReFeeder
+ * What makes sums and series of the model, by time: runs the Structures Snapshoter, the ReFeeder
  * and the Database Snapshoter, in this order, each at the multiples of its period while its service
  * is ACTIVE and this controller leads.
  */
@@ -11,11 +11,14 @@
 #include <stddef.h>
 
 #include "model.h"
+#include "timed.h"
 #include "ebb/tsdb.h"
 
 struct series;
-/* `tsdb` is borrowed; NULL: the Database Snapshoter does not run. */
-int series_new(struct model *model, struct tsdb *tsdb, struct series **ret_series);
+/* Borrows them; `tsdb` NULL: the Database Snapshoter does not run. */
+int series_new(struct model *model, struct tsdb *tsdb, struct timed *timed,
+	       struct series **ret_series);
+/* After timed_free(). */
 void series_free(struct series *series);
 
 struct series_module_stats {

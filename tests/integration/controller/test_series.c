@@ -644,10 +644,12 @@ TEST(series_wait_while_opentsdb_is_away)
 
 static struct model *many;
 static struct tsdb *pusher;
+static struct timed *timed;
 static struct series *writer;
 
 static void free_many(void *unused)
 {
+	timed_free(TAKE_PTR(timed));
 	series_free(TAKE_PTR(writer));
 	tsdb_free(TAKE_PTR(pusher));
 	model_free(TAKE_PTR(many));
@@ -697,7 +699,8 @@ TEST(series_of_a_large_site_all_go_to_the_spool)
 	add_many(100000);
 	many->series.database.polling_frequency = 3600;
 	CHECK_INT(tsdb_new(&options, &pusher), 0);
-	CHECK_INT(series_new(many, pusher, &writer), 0);
+	CHECK_INT(timed_new(&timed), 0);
+	CHECK_INT(series_new(many, pusher, timed, &writer), 0);
 	/* It has the period by now; with another it is due at once. */
 	usleep(700000);
 	model_lock(many);
@@ -710,6 +713,7 @@ TEST(series_of_a_large_site_all_go_to_the_spool)
 		usleep(50000);
 	}
 	CHECK(stats.database.runs > 0);
+	timed_free(TAKE_PTR(timed));
 	series_free(TAKE_PTR(writer));
 	CHECK_INT(tsdb_flush(pusher), 0);
 	tsdb_get_stats(pusher, &stats.tsdb);
