@@ -3,10 +3,13 @@
 failed=0
 
 ok() { echo "ok $1"; }
+# not_ok NAME [WHY...]: one line, so that tests/run can repeat it at its end.
 not_ok() {
-	echo "not ok $1"
+	local name=$1 why
 	shift
-	[ $# -gt 0 ] && printf '%s\n' "$*" >&2
+	why=$(tr -s '[:space:]' ' ' <<<"$*")
+	why=${why% }
+	if [ -n "$why" ]; then echo "not ok $name # ${why:0:1000}"; else echo "not ok $name"; fi
 	failed=1
 }
 skip() { echo "skip $1 # $2"; }
@@ -20,12 +23,11 @@ check() {
 same() {
 	if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "got '$2', want '$3'"; fi
 }
-# Polls a condition: the bound is for failures only.
+# Polls a condition: the bound is for failures only, and far from what a slow machine needs.
 wait_for() {
-	local i
-	for i in $(seq 500); do
-		"$@" && return 0
+	local end=$((SECONDS + 40))
+	while ! "$@"; do
+		[ "$SECONDS" -lt "$end" ] || return 1
 		sleep 0.02
 	done
-	return 1
 }

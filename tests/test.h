@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The test harness: TEST(name) { ... } in any number, then TEST_MAIN(). Each test prints "ok NAME",
- * "not ok NAME" or "skip NAME # reason"; tests/run counts those lines. A failed CHECK ends its
- * test, not the program, by a longjmp: cleanup attributes are not run then, so what must be cleaned
- * up on failure too goes into a function registered with test_at_end(). CHECK only in the main
- * thread. `test_x NAME` runs the tests whose name contains NAME.
+ * "not ok NAME # why" or "skip NAME # reason"; tests/run counts those lines. A failed CHECK ends
+ * its test, not the program, by a longjmp: cleanup attributes are not run then, so what must be
+ * cleaned up on failure too goes into a function registered with test_at_end(). CHECK only in the
+ * main thread. `test_x NAME` runs the tests whose name contains NAME.
  */
 #ifndef EBB_TEST_H
 #define EBB_TEST_H
 
 #include <math.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -52,15 +53,30 @@ __attribute__((unused)) static void test_at_end(void (*fn)(void *), void *arg)
 	}                                                                   \
 	static void test_fn_##id(void)
 
-#define TEST_FAIL(...)                                          \
-	do {                                                    \
-		fprintf(stderr, "%s:%d: ", __FILE__, __LINE__); \
-		fprintf(stderr, __VA_ARGS__);                   \
-		fputc('\n', stderr);                            \
-		if (test_ending)                                \
-			abort();                                \
-		longjmp(test_jump, 1);                          \
-	} while (0)
+static char test_failure[1024];
+/* The whole text at once; as much of it as goes into one line with the test's "not ok". */
+__attribute__((unused, noreturn, format(printf, 3, 4))) static void
+test_fail(const char *file, int line, const char *format, ...)
+{
+	va_list args, again;
+	int n = snprintf(test_failure, sizeof(test_failure), "%s:%d: ", file, line);
+
+	fprintf(stderr, "%s", test_failure);
+	va_start(args, format);
+	va_copy(again, args);
+	vfprintf(stderr, format, args);
+	vsnprintf(test_failure + n, sizeof(test_failure) - n, format, again);
+	va_end(again);
+	va_end(args);
+	fputc('\n', stderr);
+	for (char *c = test_failure; *c; c++)
+		if (*c == '\n')
+			*c = ' ';
+	if (test_ending)
+		abort();
+	longjmp(test_jump, 1);
+}
+#define TEST_FAIL(...) test_fail(__FILE__, __LINE__, __VA_ARGS__)
 
 static char test_skip_reason[256];
 #define SKIP(...)                                                                  \
@@ -128,7 +144,7 @@ __attribute__((unused)) static int test_main(int argc, char **argv)
 		else if (how == 2)
 			printf("skip %s # %s\n", t->name, test_skip_reason);
 		else
-			printf("not ok %s\n", t->name);
+			printf("not ok %s # %s\n", t->name, test_failure);
 		failed |= how == 1;
 	}
 	return failed;
