@@ -78,14 +78,19 @@ bool series_is_due(int64_t wall_ms, unsigned period_s, int64_t last_s, int64_t *
 unsigned long series_passed_over(int64_t timestamp, int64_t last_s, unsigned period_s,
 				 uint64_t elapsed_ns)
 {
-	/* The timer before may have come late, this one early. */
-	uint64_t most = (elapsed_ns / EBB_NS_PER_SEC + period_s / 2) / period_s;
+	uint64_t period_ns = period_s * EBB_NS_PER_SEC;
 	uint64_t steps;
 
-	if (!last_s || timestamp <= last_s || !most)
+	if (!last_s || timestamp <= last_s)
 		return 0;
 	steps = (uint64_t)(timestamp - last_s) / period_s;
-	return (unsigned long)(MIN(steps, MAX(most, (uint64_t)1)) - 1);
+	/*
+	 * A timer writes for a moment from a quarter of a period before it on, to three quarters
+	 * after it: so many more steps than periods go by at most. Beyond, the clock was set.
+	 */
+	if (steps > (elapsed_ns + period_ns - 1) / period_ns)
+		steps = (elapsed_ns + period_ns / 2) / period_ns;
+	return (unsigned long)(MAX(steps, (uint64_t)1) - 1);
 }
 
 static int64_t wall_ms(void)

@@ -56,8 +56,39 @@ TEST(a_moment_that_a_late_timer_passed_over_is_counted)
 	CHECK_INT(series_passed_over(1795371110, 1795367510, 5, 5000000000ULL), 0); /* set */
 	CHECK_INT(series_passed_over(1795363910, 1795367510, 5, 5000000000ULL), 0);
 	CHECK_INT(series_passed_over(1795367515, 0, 5, 5000000000ULL), 0);
-	CHECK_INT(series_passed_over(1795367512, 1795367510, 1, 1800000000ULL), 0);
 	CHECK_INT(series_passed_over(1795367512, 1795367510, 1, 2000000000ULL), 1);
+}
+
+TEST(no_moment_is_passed_over_in_silence)
+{
+	/* In time for ...510, 0.8 s late for ...511: that goes to ...512. */
+	CHECK(due(1795367511800, 1, 1795367510));
+	CHECK_INT(timestamp, 1795367512);
+	CHECK_INT(series_passed_over(timestamp, 1795367510, 1, 1800000000ULL), 1);
+	/* 0.7 s late for ...510, then 0.75 s for ...511. */
+	CHECK_INT(series_passed_over(1795367512, 1795367510, 1, 1050000000ULL), 1);
+	/* Woken at ...513.0 for ...510 and at ...518.8, which goes to ...520. */
+	CHECK_INT(series_passed_over(1795367520, 1795367510, 5, 5800000000ULL), 1);
+	/* However late two wakings are. */
+	for (unsigned period_s = 1; period_s <= 5; period_s += 4)
+		for (unsigned late = 0; late < 75; late++)
+			for (unsigned then = 75; then < 500; then++) {
+				int64_t first = 1795367510000 + (int64_t)late * 10 * period_s;
+				int64_t second = 1795367510000 + 1000 * (int64_t)period_s +
+						 (int64_t)then * 10 * period_s;
+
+				CHECK(due(second, period_s, 1795367510));
+				CHECK_INT(series_passed_over(timestamp, 1795367510, period_s,
+							     (uint64_t)(second - first) * 1000000),
+					  (timestamp - 1795367510) / period_s - 1);
+			}
+}
+
+TEST(a_clock_that_was_set_passes_over_what_the_time_between_says)
+{
+	CHECK_INT(series_passed_over(1795371110, 1795367510, 5, 5000000001ULL), 0);
+	CHECK_INT(series_passed_over(1795371110, 1795367510, 5, 15000000001ULL), 2);
+	CHECK_INT(series_passed_over(1795371110, 1795367510, 1, 990000000ULL), 0);
 }
 
 TEST(a_clock_that_steps_finds_its_multiples_again)
