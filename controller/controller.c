@@ -165,6 +165,14 @@ static void on_leading(void *userdata, uint64_t term)
 		log_error_errno(r, "Cannot take over the state");
 }
 
+/* In the leader's thread. */
+static bool may_lead(void *userdata)
+{
+	struct controller *controller = userdata;
+
+	return store_is_read(controller->store);
+}
+
 static bool may_send(void *userdata, uint64_t *ret_term)
 {
 	return leader_acts(userdata, ret_term);
@@ -183,6 +191,7 @@ static int make_leader(struct controller *controller, const struct controller_op
 		.store = store,
 		.token = controller->token,
 		.changed = on_leading,
+		.ready = may_lead,
 		.userdata = controller,
 	};
 	int r = leader_new(&leader, &controller->leader);

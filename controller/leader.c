@@ -490,8 +490,10 @@ static void *run(void *userdata)
 	bool stopping, yes;
 
 	for (;;) {
+		yes = !leader->options.ready || leader->options.ready(leader->options.userdata);
 		pthread_mutex_lock(&leader->lock);
 		stopping = leader->stopping;
+		leader->lease.unready = !yes;
 		lease_next(&leader->lease, now_ms(), &step);
 		pthread_mutex_unlock(&leader->lock);
 		if (stopping)

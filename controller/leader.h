@@ -36,6 +36,9 @@ struct leader_options {
 	 * (`term` 0; then nothing may be sent any more when it returns).
 	 */
 	void (*changed)(void *userdata, uint64_t term);
+	/* In the leader's thread: do we know the state? Before that nothing is taken over. NULL:
+	 * yes. */
+	bool (*ready)(void *userdata);
 	void *userdata;
 };
 

@@ -111,6 +111,8 @@ static uint64_t may_take_at(const struct lease *lease)
 {
 	uint64_t at = MAX(lease->promised_until, lease->split_until);
 
+	if (lease->unready)
+		return UINT64_MAX;
 	/* The leader that was promised has itself given it up. */
 	if (given_up(lease))
 		return lease->doc.term == lease->promised_term ? lease->split_until : at;

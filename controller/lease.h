@@ -108,8 +108,9 @@ enum lease_result {
 struct lease {
 	char url[LEASE_URL_MAX], instance[LEASE_INSTANCE_MAX];
 
-	bool known;           /* a read was answered since the start */
-	bool missing;         /* there was none then; `doc` is the one before */
+	bool unready; /* set from outside: the state is not known yet, nothing is taken over */
+	bool known;   /* a read was answered since the start */
+	bool missing; /* there was none then; `doc` is the one before */
 	struct lease_doc doc; /* as last read or written */
 	uint64_t changed_at;  /* since when the leader's part of it is what it is */
 	uint64_t shown_at[LEASE_STANDBYS_MAX]; /* when each counter last rose; a leader's */

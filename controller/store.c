@@ -493,6 +493,11 @@ int store_catch_up(struct store *store, unsigned timeout_ms)
 	return store->ops->catch_up ? store->ops->catch_up(store->backend, timeout_ms) : 0;
 }
 
+bool store_is_read(struct store *store)
+{
+	return !store->ops->is_read || store->ops->is_read(store->backend);
+}
+
 void store_unfollow(struct store *store)
 {
 	if (!store)

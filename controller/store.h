@@ -72,6 +72,8 @@ struct store_backend_ops {
 	int (*follow)(void *backend, store_changed_fn fn, void *userdata);
 	/* Optional, from any thread: as store_catch_up(). */
 	int (*catch_up)(void *backend, unsigned timeout_ms);
+	/* Optional, from any thread: as store_is_read(). */
+	bool (*is_read)(void *backend);
 	/* The last failure, for people, with what to do about it. Never a secret. */
 	const char *(*error)(void *backend);
 	/* Optional, from any thread: adds what only the backend knows: `unchanged`, `conflicts`,
@@ -136,6 +138,12 @@ int store_follow(struct store *store, store_changed_fn fn, void *userdata);
  * that nobody else writes to. From any thread, while nothing is being unfollowed or closed.
  */
 int store_catch_up(struct store *store, unsigned timeout_ms);
+/*
+ * Has all that the databases held been told, by store_load() or, of those that were not there then,
+ * by the function of store_follow()? What is changed before gives way to what is in there. Once
+ * true it stays so. From any thread.
+ */
+bool store_is_read(struct store *store);
 /* From when this returns on `fn` is not called any more. Not from within it. */
 void store_unfollow(struct store *store);
 /* Writes what is queued, then closes. */

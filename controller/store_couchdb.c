@@ -242,6 +242,23 @@ static int couchdb_store_follow(void *backend, store_changed_fn fn, void *userda
 	return couchdb_follow_start(store);
 }
 
+static bool couchdb_store_is_read(void *backend)
+{
+	struct couchdb_store *store = backend;
+	bool all = true;
+
+	pthread_mutex_lock(&store->lock);
+	for (enum store_db db = 0; db < DB_MAX; db++) {
+		struct couchdb_database *database = couchdb_database(store, db);
+
+		if (database->loaded && !database->telling && !database->told.first)
+			database->read = true;
+		all = all && database->read;
+	}
+	pthread_mutex_unlock(&store->lock);
+	return all;
+}
+
 /* --- The rest ----------------------------------------------------------------------------------
  */
 
@@ -293,6 +310,7 @@ static const struct store_backend_ops couchdb_ops = {
 	.write = couchdb_store_write,
 	.follow = couchdb_store_follow,
 	.catch_up = couchdb_store_catch_up,
+	.is_read = couchdb_store_is_read,
 	.error = couchdb_store_error,
 	.add_stats = couchdb_store_add_stats,
 	.close = couchdb_store_close,

@@ -22,6 +22,7 @@ struct couchdb_database {
 	char *since;         /* what the feed has been read up to */
 	unsigned generation; /* rises when the feed has to begin anew */
 	bool loaded;         /* `documents` is what the database has */
+	bool read;           /* and all that was in it when it was first read has been told */
 	uint64_t lost_ns;    /* since when that is known */
 	bool lost;           /* it is not the one that we knew: find again or write everything */
 	unsigned troubles;   /* times in a row that it alone could not be written; the writer's */

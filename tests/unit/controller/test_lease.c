@@ -76,6 +76,33 @@ TEST(a_lease_that_was_given_up_is_taken_at_once)
 	CHECK_INT(a.takeovers, 1);
 }
 
+TEST(who_does_not_know_the_state_takes_nothing_over)
+{
+	struct lease_doc doc = doc_of("3-abc", "", 4, 7);
+
+	lease_init(&a, "http://a:5000", "a", 1000);
+	a.unready = true;
+	for (uint64_t now = 1000; now < 20000; now += LEASE_POLL_MS) {
+		CHECK_INT(next(&a, now), LEASE_READ);
+		lease_read_done(&a, now + 5, LEASE_DONE, &doc);
+		CHECK_INT(next(&a, now + 6), LEASE_WAIT);
+		CHECK_INT(step.until, now + LEASE_POLL_MS);
+	}
+	a.unready = false;
+	CHECK_INT(next(&a, 20000), LEASE_READ);
+	lease_read_done(&a, 20005, LEASE_DONE, &doc);
+	CHECK_INT(next(&a, 20006), LEASE_WRITE);
+	/* It is listed all the same: the leader needs its promise. */
+	doc = doc_of("3-abc", "b", 4, 7);
+	lease_init(&a, "http://a:5000", "a", 1000);
+	a.unready = true;
+	CHECK_INT(next(&a, 1000), LEASE_READ);
+	lease_read_done(&a, 1005, LEASE_DONE, &doc);
+	CHECK_INT(next(&a, 1006), LEASE_WRITE);
+	CHECK_STR(step.doc.instance, "b");
+	CHECK_INT(step.doc.n_standbys, 1);
+}
+
 TEST(the_first_waits_a_lease_before_it_makes_the_document)
 {
 	lease_init(&a, "http://a:5000", "a", 1000);
