@@ -137,8 +137,9 @@ busy_measure() {
 }
 measured busy_measure
 page=$(getconf PAGESIZE)
-statm() { awk -v p="$page" -v f="$1" '{printf "%.2f", $f * p / 1048576}' "/proc/$BUSY/statm"; }
-mib_of() { "$@" | awk '{printf "%.2f", $1 / 1048576}'; }
+# Points have two digits; a half may have become either.
+statm() { awk -v p="$page" -v f="$1" '{printf "%.5f", $f * p / 1048576}' "/proc/$BUSY/statm"; }
+mib_of() { "$@" | awk '{printf "%.5f", $1 / 1048576}'; }
 comes_near resident_is_that_of_its_process "latest busy proc.mem.resident" "statm 2" 0 0.006
 comes_near virtual_is_that_of_its_process "latest busy proc.mem.virtual" "statm 1" 0 0.006
 comes_near working_set_is_that_of_the_cgroup "latest busy proc.mem.working_set" "mib_of working_set busy" 0 0.006

@@ -10,6 +10,7 @@ double_is_up=$COUCHDB
 # start_only OPTION...: a controller that need not come up. CONTROLLER, CONTROLLER_LOG.
 start_only() {
 	CONTROLLER_LOG=$TMP/controller.log
+	: >"$CONTROLLER_LOG" # before the controller does it: the last one's lines must not be taken for its own
 	"$BUILD/ebb-controller" --listen 127.0.0.1:0 --audit "$TMP/audit.jsonl" "$@" 2>"$CONTROLLER_LOG" &
 	CONTROLLER=$!
 }
