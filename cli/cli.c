@@ -3,16 +3,20 @@
 
 #include <stdarg.h>
 
+#include "ebb/log.h"
+
 int cli_fail(const char *format, ...)
 {
+	char text[4096], line[4096];
 	va_list args;
 
 	fflush(stdout);
-	fputs("ebb: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	/* Names in it may come from anywhere, and it is to be one line. */
+	log_escape(text, line, sizeof(line));
+	fprintf(stderr, "ebb: %s\n", line);
 	return EXIT_FAILED;
 }
 

@@ -273,7 +273,7 @@ static json_t *call_peer(struct leader *leader, struct http_session *session, co
 			 const char *instance, const char *path, json_t *message)
 {
 	_cleanup_json_ json_t *owned = message, *answer = NULL;
-	_cleanup_free_ char *body = message ? json_dumps(message, JSON_COMPACT) : NULL;
+	_cleanup_free_ char *body = owned ? json_dumps(owned, JSON_COMPACT) : NULL;
 	struct http_request_options options = {
 		.method = message ? "POST" : "GET",
 		.address = url,

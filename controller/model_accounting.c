@@ -502,7 +502,7 @@ static char *check_host(const struct host *host, enum ebb_resource resource)
 		const struct resource_state *state = &s->resources[resource];
 
 		held += state->allocated;
-		if (resource == EBB_CPU &&
+		if (resource == EBB_CPU && host->max[EBB_CPU] > 0 &&
 		    cpumap_owned(host->cpumap, s->name) != state->allocated &&
 		    asprintf(&text, "%s holds %lld shares, the core map of %s says %lld", s->name,
 			     (long long)state->allocated, host->structure->name,

@@ -12,8 +12,11 @@
 #include "ebb/util.h"
 #include "fuzz.h"
 
-#define CHANGES_PER_INPUT 2000
-#define INPUT_MAX         65536
+#define INPUT_MAX 65536
+
+/* A harness that is slow has a number of its own. */
+extern unsigned fuzz_changes_per_input;
+__attribute__((weak)) unsigned fuzz_changes_per_input = 2000;
 
 struct input {
 	uint8_t *data;
@@ -132,7 +135,7 @@ int main(int argc, char **argv)
 
 	state = seed ? seed : 1;
 	for (size_t i = 0; i < n; i++)
-		for (int k = 0; k < CHANGES_PER_INPUT; k++) {
+		for (unsigned k = 0; k < fuzz_changes_per_input; k++) {
 			size_t size;
 			_cleanup_free_ uint8_t *data = change(inputs, n, i, &state, &size);
 			LLVMFuzzerTestOneInput(data, size);
