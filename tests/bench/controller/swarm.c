@@ -32,7 +32,7 @@
 #define HOST_CORES   128
 #define HOST_MEM     (1LL << 40)
 #define START_LIMIT  60
-#define START_MIB    512
+#define START_MIB    344 /* what 280 MiB in use are given */
 #define SAMPLES_KEPT (1 << 22)
 
 struct buffer {
@@ -42,6 +42,7 @@ struct buffer {
 
 struct container {
 	int64_t cpu_limit, mem_limit; /* shares, MiB */
+	char cpus[48];
 	uint64_t cpu_ns, periods, throttled_periods, throttled_ns;
 	double demand;      /* shares */
 	uint64_t next_ns;   /* when it wants another amount */
@@ -277,11 +278,10 @@ static void end_body(struct connection *connection, size_t length_at)
 	memcpy(connection->out.data + length_at, text, 10);
 }
 
-static void put_limits(struct buffer *out, unsigned number, const struct container *container)
+static void put_limits(struct buffer *out, const struct container *container)
 {
-	(void)number;
-	put(out, "\"cpu\":%lld,\"cpus\":\"0-%d\",\"mem\":%lld", (long long)container->cpu_limit,
-	    HOST_CORES - 1, (long long)container->mem_limit);
+	put(out, "\"cpu\":%lld,\"cpus\":\"%s\",\"mem\":%lld", (long long)container->cpu_limit,
+	    container->cpus, (long long)container->mem_limit);
 }
 
 static void put_register(struct swarm *swarm, struct vhost *host)
@@ -289,9 +289,9 @@ static void put_register(struct swarm *swarm, struct vhost *host)
 	struct buffer *out = &host->feed.out;
 
 	put(out,
-	    "\"register\":{\"version\":\"swarm\",\"address\":\"http://127.0.0.1:%d\","
+	    "\"register\":{\"version\":\"swarm\",\"address\":\"http://127.1.%u.%u:%d\","
 	    "\"period_ms\":1000,\"cpus\":[",
-	    swarm->port);
+	    host->number / 250, 1 + host->number % 250, swarm->port);
 	for (int i = 0; i < HOST_CORES; i++)
 		put(out, "%s%d", i ? "," : "", i);
 	put(out, "],\"mem\":%lld,\"topology\":{\"0\":{", HOST_MEM);
@@ -302,7 +302,7 @@ static void put_register(struct swarm *swarm, struct vhost *host)
 		put(out, "%s{\"c\":%u,\"name\":\"h%u-c%u\",\"engine\":\"swarm\",\"path\":\"c%u\",",
 		    i ? "," : "", i, host->number, i, i);
 		put(out, "\"limits\":{");
-		put_limits(out, i, &host->containers[i]);
+		put_limits(out, &host->containers[i]);
 		put(out, "}}");
 	}
 	put(out, "],");
@@ -356,7 +356,7 @@ static void send_batch(struct swarm *swarm, struct vhost *host)
 			continue;
 		host->containers[i].changed = false;
 		put(out, "%s{\"c\":%u,", first ? "" : ",", i);
-		put_limits(out, i, &host->containers[i]);
+		put_limits(out, &host->containers[i]);
 		put(out, "}");
 		first = false;
 	}
@@ -443,6 +443,7 @@ static void take_order(struct swarm *swarm, struct connection *connection, const
 	unsigned host = 0, number = 0;
 	struct container *container;
 	_cleanup_json_ json_t *json = json_loadb(body, length, 0, NULL);
+	const char *cpus;
 	char answer[512];
 	int n;
 
@@ -454,14 +455,17 @@ static void take_order(struct swarm *swarm, struct connection *connection, const
 	container = &swarm->hosts[host].containers[number];
 	container->cpu_limit = wanted(json, "cpu", "cpu_allowance_limit", container->cpu_limit);
 	container->mem_limit = wanted(json, "mem", "mem_limit", container->mem_limit);
+	cpus = json_string_value(json_object_get(json_object_get(json, "cpu"), "cpu_num"));
+	if (cpus)
+		snprintf(container->cpus, sizeof(container->cpus), "%s", cpus);
 	container->changed = true;
 	swarm->orders++;
 	if (swarm->measuring)
 		keep(&swarm->decisions, (double)(now_ns() - container->posted_ns) / 1e6);
 	n = snprintf(answer, sizeof(answer),
-		     "{\"cpu\":{\"cpu_allowance_limit\":%lld,\"cpu_num\":\"0-%d\"},"
+		     "{\"cpu\":{\"cpu_allowance_limit\":%lld,\"cpu_num\":\"%s\"},"
 		     "\"mem\":{\"mem_limit\":%lld,\"unit\":\"M\"}}",
-		     (long long)container->cpu_limit, HOST_CORES - 1,
+		     (long long)container->cpu_limit, container->cpus,
 		     (long long)container->mem_limit);
 	put(&connection->out,
 	    "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nEbb-Applied-Ns: "
@@ -642,13 +646,15 @@ static void guard_all(struct swarm *swarm)
 
 static void open_all(struct swarm *swarm)
 {
-	struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
 	socklen_t size = sizeof(any);
 
 	swarm->epoll = epoll_create1(EPOLL_CLOEXEC);
 	swarm->listener.kind = LISTENER;
 	swarm->listener.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	/* Each host has an address of its own, all of them of the loopback interface. */
 	if (swarm->listener.fd < 0 ||
+	    setsockopt(swarm->listener.fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3) < 0 ||
 	    bind(swarm->listener.fd, (struct sockaddr *)&any, sizeof(any)) < 0 ||
 	    listen(swarm->listener.fd, 1024) < 0 ||
 	    getsockname(swarm->listener.fd, (struct sockaddr *)&any, &size) < 0)
@@ -671,6 +677,8 @@ static void open_all(struct swarm *swarm)
 		for (unsigned c = 0; c < swarm->n_containers; c++) {
 			host->containers[c].cpu_limit = START_LIMIT;
 			host->containers[c].mem_limit = START_MIB;
+			snprintf(host->containers[c].cpus, sizeof(host->containers[c].cpus), "0-%d",
+				 HOST_CORES - 1);
 		}
 		connect_to(swarm, &host->feed);
 	}
@@ -736,7 +744,7 @@ int main(int argc, char **argv)
 	if (swarm.guard)
 		guard_all(&swarm);
 	/* Limits settle after the guarding of all at once. */
-	play(&swarm, fmin(swarm.seconds, 10));
+	play(&swarm, 15);
 	fprintf(stderr, "measuring\n");
 	swarm.measuring = true;
 	swarm.messages = swarm.late = swarm.orders = swarm.reads_done = 0;
