@@ -19,6 +19,7 @@
 struct core {
 	unsigned cpu;
 	int free;
+	json_t *json; /* its object in `mapping`; NULL when there is none */
 };
 
 /* Owners are few per core and cores few per owner: a sparse row each, in order of acquisition. */
@@ -45,6 +46,7 @@ struct cpumap {
 	struct owner **buckets;
 	size_t n_buckets; /* a power of two */
 	size_t n_owners;
+	json_t *mapping; /* the document's, kept in step from when it is first asked for; NULL */
 };
 
 struct cpumap_row {
@@ -154,6 +156,26 @@ static int owner_reserve(struct owner *owner, size_t n)
 	return 0;
 }
 
+static void drop_mapping(struct cpumap *map)
+{
+	json_decref(map->mapping);
+	map->mapping = NULL;
+}
+
+static void follow_mapping(struct cpumap *map, const struct owner *owner, const struct share *share)
+{
+	json_t *core = map->cores[share->core].json;
+	int r = json_object_set_new(core, FREE_KEY, json_integer(map->cores[share->core].free));
+
+	if (share->shares)
+		r |= json_object_set_new(core, owner->name, json_integer(share->shares));
+	else
+		json_object_del(core, owner->name);
+	/* Without memory it is made anew when there is some. */
+	if (r < 0)
+		drop_mapping(map);
+}
+
 /* Moves shares between the core's `free` and the owner's entry; negative gives back. */
 static void move(struct cpumap *map, struct owner *owner, struct share *share, int shares)
 {
@@ -161,6 +183,8 @@ static void move(struct cpumap *map, struct owner *owner, struct share *share, i
 	owner->total += shares;
 	map->cores[share->core].free -= shares;
 	map->free -= shares;
+	if (map->mapping)
+		follow_mapping(map, owner, share);
 }
 
 /* The owner has no entry for `core` yet, and room for one. */
@@ -228,6 +252,7 @@ void cpumap_free(struct cpumap *map)
 {
 	if (!map)
 		return;
+	drop_mapping(map);
 	for (size_t i = 0; map->buckets && i < map->n_buckets; i++) {
 		struct owner *next;
 
@@ -474,34 +499,43 @@ void cpumap_row_free(struct cpumap_row *row)
 
 /* --- documents --- */
 
-json_t *cpumap_to_json(const struct cpumap *map)
+json_t *cpumap_mapping(struct cpumap *map)
 {
-	_cleanup_free_ json_t **cores = calloc(map->n_cores + 1, sizeof(json_t *));
-	json_t *mapping = json_object();
+	json_t *mapping = map->mapping;
 
-	if (!mapping || !cores)
-		goto fail;
+	if (mapping)
+		return mapping;
+	mapping = json_object();
+	if (!mapping)
+		return NULL;
 	for (size_t i = 0; i < map->n_cores; i++) {
 		char cpu[16];
 
 		snprintf(cpu, sizeof(cpu), "%u", map->cores[i].cpu);
-		cores[i] = json_object();
-		if (json_object_set_new(mapping, cpu, cores[i]) < 0)
+		map->cores[i].json = json_object();
+		if (json_object_set_new(mapping, cpu, map->cores[i].json) < 0)
 			goto fail;
 	}
 	for (size_t b = 0; b < map->n_buckets; b++)
 		for (const struct owner *o = map->buckets[b]; o; o = o->next)
 			for (size_t i = 0; i < o->n; i++)
-				if (json_object_set_new(cores[o->row[i].core], o->name,
+				if (json_object_set_new(map->cores[o->row[i].core].json, o->name,
 							json_integer(o->row[i].shares)) < 0)
 					goto fail;
 	for (size_t i = 0; i < map->n_cores; i++)
-		if (json_object_set_new(cores[i], FREE_KEY, json_integer(map->cores[i].free)) < 0)
+		if (json_object_set_new(map->cores[i].json, FREE_KEY,
+					json_integer(map->cores[i].free)) < 0)
 			goto fail;
+	map->mapping = mapping;
 	return mapping;
 fail:
 	json_decref(mapping);
 	return NULL;
+}
+
+json_t *cpumap_to_json(struct cpumap *map)
+{
+	return json_deep_copy(cpumap_mapping(map));
 }
 
 bool cpumap_load_json(struct cpumap *map, const json_t *mapping)

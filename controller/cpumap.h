@@ -49,7 +49,10 @@ int cpumap_restore(struct cpumap *map, const char *owner, const struct cpumap_ro
 void cpumap_row_free(struct cpumap_row *row);
 
 /* {"0": {"c0": 100, "free": 0}, ...}; owners with 0 shares are left out. New reference. */
-json_t *cpumap_to_json(const struct cpumap *map);
+json_t *cpumap_to_json(struct cpumap *map);
+/* The same as the map keeps it: borrowed, it changes with the map. A copy of all of it for each
+ * order was a tenth of the controller's time. NULL: no memory. */
+json_t *cpumap_mapping(struct cpumap *map);
 /* Owners' shares from a document, as far as cores and free shares allow; cores the host no longer
  * has are dropped. True: nothing had to be dropped. */
 bool cpumap_load_json(struct cpumap *map, const json_t *mapping);

@@ -110,7 +110,7 @@ static void write_dirty(struct model *model)
 			continue;
 		if (dirty & MODEL_DIRTY_STRUCTURE)
 			put_document(model, model_db(structure), structure->name,
-				     structure_to_json(structure));
+				     structure_to_json_shared(structure));
 		if (dirty & MODEL_DIRTY_LIMITS &&
 		    model_limits_owner(model, structure->name) == structure)
 			put_document(model, DB_LIMITS, structure->name,

@@ -104,8 +104,8 @@ void host_save_document(struct host *host)
 		resource = member(resources, ebb_resource_name(i));
 		json_object_set_new(resource, "free", json_integer(host->free[i]));
 		if (i == EBB_CPU)
-			json_object_set_new(resource, "core_usage_mapping",
-					    cpumap_to_json(host->cpumap));
+			json_object_set(resource, "core_usage_mapping",
+					cpumap_mapping(host->cpumap));
 	}
 }
 

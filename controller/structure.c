@@ -482,9 +482,13 @@ int user_from_json(const json_t *doc, const json_t *limits, struct structure **r
 	return from_json(doc, limits, true, ret_user, ret_error);
 }
 
-/* Adds what `out` does not have, inside each resource too. Copies: the result is read without the
- * model's lock. */
-static int add_extra(json_t *out, const json_t *extra, json_t *out_resources)
+static json_t *copy_or_share(json_t *value, bool share)
+{
+	return share ? json_incref(value) : json_deep_copy(value);
+}
+
+/* Adds what `out` does not have, inside each resource too. */
+static int add_extra(json_t *out, const json_t *extra, json_t *out_resources, bool share)
 {
 	const char *key;
 	json_t *value, *object;
@@ -493,14 +497,14 @@ static int add_extra(json_t *out, const json_t *extra, json_t *out_resources)
 	json_object_foreach((json_t *)extra, key, value) {
 		if (strcmp(key, "resources") != 0) {
 			if (!json_object_get(out, key))
-				r |= json_object_set_new(out, key, json_deep_copy(value));
+				r |= json_object_set_new(out, key, copy_or_share(value, share));
 			continue;
 		}
 		const char *name;
 
 		json_object_foreach(value, name, object) {
 			json_t *into = json_object_get(out_resources, name);
-			_cleanup_json_ json_t *copy = json_deep_copy(object);
+			_cleanup_json_ json_t *copy = copy_or_share(object, share);
 
 			if (into && copy)
 				r |= json_object_update_missing(into, copy);
@@ -543,7 +547,7 @@ static json_t *resource_to_json(const struct structure *structure, enum ebb_reso
 	return out;
 }
 
-json_t *structure_to_json(const struct structure *structure)
+static json_t *to_json(const struct structure *structure, bool share)
 {
 	_cleanup_json_ json_t *out = json_object();
 	json_t *resources = json_object();
@@ -567,8 +571,18 @@ json_t *structure_to_json(const struct structure *structure)
 			r |= json_object_set_new(resources, ebb_resource_name(i),
 						 resource_to_json(structure, i));
 	}
-	r |= add_extra(out, structure->doc, resources);
+	r |= add_extra(out, structure->doc, resources, share);
 	return r == 0 ? TAKE_PTR(out) : NULL;
+}
+
+json_t *structure_to_json(const struct structure *structure)
+{
+	return to_json(structure, false);
+}
+
+json_t *structure_to_json_shared(const struct structure *structure)
+{
+	return to_json(structure, true);
 }
 
 json_t *structure_limits_to_json(const struct structure *structure)
@@ -603,6 +617,6 @@ json_t *structure_limits_to_json(const struct structure *structure)
 			r |= json_object_set_new(object, "lower", json_integer(resource->lower));
 		r |= json_object_set_new(resources, ebb_resource_name(i), object);
 	}
-	r |= add_extra(out, structure->limits_doc, resources);
+	r |= add_extra(out, structure->limits_doc, resources, false);
 	return r == 0 ? TAKE_PTR(out) : NULL;
 }

@@ -104,6 +104,8 @@ struct structure {
  * reference. structure_limits_to_json: the limits document (NULL when there is none).
  */
 json_t *structure_to_json(const struct structure *structure);
+/* The same without copies: shares parts with the structure, to be read under the model's lock. */
+json_t *structure_to_json_shared(const struct structure *structure);
 json_t *structure_limits_to_json(const struct structure *structure);
 
 /*

@@ -367,6 +367,7 @@ TEST(random_steps_match_the_plain_map)
 			json = cpumap_to_json(map);
 			for (int c = 0; c < CORES; c++) {
 				char cpu[16];
+				size_t owners = 0;
 				json_t *core;
 
 				snprintf(cpu, sizeof(cpu), "%d", c);
@@ -377,6 +378,9 @@ TEST(random_steps_match_the_plain_map)
 					CHECK_INT(
 						json_integer_value(json_object_get(core, names[o])),
 						naive.shares[o][c]);
+				for (int o = 0; o < OWNERS; o++)
+					owners += naive.shares[o][c] > 0;
+				CHECK_INT(json_object_size(core), owners + 1);
 			}
 			json_decref(TAKE_PTR(json));
 		}
