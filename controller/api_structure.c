@@ -262,7 +262,7 @@ static void set_guard(struct api *api, struct http_call *call, bool guard)
 		return;
 	r = model_guard(api->model, s, guard, &error);
 	if (r >= 0 && !guard)
-		scaler_forget(api->scaler, s);
+		scaler_unguarded(api->scaler, s);
 	finish(api, call, s, r, error, false);
 }
 

@@ -29,7 +29,7 @@ struct audit {
 	size_t capacity;
 	uint64_t first, next; /* positions held: [first, next) */
 	uint64_t written;     /* the writer's: next position to write */
-	uint64_t next_id;
+	uint64_t next_id, next_operation;
 	bool stop;
 	unsigned long total, applied, failed, dropped;
 	double reactions[REACTIONS];
@@ -49,7 +49,7 @@ struct audit {
 
 /* --- one decision --- */
 
-enum kind { TEXT, REAL, INTEGER, INTEGER_OR_NONE, COUNT };
+enum kind { TEXT, REAL, INTEGER, INTEGER_OR_NONE, COUNT, NUMBER_OR_NONE };
 #define FIELD(kind, name)                                       \
 	{                                                       \
 		kind, #name, offsetof(struct decision, name),   \
@@ -65,6 +65,10 @@ static const struct {
 	FIELD(TEXT, host),
 	FIELD(TEXT, origin),
 	FIELD(TEXT, rule),
+	FIELD(NUMBER_OR_NONE, operation),
+	FIELD(TEXT, subtype),
+	FIELD(TEXT, field),
+	FIELD(TEXT, pair),
 	FIELD(REAL, usage),
 	FIELD(REAL, peak),
 	FIELD(REAL, throttled),
@@ -94,6 +98,8 @@ void decision_init(struct decision *decision)
 	decision->usage = decision->peak = decision->throttled = NAN;
 	decision->current = decision->upper = decision->lower = -1;
 	decision->min = decision->max = -1;
+	memcpy(decision->subtype, "container", sizeof("container"));
+	memcpy(decision->field, "current", sizeof("current"));
 	decision->planned = decision->applied = -1;
 	decision->received_ms = decision->evaluated_ms = NAN;
 	decision->sent_ms = decision->applied_ms = NAN;
@@ -121,6 +127,9 @@ static json_t *field_to_json(const struct decision *decision, size_t field)
 	case INTEGER_OR_NONE:
 		return *(const int64_t *)at < 0 ? json_null() : json_integer(*(const int64_t *)at);
 	case COUNT: return json_integer(*(const int *)at);
+	case NUMBER_OR_NONE:
+		return *(const uint64_t *)at ? json_integer((json_int_t) * (const uint64_t *)at)
+					     : json_null();
 	}
 	return NULL;
 }
@@ -160,15 +169,16 @@ int decision_from_json(const json_t *json, struct decision *ret_decision)
 		void *at = (char *)&decision + fields[i].offset;
 
 		if (fields[i].kind == TEXT) {
-			const char *text = json_string_value(value);
-
-			snprintf(at, fields[i].size, "%s", text ? text : "");
+			if (json_is_string(value))
+				snprintf(at, fields[i].size, "%s", json_string_value(value));
 		} else if (fields[i].kind == REAL) {
 			if (json_is_number(value))
 				*(double *)at = json_number_value(value);
 		} else if (json_is_integer(value)) {
 			if (fields[i].kind == COUNT)
 				*(int *)at = (int)json_integer_value(value);
+			else if (fields[i].kind == NUMBER_OR_NONE)
+				*(uint64_t *)at = (uint64_t)MAX(json_integer_value(value), 0);
 			else
 				*(int64_t *)at = json_integer_value(value);
 		}
@@ -186,6 +196,7 @@ static void ring_push(struct audit *audit, const struct decision *decision, uint
 	*kept = *decision;
 	kept->id = id;
 	audit->next_id = id + 1;
+	audit->next_operation = MAX(audit->next_operation, kept->operation + 1);
 	if (audit->next - audit->first > audit->capacity)
 		audit->first = audit->next - audit->capacity;
 }
@@ -219,6 +230,16 @@ void audit_add(struct audit *audit, const struct decision *decision)
 	}
 	pthread_cond_signal(&audit->more);
 	pthread_mutex_unlock(&audit->lock);
+}
+
+uint64_t audit_next_operation(struct audit *audit)
+{
+	uint64_t number;
+
+	pthread_mutex_lock(&audit->lock);
+	number = audit->next_operation++;
+	pthread_mutex_unlock(&audit->lock);
+	return number;
 }
 
 /*
@@ -467,7 +488,7 @@ int audit_new(const char *path, size_t capacity, struct audit **ret_audit)
 		return -ENOMEM;
 	audit->fd = -1;
 	audit->capacity = MAX(capacity, (size_t)1);
-	audit->next_id = 1;
+	audit->next_id = audit->next_operation = 1;
 	pthread_mutex_init(&audit->lock, NULL);
 	pthread_cond_init(&audit->more, NULL);
 	audit->ring = calloc(audit->capacity, sizeof(*audit->ring));

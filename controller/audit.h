@@ -21,6 +21,11 @@ struct decision {
 	enum ebb_resource resource;
 	char origin[64]; /* "guardian", "api", "rebalancer" */
 	char rule[64];   /* "" when no rule */
+	/* what is changed */
+	uint64_t operation; /* all changes of one have its number; 0: a change by itself */
+	char subtype[16];   /* of the structure: "container", "application", "user" */
+	char field[8];      /* "current" or "max" */
+	char pair[256];     /* whom it swaps with; "": nobody */
 	/* inputs */
 	double usage, peak, throttled;
 	int64_t current, upper, lower, min, max;
@@ -30,7 +35,8 @@ struct decision {
 	int64_t planned;   /* new limit; -1: none */
 	char cpus[256];
 	/* result */
-	char outcome[24]; /* "applied", "partial", "refused", "failed", "expired", "superseded" */
+	char outcome[24]; /* "applied", "partial", "refused", "failed", "expired",
+			     "superseded", "rolled back" */
 	char reason[256];
 	int64_t applied; /* the limit read back; -1: none */
 	/* milliseconds since the sample was taken; NAN: did not happen */
@@ -39,8 +45,8 @@ struct decision {
 
 /* Nothing asked, planned or measured yet: times and usages NAN, limits -1. */
 void decision_init(struct decision *decision);
-/* Members named as in the struct, resource by name; NULL for NAN and for -1 of planned and applied.
- * New reference. */
+/* Members named as in the struct, resource by name; null for NAN, for -1 of planned and applied,
+ * and for an operation of 0. New reference. */
 json_t *decision_to_json(const struct decision *decision);
 /* The way back; what is missing stays as decision_init() leaves it. -EINVAL: no decision. */
 int decision_from_json(const json_t *json, struct decision *ret_decision);
@@ -56,6 +62,9 @@ void audit_observe(struct audit *audit,
 		   void (*added)(void *userdata, const struct decision *decision), void *userdata);
 /* Newest first, at most `limit`; `structure` NULL: all. New reference (array). */
 json_t *audit_query(struct audit *audit, const char *structure, size_t limit);
+
+/* The number of the next operation, above all that are on record. */
+uint64_t audit_next_operation(struct audit *audit);
 
 struct audit_stats {
 	unsigned long total, applied, failed, dropped; /* since the start */

@@ -49,8 +49,8 @@ static bool one_of(const char *key, const char *const *names, size_t n)
 
 static enum owner owner_of_resource(const struct merge *merge, const char *key)
 {
-	static const char *const structure[] = {"current", "usage", "allocated", "held",
-						"core_usage_mapping"};
+	static const char *const structure[] = {"current", "usage",     "allocated",
+						"held",    "operating", "core_usage_mapping"};
 	static const char *const limits[] = {"upper", "lower"};
 
 	if (merge->db == DB_LIMITS)

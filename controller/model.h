@@ -52,7 +52,8 @@ struct host {
 	double agent_heard; /* wall clock; 0: never */
 
 	struct structure *containers; /* linked by host_next */
-	unsigned long guard_version;  /* model->generation when its guard table last changed */
+	int64_t room; /* the scaler's, while it plans: what is left to be given out */
+	unsigned long guard_version; /* model->generation when its guard table last changed */
 };
 
 struct scaler_config {

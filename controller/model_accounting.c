@@ -301,12 +301,20 @@ void host_rebuild_accounting(struct model *model, struct host *host)
 			if (state->allocated == 0 && owns && state->present && state->current > 0)
 				state->allocated = state->current;
 			/* More than `current` was growth under way when the controller ended: kept
-			 * until the agent says what is in force. */
-			if (state->allocated > 0)
+			 * until the agent says what is in force. An operation that was not done is
+			 * taken back as a whole. */
+			if (s->operating & 1u << i && state->current > 0)
+				state->allocated = state->current;
+			else if (state->allocated > 0)
 				state->allocated = MAX(state->allocated, state->current);
 		}
-		settle_cores(model, host, s, s->resources[EBB_CPU].allocated);
 	}
+	/* Who has too much first: it may be what others lack. */
+	for (struct structure *s = host->containers; s; s = s->host_next)
+		if (s->resources[EBB_CPU].allocated < cpumap_owned(host->cpumap, s->name))
+			settle_cores(model, host, s, s->resources[EBB_CPU].allocated);
+	for (struct structure *s = host->containers; s; s = s->host_next)
+		settle_cores(model, host, s, s->resources[EBB_CPU].allocated);
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
 		host_settle(model, host, i);
 }
@@ -457,6 +465,19 @@ static void adopt(struct model *model, struct structure *structure, enum ebb_res
 		model_apply(model, structure, resource);
 }
 
+/* True: it was in an operation that was not done when the controller ended. */
+static bool back_from_operation(struct model *model, struct structure *structure,
+				enum ebb_resource resource)
+{
+	unsigned bit = 1u << resource;
+
+	if (!(structure->operating & bit))
+		return false;
+	structure->operating &= ~bit;
+	model_touch(model, structure, MODEL_DIRTY_STRUCTURE);
+	return true;
+}
+
 unsigned model_limits_reported(struct model *model, struct structure *structure,
 			       const json_t *limits)
 {
@@ -485,6 +506,12 @@ unsigned model_limits_reported(struct model *model, struct structure *structure,
 			continue;
 		if (limit == state->current) {
 			model_allocate(model, structure, i, limit - state->allocated);
+			back_from_operation(model, structure, i);
+			continue;
+		}
+		/* Half of an operation may be in force: what was before is put back. */
+		if (back_from_operation(model, structure, i)) {
+			model_apply(model, structure, i);
 			continue;
 		}
 		adopt(model, structure, i);

@@ -65,6 +65,7 @@ static void take_structure(struct model *model, struct structure *s, struct stru
 	s->guard = to->guard;
 	s->automatic = to->automatic;
 	s->held = to->held;
+	s->operating = to->operating;
 	s->gone = to->gone;
 	host_detach(s);
 	free(s->host_name);

@@ -314,7 +314,7 @@ void model_container_gone(struct model *model, struct structure *structure)
 	accounting_release(model, structure);
 	structure->live = false;
 	structure->gone = true;
-	structure->in_flight = 0;
+	structure->in_flight = structure->operating = 0;
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
 		structure->physical[i] = INT64_MIN;
 		structure->resources[i].usage = NAN;

@@ -7,53 +7,83 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operation_plan.h"
 #include "scaler_private.h"
 #include "ebb/cleanup.h"
 
 #define SWEEP_NS (10 * EBB_NS_PER_SEC)
+/* Requests that wait for one structure: one with each of so many others to swap with. */
+#define WAITING_MAX 64
 
 /* --- slots --- */
 
-struct slot *scaler_slot(struct scaler *scaler, const char *name)
+/* The documents of users are apart from those of all others: no name has a control character. */
+static char *slot_key(const char *name, bool user)
 {
-	struct slot *slot = name_index_get(scaler->index, name);
+	char *key;
+
+	return asprintf(&key, "%s%s", user ? "\n" : "", name) < 0 ? NULL : key;
+}
+
+static struct slot *slot_find(const struct scaler *scaler, const struct structure *structure)
+{
+	_cleanup_free_ char *key = NULL;
+
+	if (structure->subtype != STRUCTURE_USER)
+		return name_index_get(scaler->index, structure->name);
+	key = slot_key(structure->name, true);
+	return key ? name_index_get(scaler->index, key) : NULL;
+}
+
+struct slot *scaler_slot(struct scaler *scaler, const struct structure *structure)
+{
+	struct slot *slot = slot_find(scaler, structure);
 
 	if (slot)
 		return slot;
 	slot = calloc(1, sizeof(*slot));
 	if (!slot)
 		return NULL;
-	slot->name = strdup(name);
-	if (!slot->name || name_index_add(scaler->index, slot->name, slot) < 0) {
-		free(slot->name);
+	slot->user = structure->subtype == STRUCTURE_USER;
+	slot->key = slot_key(structure->name, slot->user);
+	if (!slot->key || name_index_add(scaler->index, slot->key, slot) < 0) {
+		free(slot->key);
 		free(slot);
 		return NULL;
 	}
+	slot->name = slot->key + slot->user;
 	slot->next = scaler->slots;
 	scaler->slots = slot;
 	return slot;
 }
 
+struct structure *scaler_structure(const struct scaler *scaler, const struct slot *slot)
+{
+	return slot->user ? model_user(scaler->model, slot->name)
+			  : model_structure(scaler->model, slot->name);
+}
+
+static void waiting_free(struct waiting *waiting)
+{
+	free(waiting->pair);
+	free(waiting);
+}
+
 static void slot_free(struct slot *slot)
 {
-	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
-		free(slot->waiting[r]);
-	free(slot->name);
+	while (slot->waiting) {
+		struct waiting *waiting = slot->waiting;
+
+		slot->waiting = waiting->next;
+		waiting_free(waiting);
+	}
+	free(slot->key);
 	free(slot);
 }
 
-/* Whether the host has booted between the slot's last order and `host_ns`; 0: not known. */
 bool slot_other_boot(const struct slot *slot, uint64_t host_ns)
 {
 	return host_ns && slot->applied_ns > host_ns && slot->applied_ns - host_ns > OTHER_BOOT_NS;
-}
-
-static bool slot_waits(const struct slot *slot)
-{
-	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
-		if (slot->waiting[r])
-			return true;
-	return false;
 }
 
 static bool slot_idle(const struct slot *slot)
@@ -75,21 +105,24 @@ static void sweep(struct scaler *scaler, uint64_t now)
 	while (*link) {
 		struct slot *slot = *link;
 
-		if (!slot_idle(slot) || model_structure(scaler->model, slot->name)) {
+		if (!slot_idle(slot) || scaler_structure(scaler, slot)) {
 			link = &slot->next;
 			continue;
 		}
 		*link = slot->next;
-		name_index_remove(scaler->index, slot->name);
+		name_index_remove(scaler->index, slot->key);
 		slot_free(slot);
 	}
 }
 
-static void drop_waiting(struct scaler *scaler, struct slot *slot, int resource)
+static void drop_waiting(struct scaler *scaler, struct slot *slot, struct waiting *waiting)
 {
-	if (!slot->waiting[resource])
-		return;
-	free(TAKE_PTR(slot->waiting[resource]));
+	struct waiting **link = &slot->waiting;
+
+	while (*link != waiting)
+		link = &(*link)->next;
+	*link = waiting->next;
+	waiting_free(waiting);
 	scaler->stats.waiting--;
 }
 
@@ -119,60 +152,84 @@ void scaler_record(struct scaler *scaler, struct decision *decision, const char 
 	audit_add(scaler->audit, decision);
 }
 
-static void refuse(struct scaler *scaler, struct slot *slot, int resource, const char *outcome,
-		   const char *reason)
+static void refuse(struct scaler *scaler, struct slot *slot, struct waiting *waiting,
+		   const char *outcome, const char *reason)
 {
-	scaler_record(scaler, &slot->waiting[resource]->request.decision, outcome, reason);
+	scaler_record(scaler, &waiting->request.decision, outcome, reason);
 	if (strcmp(outcome, "expired") == 0)
 		scaler->stats.expired++;
 	else
 		scaler->stats.refused++;
-	drop_waiting(scaler, slot, resource);
+	drop_waiting(scaler, slot, waiting);
 }
 
 /* --- requests --- */
 
-int scaler_request(struct scaler *scaler, const struct request *request)
+static struct waiting *find_waiting(const struct slot *slot, const struct request *request,
+				    const char *pair, bool growth)
 {
-	struct structure *s = request->structure;
-	struct waiting *waiting, *old;
-	struct decision *decision;
-	struct slot *slot;
+	for (struct waiting *w = slot->waiting; w; w = w->next)
+		if (w->request.resource == request->resource &&
+		    w->request.field == request->field && (w->request.amount > 0) == growth &&
+		    (pair ? w->pair && strcmp(w->pair, pair) == 0 : !w->pair))
+			return w;
+	return NULL;
+}
 
-	if (!request->amount || request->resource < 0 || request->resource >= EBB_RESOURCE_MAX ||
-	    !s->resources[request->resource].present || s->resources[request->resource].current < 0)
+/* What waits and asks for the contrary. */
+static void supersede(struct scaler *scaler, struct slot *slot, const struct request *request)
+{
+	struct slot *other = request->pair ? slot_find(scaler, request->pair) : slot;
+	struct waiting *waiting = NULL;
+
+	if (other)
+		waiting = find_waiting(other, request,
+				       request->pair ? request->structure->name : NULL,
+				       request->pair ? true : request->amount < 0);
+	if (waiting)
+		refuse(scaler, other, waiting, "superseded", "a newer request goes the other way");
+}
+
+static bool can_be(const struct structure *s, const struct request *request)
+{
+	return s->resources[request->resource].present &&
+	       (s->subtype == STRUCTURE_APPLICATION || s->subtype == STRUCTURE_USER ||
+		(s->subtype == STRUCTURE_CONTAINER &&
+		 s->resources[request->resource].current >= 0));
+}
+
+static int check_request(const struct request *request)
+{
+	const struct structure *s = request->structure, *pair = request->pair;
+
+	if (!request->amount || request->amount == INT64_MIN || request->resource < 0 ||
+	    request->resource >= EBB_RESOURCE_MAX || !can_be(s, request))
 		return -EINVAL;
-	scaler->stats.requests++;
-	slot = scaler_slot(scaler, s->name);
-	if (!slot)
-		return -ENOMEM;
-	old = slot->waiting[request->resource];
-	if (old && (old->request.amount < 0) == (request->amount < 0) &&
-	    (old->request.priority > request->priority ||
-	     (old->request.priority == request->priority &&
-	      old->request.timestamp > request->timestamp)))
+	if (!pair)
 		return 0;
+	/* What the containers of two applications have in force is theirs alone to move. */
+	if (pair == s || pair->subtype != s->subtype || !can_be(pair, request) ||
+	    (s->subtype != STRUCTURE_CONTAINER && request->field != REQUEST_MAX))
+		return -EINVAL;
+	return 0;
+}
 
-	waiting = calloc(1, sizeof(*waiting));
-	if (!waiting)
-		return -ENOMEM;
-	waiting->request = *request;
-	waiting->base = s->resources[request->resource].current;
-	waiting->since = request->timestamp;
-	if (old && (old->request.amount < 0) == (request->amount < 0)) {
-		waiting->since = old->since;
-		waiting->reason = old->reason;
-	} else if (old) {
-		refuse(scaler, slot, request->resource, "superseded",
-		       "a newer request goes the other way");
-	}
+static void begin_decision(const struct scaler *scaler, struct decision *decision,
+			   const struct request *request)
+{
+	const struct structure *s = request->structure;
 
-	decision = &waiting->request.decision;
 	decision->at = request->timestamp;
 	decision->resource = request->resource;
 	decision->requested = request->amount;
 	decision->planned = decision->applied = -1;
 	snprintf(decision->structure, sizeof(decision->structure), "%s", s->name);
+	snprintf(decision->subtype, sizeof(decision->subtype), "%s",
+		 structure_subtype_name(s->subtype));
+	snprintf(decision->field, sizeof(decision->field), "%s",
+		 request->field == REQUEST_MAX ? "max" : "current");
+	snprintf(decision->pair, sizeof(decision->pair), "%s",
+		 request->pair ? request->pair->name : "");
 	snprintf(decision->host, sizeof(decision->host), "%s", s->host_name ? s->host_name : "");
 	snprintf(decision->origin, sizeof(decision->origin), "%s", request->origin);
 	decision->received_ms = request->received_ns
@@ -180,12 +237,79 @@ int scaler_request(struct scaler *scaler, const struct request *request)
 					: NAN;
 	decision->evaluated_ms = scaler_ms_since(request->sampled_ns, scaler_now_ns(scaler));
 	decision->sent_ms = decision->applied_ms = NAN;
+}
 
+static size_t count_waiting(const struct slot *slot)
+{
+	size_t n = 0;
+
+	for (const struct waiting *w = slot->waiting; w; w = w->next)
+		n++;
+	return n;
+}
+
+/* A swap is what the one that gets asks for. */
+static struct request from_receiver(const struct request *request)
+{
+	struct request turned = *request;
+
+	if (request->pair && request->amount < 0) {
+		turned.structure = request->pair;
+		turned.pair = request->structure;
+		turned.amount = -request->amount;
+	}
+	return turned;
+}
+
+int scaler_request(struct scaler *scaler, const struct request *asked)
+{
+	struct request request;
+	struct waiting *waiting, *old;
+	const char *pair;
+	struct slot *slot;
+	int r;
+
+	r = check_request(asked);
+	if (r < 0)
+		return r;
+	request = from_receiver(asked);
+	pair = request.pair ? request.pair->name : NULL;
+	scaler->stats.requests++;
+	slot = scaler_slot(scaler, request.structure);
+	if (!slot)
+		return -ENOMEM;
+	old = find_waiting(slot, &request, pair, request.amount > 0);
+	if (old && (old->request.priority > request.priority ||
+		    (old->request.priority == request.priority &&
+		     old->request.timestamp > request.timestamp)))
+		return 0;
+	if (!old && count_waiting(slot) >= WAITING_MAX)
+		return -EBUSY;
+
+	waiting = calloc(1, sizeof(*waiting));
+	if (!waiting)
+		return -ENOMEM;
+	waiting->request = request;
+	waiting->pair = pair ? strdup(pair) : NULL;
+	if (pair && !waiting->pair) {
+		free(waiting);
+		return -ENOMEM;
+	}
+	waiting->base = operation_value(request.structure, request.field, request.resource);
+	waiting->since = request.timestamp;
+	begin_decision(scaler, &waiting->request.decision, asked);
 	if (scaler->model->observer)
 		scaler->model->observer->requested(scaler->model->observer->userdata,
 						   &waiting->request);
-	drop_waiting(scaler, slot, request->resource);
-	slot->waiting[request->resource] = waiting;
+	if (old) {
+		waiting->since = old->since;
+		waiting->reason = old->reason;
+		drop_waiting(scaler, slot, old);
+	} else {
+		supersede(scaler, slot, &request);
+	}
+	waiting->next = slot->waiting;
+	slot->waiting = waiting;
 	scaler->stats.waiting++;
 	if (!slot->listed) {
 		slot->listed = true;
@@ -195,46 +319,65 @@ int scaler_request(struct scaler *scaler, const struct request *request)
 	return 0;
 }
 
-void scaler_forget(struct scaler *scaler, struct structure *structure)
+void scaler_unguarded(struct scaler *scaler, struct structure *structure)
 {
-	struct slot *slot = name_index_get(scaler->index, structure->name);
+	struct slot *slot = slot_find(scaler, structure);
 
-	if (!slot)
-		return;
-	for (int r = 0; r < EBB_RESOURCE_MAX; r++) {
-		drop_waiting(scaler, slot, r);
+	while (slot && slot->waiting)
+		drop_waiting(scaler, slot, slot->waiting);
+	for (int r = 0; slot && r < EBB_RESOURCE_MAX; r++) {
 		slot->failures[r] = 0;
 		slot->not_before_ns[r] = 0;
 	}
 }
 
+void scaler_forget(struct scaler *scaler, struct structure *structure)
+{
+	struct slot *slot = slot_find(scaler, structure);
+
+	if (!slot)
+		return;
+	scaler_unguarded(scaler, structure);
+	operations_lose(scaler, slot);
+}
+
 /* --- planning --- */
 
-static void plan_request(struct scaler *scaler, struct slot *slot, int resource, uint64_t now,
-			 struct scaler_order **orders)
+/* What is in force without being accounted is, from here on. */
+static bool adopt(struct model *model, struct structure *s, enum ebb_resource resource)
 {
-	struct waiting *waiting = slot->waiting[resource];
-	struct structure *s = model_structure(scaler->model, slot->name);
-	struct resource_state *state;
-	struct host *host;
+	struct resource_state *state = &s->resources[resource];
+	int64_t got = model_allocate(model, s, resource, state->current);
+
+	if (got < state->current) {
+		model_allocate(model, s, resource, -got);
+		return false;
+	}
+	return true;
+}
+
+/* The limit in force of one container; without a host's share to swap with. */
+static void plan_limit(struct scaler *scaler, struct slot *slot, struct structure *s,
+		       struct waiting *waiting, uint64_t now)
+{
+	enum ebb_resource resource = waiting->request.resource;
+	struct resource_state *state = &s->resources[resource];
+	struct host *host = s->host;
+	bool adopted = false;
 	struct plan_input input;
 	struct plan plan;
 	struct part *part;
 
-	if (!s || !s->resources[resource].present) {
-		refuse(scaler, slot, resource, "refused", "the container has gone");
-		return;
-	}
-	state = &s->resources[resource];
-	if (!s->guard || !state->guard) {
-		refuse(scaler, slot, resource, "refused", "it is not guarded any more");
-		return;
-	}
 	waiting->reason = scaler_held_back(scaler, slot, s, resource, now);
 	if (waiting->reason)
 		return;
-
-	host = s->host;
+	if (state->allocated <= 0 && state->current > 0) {
+		adopted = adopt(scaler->model, s, resource);
+		if (!adopted) {
+			waiting->reason = "the host has not room for what is in force already";
+			return;
+		}
+	}
 	input = (struct plan_input){
 		.base = waiting->base,
 		.amount = waiting->request.amount,
@@ -245,18 +388,11 @@ static void plan_request(struct scaler *scaler, struct slot *slot, int resource,
 		.free = host->max[resource] > 0 ? host->free[resource] : PLAN_UNACCOUNTED,
 	};
 	plan = scaler_plan(&input);
-	if (plan.verdict == PLAN_NOTHING) {
-		refuse(scaler, slot, resource, "refused", plan.reason);
-		return;
-	}
-	if (plan.verdict == PLAN_WAIT) {
-		waiting->reason = plan.reason;
-		return;
-	}
-
+	if (plan.verdict == PLAN_NOTHING || plan.verdict == PLAN_WAIT)
+		goto out;
 	part = part_new(resource, state->current, plan.target);
 	if (!part)
-		return;
+		goto out;
 	part->partial = plan.verdict == PLAN_PARTIAL;
 	part->decision = waiting->request.decision;
 	part->sampled_ns = waiting->request.sampled_ns;
@@ -266,21 +402,70 @@ static void plan_request(struct scaler *scaler, struct slot *slot, int resource,
 			 "the host had no more to give");
 	if (scaler_take_shares(scaler->model, s, part, plan.take) < 0 ||
 	    (plan.take && part->to <= state->current) ||
-	    scaler_add_part(orders, slot, s, part) < 0) {
+	    scaler_add_part(scaler, slot, s, part) < 0) {
 		scaler_return_shares(scaler->model, s, part);
 		part_free(part);
-		return;
+		goto out;
 	}
 	part->decision.planned = part->to;
 	/* What waited to be put back is put right by this order as well. */
 	s->apply &= ~(1u << resource);
-	drop_waiting(scaler, slot, resource);
+	s->held &= ~(1u << resource);
+	drop_waiting(scaler, slot, waiting);
+	return;
+out:
+	if (adopted)
+		model_allocate(scaler->model, s, resource, -state->allocated);
+	waiting->reason = plan.reason;
+	if (plan.verdict == PLAN_NOTHING)
+		refuse(scaler, slot, waiting, "refused", plan.reason);
+}
+
+static void plan_request(struct scaler *scaler, struct slot *slot, struct waiting *waiting,
+			 uint64_t now)
+{
+	const struct request *request = &waiting->request;
+	struct structure *s = scaler_structure(scaler, slot);
+	struct resource_state *state;
+	struct verdict verdict = {.what = VERDICT_DONE};
+
+	if (!s || !s->resources[request->resource].present) {
+		refuse(scaler, slot, waiting, "refused", "the container has gone");
+		return;
+	}
+	state = &s->resources[request->resource];
+	if (strcmp(request->origin, "guardian") == 0 && (!s->guard || !state->guard)) {
+		refuse(scaler, slot, waiting, "refused", "it is not guarded any more");
+		return;
+	}
+	if (request->resource == EBB_CPU && !waiting->pair &&
+	    plan_budget_is_outdated(request->amount, request->power_budget,
+				    s->resources[EBB_ENERGY].present &&
+						    s->resources[EBB_ENERGY].current >= 0
+					    ? (double)s->resources[EBB_ENERGY].current
+					    : NAN)) {
+		refuse(scaler, slot, waiting, "refused",
+		       "its power budget has changed since it was asked for");
+		return;
+	}
+	if (s->subtype == STRUCTURE_CONTAINER && request->field == REQUEST_CURRENT &&
+	    !waiting->pair) {
+		plan_limit(scaler, slot, s, waiting, now);
+		return;
+	}
+	operation_begin(scaler, slot, s, waiting, now, &verdict);
+	if (verdict.what == VERDICT_WAIT)
+		waiting->reason = verdict.wait;
+	else if (verdict.what == VERDICT_REFUSE)
+		refuse(scaler, slot, waiting, "refused", verdict.refusal);
+	else
+		drop_waiting(scaler, slot, waiting);
 }
 
 struct candidate {
 	struct plan_rank rank;
 	struct slot *slot;
-	int resource;
+	struct waiting *waiting;
 };
 
 static int by_rank(const void *a, const void *b)
@@ -290,14 +475,13 @@ static int by_rank(const void *a, const void *b)
 	return scaler_plan_compare(&x->rank, &y->rank);
 }
 
-static void expire(struct scaler *scaler, struct slot *slot, int resource)
+static void expire(struct scaler *scaler, struct slot *slot, struct waiting *waiting)
 {
-	struct waiting *waiting = slot->waiting[resource];
 	char reason[128];
 
 	snprintf(reason, sizeof(reason), "waited %.0f s: %s", scaler_wall(scaler) - waiting->since,
 		 waiting->reason ? waiting->reason : "its turn never came");
-	refuse(scaler, slot, resource, "expired", reason);
+	refuse(scaler, slot, waiting, "expired", reason);
 }
 
 /* Takes those off the list that wait no more. */
@@ -308,7 +492,7 @@ static void unlist(struct scaler *scaler)
 	while (*link) {
 		struct slot *slot = *link;
 
-		if (slot_waits(slot)) {
+		if (slot->waiting) {
 			link = &slot->next_waiting;
 			continue;
 		}
@@ -317,7 +501,14 @@ static void unlist(struct scaler *scaler)
 	}
 }
 
-static void plan_requests(struct scaler *scaler, uint64_t now, struct scaler_order **orders)
+static int level_of(const struct scaler *scaler, const struct slot *slot)
+{
+	const struct structure *s = scaler_structure(scaler, slot);
+
+	return slot->user ? 2 : s && s->subtype == STRUCTURE_APPLICATION ? 1 : 0;
+}
+
+static void plan_requests(struct scaler *scaler, uint64_t now)
 {
 	_cleanup_free_ struct candidate *candidates = NULL;
 	double oldest = scaler_wall(scaler) - scaler->model->scaler.request_timeout;
@@ -327,45 +518,42 @@ static void plan_requests(struct scaler *scaler, uint64_t now, struct scaler_ord
 		candidates = calloc(scaler->stats.waiting, sizeof(*candidates));
 	for (struct slot *slot = candidates ? scaler->waiting : NULL; slot;
 	     slot = slot->next_waiting)
-		for (int r = 0; r < EBB_RESOURCE_MAX; r++) {
-			struct waiting *waiting = slot->waiting[r];
-
-			if (!waiting)
-				continue;
-			if (waiting->since < oldest) {
-				expire(scaler, slot, r);
+		for (struct waiting *w = slot->waiting, *next; w; w = next) {
+			next = w->next;
+			if (w->since < oldest) {
+				expire(scaler, slot, w);
 				continue;
 			}
 			candidates[n++] = (struct candidate){
-				.rank = {waiting->request.amount, waiting->request.priority,
-					 waiting->since},
+				.rank = {.amount = w->request.amount,
+					 .priority = w->request.priority,
+					 .since = w->since,
+					 .max = w->request.field == REQUEST_MAX,
+					 .level = level_of(scaler, slot)},
 				.slot = slot,
-				.resource = r,
+				.waiting = w,
 			};
 		}
 	if (n)
 		qsort(candidates, n, sizeof(*candidates), by_rank);
 	for (size_t i = 0; i < n; i++)
-		plan_request(scaler, candidates[i].slot, candidates[i].resource, now, orders);
+		plan_request(scaler, candidates[i].slot, candidates[i].waiting, now);
 	unlist(scaler);
 }
 
 void scaler_run(struct scaler *scaler)
 {
-	struct scaler_order *orders = NULL;
 	uint64_t now = scaler_now_ns(scaler);
 
 	/* What waits is tried when this controller leads, or expires. */
-	if (!scaler->model->leading)
+	if (!scaler->model->leading) {
+		operations_abandon(scaler);
 		return;
-	scaler_plan_applies(scaler, now, &orders);
-	plan_requests(scaler, now, &orders);
-	while (orders) {
-		struct scaler_order *order = orders;
-
-		orders = order->next;
-		scaler_submit(scaler, order, now);
 	}
+	operations_retry(scaler, now);
+	scaler_plan_applies(scaler, now);
+	plan_requests(scaler, now);
+	scaler_flush(scaler, now);
 	sweep(scaler, now);
 }
 
@@ -384,6 +572,7 @@ int scaler_new(struct model *model, struct audit *audit, struct scaler **ret_sca
 	}
 	scaler->model = model;
 	scaler->audit = audit;
+	scaler->planned_end = &scaler->planned;
 	scaler->swept_ns = scaler_now_ns(scaler);
 	*ret_scaler = scaler;
 	return 0;
@@ -398,6 +587,12 @@ void scaler_free(struct scaler *scaler)
 {
 	if (!scaler)
 		return;
+	while (scaler->operations) {
+		struct operation *operation = scaler->operations;
+
+		scaler->operations = operation->next;
+		operation_free(operation);
+	}
 	while (scaler->slots) {
 		struct slot *slot = scaler->slots;
 

@@ -43,17 +43,22 @@ void scaler_set_sink(struct scaler *scaler, struct order_sink sink);
 void scaler_free(struct scaler *scaler);
 
 /*
- * Model lock held. Copies. Merged by structure, resource and sign: the higher priority, then the
- * newer, wins; amounts are not added; one of the other direction replaces what waits. The amount
- * counts from the limit in force now, however long the request waits. -EINVAL: amount 0, no such
- * resource, its limit is not known.
+ * Model lock held. Copies. Merged by structure, resource, sign, field and pair: the higher
+ * priority, then the newer, wins; amounts are not added; one of the other direction replaces what
+ * waits. The amount counts from what the field is now, however long the request waits; that of a
+ * swap is exact. -EINVAL: amount 0, no such resource, a container's limit that is not known, a pair
+ * that cannot be one (itself, of another subtype, for the `current` of applications or users).
+ * -EBUSY: too many others wait to swap with it.
  */
 int scaler_request(struct scaler *scaler, const struct request *request);
 /* Model lock held: plans all waiting requests and what the model wants applied, and submits the
  * orders. After a feed message, an API change, and by time. */
 void scaler_run(struct scaler *scaler);
-/* Model lock held: the structure goes away or is unguarded: its waiting requests are dropped. An
- * order under way finds out by itself. */
+/* Model lock held: the structure is unguarded: its waiting requests are dropped. What is under way
+ * goes on. */
+void scaler_unguarded(struct scaler *scaler, struct structure *structure);
+/* Model lock held: the structure goes away, its shares not yet. Its waiting requests are dropped,
+ * operations that it takes part in are taken back. An order under way finds out by itself. */
 void scaler_forget(struct scaler *scaler, struct structure *structure);
 /*
  * Model lock held. What the agent says is in force since something changed (an entry of the feed's
@@ -76,8 +81,9 @@ void scaler_order_done(void *scaler, void *order_userdata, const struct order_re
 
 struct scaler_stats {
 	unsigned long requests, orders, applied, failed, refused, expired;
-	unsigned long foreign; /* limits that somebody else wrote */
-	unsigned waiting, in_flight;
+	unsigned long foreign;                        /* limits that somebody else wrote */
+	unsigned long operations, swaps, rolled_back; /* begun; done; taken back */
+	unsigned waiting, in_flight, operations_open;
 };
 void scaler_get_stats(const struct scaler *scaler, struct scaler_stats *ret_stats);
 

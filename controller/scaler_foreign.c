@@ -50,7 +50,7 @@ static bool limit_differs(const struct structure *s, int resource, const json_t 
 static void put_back(struct scaler *scaler, struct structure *s, int resource, int64_t found)
 {
 	const struct resource_state *state = &s->resources[resource];
-	struct slot *slot = scaler_slot(scaler, s->name);
+	struct slot *slot = scaler_slot(scaler, s);
 	uint64_t now = scaler_now_ns(scaler);
 
 	if (!slot)

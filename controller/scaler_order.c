@@ -57,8 +57,12 @@ const char *scaler_held_back(const struct scaler *scaler, const struct slot *slo
 	return NULL;
 }
 
-/* The cores that `to` shares will lie on; NULL: the order leaves them alone. Caller frees. */
-static char *cores_for(const struct scaler *scaler, struct structure *s, int64_t to)
+/*
+ * The cores that `to` shares will lie on, those of `before` where that fits; NULL: the order leaves
+ * them alone. Caller frees.
+ */
+static char *cores_for(const struct scaler *scaler, struct structure *s, int64_t to,
+		       const struct cpumap_row *before)
 {
 	const struct host *host = s->host;
 	struct cpumap_row *row = NULL;
@@ -74,6 +78,8 @@ static char *cores_for(const struct scaler *scaler, struct structure *s, int64_t
 		if (cpumap_save(host->cpumap, s->name, &row) < 0)
 			return NULL;
 		cpumap_shrink(host->cpumap, s->name, owned - to);
+		if (before)
+			(void)cpumap_restore(host->cpumap, s->name, before);
 	}
 	if (cpumap_cpus(host->cpumap, s->name, &cpus) == 0 && cpus.n)
 		text = cpu_list_format(&cpus);
@@ -128,23 +134,23 @@ static bool lowers_memory(const struct structure *s, const struct part *part)
 	return part->resource == EBB_MEM && (in_force < 0 || part->to < in_force);
 }
 
-int scaler_add_part(struct scaler_order **orders, struct slot *slot, const struct structure *s,
+int scaler_add_part(struct scaler *scaler, struct slot *slot, const struct structure *s,
 		    struct part *part)
 {
 	bool slow = lowers_memory(s, part);
-	struct scaler_order *order;
+	/* What an operation orders stands alone: it fails for no other's sake. */
+	struct scaler_order *order = part->change ? NULL : slot->planned[slow];
 
-	for (order = *orders; order; order = order->next)
-		if (order->slot == slot && order->slow == slow)
-			break;
 	if (!order) {
 		order = calloc(1, sizeof(*order));
 		if (!order)
 			return -ENOMEM;
 		order->slot = slot;
 		order->slow = slow;
-		order->next = *orders;
-		*orders = order;
+		*scaler->planned_end = order;
+		scaler->planned_end = &order->next;
+		if (!part->change)
+			slot->planned[slow] = order;
 	}
 	part->next = order->parts;
 	order->parts = part;
@@ -166,15 +172,14 @@ struct part *part_new(enum ebb_resource resource, int64_t from, int64_t to)
 }
 
 /* `current` as the model set it, into force. */
-static void plan_apply(struct scaler *scaler, struct slot *slot, struct structure *s, int resource,
-		       struct scaler_order **orders)
+static void plan_apply(struct scaler *scaler, struct slot *slot, struct structure *s, int resource)
 {
 	const struct resource_state *state = &s->resources[resource];
 	struct decision *decision;
 	struct part *part;
 
 	part = part_new(resource, s->physical[resource], state->current);
-	if (!part || scaler_add_part(orders, slot, s, part) < 0) {
+	if (!part || scaler_add_part(scaler, slot, s, part) < 0) {
 		free(part);
 		model_apply(scaler->model, s, resource);
 		return;
@@ -195,7 +200,7 @@ static void plan_apply(struct scaler *scaler, struct slot *slot, struct structur
 	decision->max = state->max;
 	decision->planned = part->to;
 }
-void scaler_plan_applies(struct scaler *scaler, uint64_t now, struct scaler_order **orders)
+void scaler_plan_applies(struct scaler *scaler, uint64_t now)
 {
 	struct {
 		struct structure *s;
@@ -206,7 +211,7 @@ void scaler_plan_applies(struct scaler *scaler, uint64_t now, struct scaler_orde
 
 	/* Put back after the loop: the list would never end otherwise. */
 	while ((s = model_next_apply(scaler->model))) {
-		struct slot *slot = scaler_slot(scaler, s->name);
+		struct slot *slot = scaler_slot(scaler, s);
 		unsigned wanted = s->apply, held = slot ? 0 : wanted;
 
 		s->apply = 0;
@@ -217,7 +222,7 @@ void scaler_plan_applies(struct scaler *scaler, uint64_t now, struct scaler_orde
 			    now < slot->apply_after_ns[r])
 				held |= 1u << r;
 			else
-				plan_apply(scaler, slot, s, r, orders);
+				plan_apply(scaler, slot, s, r);
 		}
 		if (!held)
 			continue;
@@ -253,9 +258,13 @@ static json_t *order_body(struct scaler *scaler, struct structure *s, struct sca
 		_cleanup_free_ char *cores = NULL;
 
 		if (part->resource == EBB_CPU) {
-			cores = cores_for(scaler, s, part->to);
+			cores = cores_for(scaler, s, part->to,
+					  part->change ? part->change->row : NULL);
 			snprintf(part->decision.cpus, sizeof(part->decision.cpus), "%s",
 				 cores ? cores : "");
+			if (part->change)
+				snprintf(part->change->cpus, sizeof(part->change->cpus), "%s",
+					 cores ? cores : "");
 		}
 		if (scaler_body_add(body, part->resource, part->to, cores) < 0)
 			return NULL;
@@ -300,7 +309,27 @@ static void undo_part(struct scaler *scaler, struct slot *slot, struct structure
 			  (long long)part->to, why);
 }
 
-void scaler_submit(struct scaler *scaler, struct scaler_order *planned, uint64_t now)
+/* It does not leave: as if the agent had refused it. */
+static void not_sent(struct scaler *scaler, struct scaler_order *planned, struct structure *s,
+		     const char *why, uint64_t now)
+{
+	struct slot *slot = planned->slot;
+
+	for (struct part *part = planned->parts; part; part = part->next) {
+		if (part->change) {
+			retry_later(slot, part->resource, now);
+			operation_answered(scaler, part->change, CHANGE_REFUSED, part->from, why);
+			operation_go_on(scaler, part->change->operation, now);
+			continue;
+		}
+		slot->under_way[part->resource] = false;
+		s->in_flight &= ~(1u << part->resource);
+		undo_part(scaler, slot, s, part, why, now);
+	}
+	order_free(planned);
+}
+
+static void submit(struct scaler *scaler, struct scaler_order *planned, uint64_t now)
 {
 	struct slot *slot = planned->slot;
 	struct structure *s = model_structure(scaler->model, slot->name);
@@ -320,6 +349,8 @@ void scaler_submit(struct scaler *scaler, struct scaler_order *planned, uint64_t
 	planned->sent_ns = scaler_now_ns(scaler);
 	for (struct part *part = planned->parts; part; part = part->next) {
 		part->decision.sent_ms = scaler_ms_since(part->sampled_ns, planned->sent_ns);
+		if (part->change)
+			part->change->sent_ms = part->decision.sent_ms;
 		s->in_flight |= 1u << part->resource;
 	}
 	if (order.address && order.container && order.body)
@@ -333,44 +364,76 @@ void scaler_submit(struct scaler *scaler, struct scaler_order *planned, uint64_t
 	free(order.address);
 	free(order.container);
 	json_decref(order.body);
-	for (struct part *part = planned->parts; part; part = part->next) {
-		slot->under_way[part->resource] = false;
-		s->in_flight &= ~(1u << part->resource);
-		undo_part(scaler, slot, s, part, strerror(-r), now);
+	not_sent(scaler, planned, s, strerror(-r), now);
+}
+
+void scaler_flush(struct scaler *scaler, uint64_t now)
+{
+	while (scaler->planned) {
+		struct scaler_order *order = scaler->planned;
+
+		scaler->planned = order->next;
+		if (!scaler->planned)
+			scaler->planned_end = &scaler->planned;
+		if (order->slot->planned[order->slow] == order)
+			order->slot->planned[order->slow] = NULL;
+		submit(scaler, order, now);
 	}
-	order_free(planned);
 }
 
 /* --- completion --- */
+
+static bool is_agentless(const struct structure *s)
+{
+	const struct host *host = s->host;
+
+	return host && host->agentless;
+}
+
+void scaler_limit_in_force(struct scaler *scaler, struct slot *slot, struct structure *s,
+			   enum ebb_resource resource, int64_t from, int64_t applied,
+			   const struct order_result *result)
+{
+	const struct host *host = s->host;
+	/* A Container Scaler tells no time; and OpenTSDB's are of the wall clock. */
+	bool by_wall = host && host->from_series;
+	uint64_t applied_ns = is_agentless(s)
+				      ? (uint64_t)(scaler_wall(scaler) * (double)EBB_NS_PER_SEC)
+				      : result->applied_ns;
+	double at = by_wall ? scaler_wall(scaler) : (double)result->applied_ns / 1e9;
+
+	if (applied != from && s->guard_state)
+		guard_state_limit_changed(s->guard_state, resource, at,
+					  from >= 0 && applied > from);
+	if (slot_other_boot(slot, applied_ns))
+		slot->applied_ns = 0;
+	slot->applied_ns = MAX(slot->applied_ns, applied_ns);
+	slot->not_before_ns[resource] = 0;
+}
+
+/* Milliseconds from the sample to the limit, on the host's clock where it told both. */
+static double reaction_ms(const struct structure *s, uint64_t sampled_ns, uint64_t sampled_host_ns,
+			  const struct order_result *result, uint64_t now)
+{
+	return sampled_host_ns && result->applied_ns && !is_agentless(s)
+		       ? ((double)result->applied_ns - (double)sampled_host_ns) / 1e6
+		       : scaler_ms_since(sampled_ns, now);
+}
 
 static void part_applied(struct scaler *scaler, struct slot *slot, struct structure *s,
 			 struct part *part, int64_t applied, const struct order_result *result,
 			 uint64_t now)
 {
 	struct model *model = scaler->model;
-	struct resource_state *state = &s->resources[part->resource];
 	struct decision *decision = &part->decision;
 	bool short_of_plan = applied != part->to;
-	const struct host *host = s->host;
-	/* A Container Scaler tells no time; and OpenTSDB's are of the wall clock. */
-	bool by_wall = host && host->from_series, agentless = host && host->agentless;
-	uint64_t applied_ns = agentless ? (uint64_t)(scaler_wall(scaler) * (double)EBB_NS_PER_SEC)
-					: result->applied_ns;
-	double at = by_wall ? scaler_wall(scaler) : (double)result->applied_ns / 1e9;
 
 	model_limit_applied(model, s, part->resource, applied);
-	if (applied != part->from && s->guard_state)
-		guard_state_limit_changed(s->guard_state, part->resource, at,
-					  part->from >= 0 && applied > part->from);
-	if (boundaries_adjust(state))
+	scaler_limit_in_force(scaler, slot, s, part->resource, part->from, applied, result);
+	if (boundaries_adjust(&s->resources[part->resource]))
 		model_touch(model, s, MODEL_DIRTY_LIMITS);
 	model_touch(model, s, MODEL_DIRTY_STRUCTURE);
 	model_guard_changed(model, s);
-
-	if (slot_other_boot(slot, applied_ns))
-		slot->applied_ns = 0;
-	slot->applied_ns = MAX(slot->applied_ns, applied_ns);
-	slot->not_before_ns[part->resource] = 0;
 	/* A range that cannot be reached, memory in use above a new max, is not tried without end.
 	 */
 	if (short_of_plan && s->apply & 1u << part->resource)
@@ -382,10 +445,7 @@ static void part_applied(struct scaler *scaler, struct slot *slot, struct struct
 		slot->failures[part->resource] = 0;
 	scaler->stats.applied++;
 	decision->applied = applied;
-	decision->applied_ms =
-		part->sampled_host_ns && result->applied_ns && !agentless
-			? ((double)result->applied_ns - (double)part->sampled_host_ns) / 1e6
-			: scaler_ms_since(part->sampled_ns, now);
+	decision->applied_ms = reaction_ms(s, part->sampled_ns, part->sampled_host_ns, result, now);
 	scaler_record(scaler, decision, short_of_plan || part->partial ? "partial" : "applied",
 		      short_of_plan ? "the agent could not go all the way" : NULL);
 }
@@ -402,6 +462,54 @@ static void part_unknown(struct scaler *scaler, struct slot *slot, struct struct
 			  ebb_resource_name(part->resource), s->name, (long long)part->to, why);
 }
 
+/* The answer to an order of an operation. */
+static void change_answered(struct scaler *scaler, struct part *part, struct structure *s,
+			    const struct order_result *result, uint64_t now)
+{
+	struct change *change = part->change;
+	struct slot *slot = change->slot;
+	int64_t applied;
+
+	if (!s || !(s->in_flight & 1u << part->resource) || result->status == 404) {
+		operation_answered(scaler, change, CHANGE_LOST, -1, "the container has gone");
+		return;
+	}
+	if (!result->ok) {
+		retry_later(slot, part->resource, now);
+		operation_answered(scaler, change, result->status ? CHANGE_REFUSED : CHANGE_UNKNOWN,
+				   part->from, result->error);
+		return;
+	}
+	if (scaler_body_limit(result->resources, part->resource, &applied) < 0 || applied < 0) {
+		retry_later(slot, part->resource, now);
+		operation_answered(scaler, change, CHANGE_UNKNOWN, -1,
+				   "the agent's answer has no such limit");
+		return;
+	}
+	s->physical[part->resource] = applied;
+	scaler_limit_in_force(scaler, slot, s, part->resource, part->from, applied, result);
+	slot->failures[part->resource] = 0;
+	change->applied_ms = reaction_ms(s, part->sampled_ns, part->sampled_host_ns, result, now);
+	operation_answered(scaler, change, CHANGE_DONE, applied, NULL);
+}
+
+static void part_answered(struct scaler *scaler, struct slot *slot, struct structure *s,
+			  struct part *part, const struct order_result *result, uint64_t now)
+{
+	int64_t applied;
+
+	s->in_flight &= ~(1u << part->resource);
+	if (result->ok && scaler_body_limit(result->resources, part->resource, &applied) == 0 &&
+	    applied >= 0)
+		part_applied(scaler, slot, s, part, applied, result, now);
+	else if (result->ok)
+		part_unknown(scaler, slot, s, part, "the agent's answer has no such limit", now);
+	else if (result->status)
+		undo_part(scaler, slot, s, part, result->error, now);
+	else
+		part_unknown(scaler, slot, s, part, result->error, now);
+}
+
 void scaler_order_done(void *userdata, void *order_userdata, const struct order_result *result)
 {
 	struct scaler *scaler = userdata;
@@ -410,6 +518,7 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 	struct slot *slot = order->slot;
 	uint64_t now = scaler_now_ns(scaler);
 	bool gone = result->status == 404, ours = false;
+	struct operation *operation = NULL;
 	struct structure *s;
 
 	model_lock(model);
@@ -417,8 +526,13 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 	scaler->stats.in_flight--;
 	for (struct part *part = order->parts; part; part = part->next) {
 		unsigned bit = 1u << part->resource;
-		int64_t applied;
 
+		if (part->change) {
+			operation = part->change->operation;
+			ours |= s && s->in_flight & bit;
+			change_answered(scaler, part, s, result, now);
+			continue;
+		}
 		slot->under_way[part->resource] = false;
 		/* Without its bit it is another structure of that name, or has been given up. */
 		if (!s || !(s->in_flight & bit)) {
@@ -426,18 +540,7 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 			continue;
 		}
 		ours = true;
-		s->in_flight &= ~bit;
-		if (result->ok &&
-		    scaler_body_limit(result->resources, part->resource, &applied) == 0 &&
-		    applied >= 0)
-			part_applied(scaler, slot, s, part, applied, result, now);
-		else if (result->ok)
-			part_unknown(scaler, slot, s, part, "the agent's answer has no such limit",
-				     now);
-		else if (result->status)
-			undo_part(scaler, slot, s, part, result->error, now);
-		else
-			part_unknown(scaler, slot, s, part, result->error, now);
+		part_answered(scaler, slot, s, part, result, now);
 	}
 	if (gone && ours) {
 		const struct host *host = s->host;
@@ -449,6 +552,9 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 		model_container_gone(model, s);
 	}
 	order_free(order);
+	if (operation)
+		operation_go_on(scaler, operation, now);
 	scaler_run(scaler);
+	scaler_flush(scaler, now);
 	model_unlock(model);
 }

@@ -42,10 +42,17 @@ struct plan scaler_plan(const struct plan_input *input)
 	return (struct plan){.verdict = PLAN_WAIT, .reason = "the host has nothing free"};
 }
 
+static int class_of(const struct plan_rank *rank)
+{
+	return rank->amount < 0 ? 3 - rank->max : rank->max;
+}
+
 int scaler_plan_compare(const struct plan_rank *a, const struct plan_rank *b)
 {
-	if ((a->amount < 0) != (b->amount < 0))
-		return a->amount < 0 ? -1 : 1;
+	if (a->level != b->level)
+		return a->level > b->level ? -1 : 1;
+	if (class_of(a) != class_of(b))
+		return class_of(a) > class_of(b) ? -1 : 1;
 	if (a->priority != b->priority)
 		return a->priority > b->priority ? -1 : 1;
 	return (a->since > b->since) - (a->since < b->since);

@@ -7,6 +7,7 @@
 #define EBB_SCALER_PLAN_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ebb/units.h"
@@ -43,11 +44,17 @@ struct plan {
  */
 struct plan scaler_plan(const struct plan_input *input);
 
-/* Before (< 0) or after (> 0): shrinks first, then the higher priority, then the older. */
+/*
+ * Before (< 0) or after (> 0): users, applications, containers; of one level what lowers a limit,
+ * what lowers a max, what raises a max, what raises a limit; then the higher priority, then the
+ * older.
+ */
 struct plan_rank {
 	int64_t amount;
 	int priority;
 	double since;
+	bool max;  /* the field asked for */
+	int level; /* 0: a container, 1: an application, 2: a user */
 };
 int scaler_plan_compare(const struct plan_rank *a, const struct plan_rank *b);
 

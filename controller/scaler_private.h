@@ -15,6 +15,10 @@
 /* A host's clock starts anew when it boots. Answers and messages overtake each other by seconds. */
 #define OTHER_BOOT_NS (60 * EBB_NS_PER_SEC)
 
+struct change;
+struct operation;
+struct plan_leaf;
+
 /* One resource of an order under way. */
 struct part {
 	struct part *next;
@@ -27,13 +31,16 @@ struct part {
 	int64_t row_total;
 	struct decision decision;
 	uint64_t sampled_ns, sampled_host_ns;
+	struct change *change; /* of an operation, which does its own accounting */
 };
 
 struct waiting {
-	struct request request;
-	int64_t base;       /* limit in force when it was asked */
-	double since;       /* wall clock: first asked */
-	const char *reason; /* why it waits; static */
+	struct waiting *next;
+	struct request request; /* its pointers are not to be followed: the names are */
+	char *pair;             /* NULL: no swap */
+	int64_t base;           /* of the field, when it was asked */
+	double since;           /* wall clock: first asked */
+	const char *reason;     /* why it waits; static */
 };
 
 /*
@@ -42,11 +49,14 @@ struct waiting {
  */
 struct slot {
 	struct slot *next, *next_waiting;
-	char *name;
+	char *key; /* of the index: users have names of their own */
+	const char *name;
+	bool user;
 	bool listed; /* among those that wait */
-	struct waiting *waiting[EBB_RESOURCE_MAX];
-	bool under_way[EBB_RESOURCE_MAX];
-	uint64_t applied_ns; /* the last order's, on the host's clock */
+	struct waiting *waiting;
+	struct scaler_order *planned[2];  /* not sent yet; [1]: a slow one */
+	bool under_way[EBB_RESOURCE_MAX]; /* an order, or an operation */
+	uint64_t applied_ns;              /* the last order's, on the host's clock */
 	unsigned failures[EBB_RESOURCE_MAX];
 	uint64_t not_before_ns[EBB_RESOURCE_MAX];
 	unsigned foreign[EBB_RESOURCE_MAX]; /* put back so often, without a quiet minute */
@@ -67,12 +77,85 @@ struct scaler {
 	struct order_sink sink;
 	struct slot *slots, *waiting;
 	struct name_index *index;
+	struct scaler_order *planned, **planned_end; /* to be sent by scaler_flush() */
+	struct operation *operations;
 	uint64_t swept_ns;
 	struct scaler_stats stats;
 };
+/* --- operations --- */
+
+enum change_state {
+	CHANGE_NONE,      /* nothing ordered */
+	CHANGE_UNDER_WAY, /* an order is */
+	CHANGE_DONE,      /* in force */
+	CHANGE_REFUSED,   /* what was in force before still is */
+	CHANGE_UNKNOWN,   /* either may be in force, or something between */
+	CHANGE_LOST,      /* the container has gone */
+};
+
+/* What an operation does to one container. */
+struct change {
+	struct operation *operation;
+	struct slot *slot;
+	size_t parent;    /* of operation->parents; SIZE_MAX: none */
+	int64_t amount;   /* of the field asked for */
+	int64_t from, to; /* limit in force; the same: nothing is ordered */
+	int64_t max_from, max_to;
+	int64_t held_first;  /* by its host, when it was planned */
+	int64_t held_before; /* likewise, with what was in force without being accounted */
+	int64_t in_force;    /* as the agent said last */
+	enum change_state state;
+	bool ordered;           /* at any time */
+	struct cpumap_row *row; /* its cores before shares moved; NULL: it is not CPU */
+	char cpus[256], error[160];
+	double sent_ms, applied_ms;
+};
+
+/* And to an application or a user. */
+struct parent_change {
+	struct slot *slot;
+	enum structure_subtype subtype;
+	size_t parent;  /* its user; SIZE_MAX: none */
+	int64_t before; /* of the field */
+	int64_t amount; /* planned */
+	int64_t done;   /* so far */
+	bool bare;      /* only its document changes */
+};
+
+enum operation_phase {
+	OPERATION_RELEASE,   /* donors' orders */
+	OPERATION_GROW,      /* what they gave up has moved: receivers' orders */
+	OPERATION_TAKE_BACK, /* something failed: receivers go back to what they had */
+};
+
+struct operation {
+	struct operation *next;
+	uint64_t number;
+	struct request request; /* as asked; its pointers are not to be followed */
+	char *name, *pair;      /* who asked, and its pair; NULL: no swap */
+	bool moved;             /* donors' shares have been given to receivers */
+	bool committed;
+	enum operation_phase phase;
+	struct change *changes;
+	size_t n_changes, under_way;
+	struct parent_change *parents;
+	size_t n_parents;
+	char failure[256]; /* why it is taken back; "": it is not */
+	unsigned failures; /* to take it back */
+	uint64_t not_before_ns;
+};
+
+/* What becomes of a request. */
+struct verdict {
+	enum { VERDICT_DONE, VERDICT_WAIT, VERDICT_REFUSE } what;
+	const char *wait; /* static */
+	char refusal[256];
+};
+
 /* scaler.c */
 /* Made when it is not there. NULL: no memory. */
-struct slot *scaler_slot(struct scaler *scaler, const char *name);
+struct slot *scaler_slot(struct scaler *scaler, const struct structure *structure);
+struct structure *scaler_structure(const struct scaler *scaler, const struct slot *slot);
 /* Whether the host has booted between the slot's last order and `host_ns`; 0: not known. */
 bool slot_other_boot(const struct slot *slot, uint64_t host_ns);
 double scaler_wall(const struct scaler *scaler);
@@ -92,13 +175,69 @@ void part_free(struct part *part);
 /* Takes the shares that a growth needs; `part` keeps what a way back needs. */
 int scaler_take_shares(struct model *model, struct structure *s, struct part *part, int64_t take);
 void scaler_return_shares(struct model *model, struct structure *s, struct part *part);
-/* Into an order to be sent by scaler_submit(). -ENOMEM. */
-int scaler_add_part(struct scaler_order **orders, struct slot *slot, const struct structure *s,
+/* Into an order to be sent by scaler_flush(). -ENOMEM. */
+int scaler_add_part(struct scaler *scaler, struct slot *slot, const struct structure *s,
 		    struct part *part);
 /* What the model wants applied. */
-void scaler_plan_applies(struct scaler *scaler, uint64_t now, struct scaler_order **orders);
-void scaler_submit(struct scaler *scaler, struct scaler_order *planned, uint64_t now);
+void scaler_plan_applies(struct scaler *scaler, uint64_t now);
+/* Sends what is planned. */
+void scaler_flush(struct scaler *scaler, uint64_t now);
+/* The agent says that `applied` is in force. */
+void scaler_limit_in_force(struct scaler *scaler, struct slot *slot, struct structure *s,
+			   enum ebb_resource resource, int64_t from, int64_t applied,
+			   const struct order_result *result);
 /* The first, the second, the fourth, the eighth time in a row. */
 bool scaler_worth_a_line(unsigned failures);
+
+/* scaler_begin.c */
+/* A request that is not for the limit in force of one container alone. */
+void operation_begin(struct scaler *scaler, struct slot *slot, struct structure *s,
+		     struct waiting *waiting, uint64_t now, struct verdict *verdict);
+void verdict_refuse(struct verdict *verdict, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+void verdict_wait(struct verdict *verdict, const char *reason);
+/* What is left to do of what was asked when the value was another. 0: nothing. */
+int64_t operation_amount(const struct waiting *waiting, int64_t value);
+/* What its host has free, before anything is planned; NULL: it has no host. */
+int64_t *operation_room(const struct structure *s, enum ebb_resource resource);
+void operation_leaf(const struct structure *s, enum ebb_resource resource, int64_t *room,
+		    struct plan_leaf *ret_leaf);
+/* `parent`: of operation->parents, SIZE_MAX for none. */
+void operation_add_change(struct operation *operation, struct slot *slot,
+			  const struct plan_leaf *leaf, size_t parent);
+
+/* scaler_parents.c */
+/* What a request for `field` changes: of an application or a user the limit in force is the sum of
+ * its containers'. */
+int64_t operation_value(const struct structure *structure, enum request_field field,
+			enum ebb_resource resource);
+void operation_begin_parent(struct scaler *scaler, struct structure *s, struct waiting *waiting,
+			    uint64_t now, struct verdict *verdict);
+/* What belongs to an application or a user has changed: its document follows. */
+void operation_parent_changed(struct scaler *scaler, struct structure *parent,
+			      enum ebb_resource resource);
+
+/* scaler_operation.c */
+struct operation *operation_new(const struct waiting *waiting, const char *name, size_t n_changes,
+				size_t n_parents);
+void operation_free(struct operation *operation);
+/*
+ * Takes it over and sets it off, once shares for all of it are set aside. Without them nothing has
+ * changed, it is freed and `verdict` says so.
+ */
+void operation_start(struct scaler *scaler, struct operation *operation, uint64_t now,
+		     struct verdict *verdict);
+/* An order of it was answered: `answer` is what became of it, `in_force` counts when it is known.
+ */
+void operation_answered(struct scaler *scaler, struct change *change, enum change_state answer,
+			int64_t in_force, const char *error);
+/* After an answer: what follows from it. */
+void operation_go_on(struct scaler *scaler, struct operation *operation, uint64_t now);
+/* Tries again what could not be taken back. */
+void operations_retry(struct scaler *scaler, uint64_t now);
+/* `structure` goes: its part in an operation ends while its shares are still there. */
+void operations_lose(struct scaler *scaler, struct slot *slot);
+/* Another controller leads: what is in force, that one finds out. */
+void operations_abandon(struct scaler *scaler);
 
 #endif

@@ -31,8 +31,8 @@ static const char *const boundary_type_names[BOUNDARY_TYPE_MAX] = {
 
 /* Fields that the structs hold; everything else stays in `doc` and `limits_doc`. */
 static const char *const document_fields[] = {"name", "subtype", "guard", "automatic"};
-static const char *const resource_fields[] = {"max",    "min",   "current",   "guard",
-					      "weight", "usage", "allocated", "held"};
+static const char *const resource_fields[] = {"max",   "min",       "current", "guard",    "weight",
+					      "usage", "allocated", "held",    "operating"};
 static const char *const limits_fields[] = {"boundary", "boundary_type", "upper", "lower"};
 
 int64_t resource_least(enum ebb_resource resource)
@@ -172,12 +172,18 @@ static int held_from_json(const json_t *doc, struct structure *structure, char *
 
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
 		const char *name = ebb_resource_name(i);
-		bool held = false;
+		bool held = false, operating = false;
 		int r;
 
 		r = get_bool(json_object_get(resources, name), name, "held", &held, ret_error);
 		if (r < 0)
 			return r;
+		r = get_bool(json_object_get(resources, name), name, "operating", &operating,
+			     ret_error);
+		if (r < 0)
+			return r;
+		if (operating)
+			structure->operating |= 1u << i;
 		/* What is accounted was not given back. */
 		if (held && structure->resources[i].allocated <= 0)
 			structure->held |= 1u << i;
@@ -540,6 +546,8 @@ static json_t *resource_to_json(const struct structure *structure, enum ebb_reso
 		r |= json_object_set_new(out, "allocated", json_integer(resource->allocated));
 	if (structure->held & 1u << which)
 		r |= json_object_set_new(out, "held", json_true());
+	if (structure->operating & 1u << which)
+		r |= json_object_set_new(out, "operating", json_true());
 	if (r != 0) {
 		json_decref(out);
 		return NULL;

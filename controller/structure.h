@@ -94,6 +94,9 @@ struct structure {
 	bool gone;     /* it went and was kept: what comes back under its name is another cgroup */
 	unsigned held; /* 1 << enum ebb_resource: shares it gave back when it went.
 			  Kept in the document */
+	unsigned operating; /* 1 << enum ebb_resource: in an operation of the scaler that is not
+			       done. Kept in the document: whoever starts anew goes back to
+			       `current`, whatever is in force */
 
 	struct usage_history *history; /* usage_history.h; NULL: nobody asks for it */
 	unsigned long visited;         /* by the walk of this number (model->visits) */

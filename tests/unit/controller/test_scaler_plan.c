@@ -148,8 +148,10 @@ TEST(a_request_on_an_older_limit_keeps_its_target)
 
 TEST(shrinks_then_priority_then_age)
 {
-	struct plan_rank down = {-10, 0, 50}, down_old = {-99, 0, 40}, up = {10, 0, 1},
-			 up_urgent = {1, 2, 60}, up_new = {10, 0, 2};
+	struct plan_rank down = {.amount = -10, .since = 50},
+			 down_old = {.amount = -99, .since = 40};
+	struct plan_rank up = {.amount = 10, .since = 1}, up_new = {.amount = 10, .since = 2};
+	struct plan_rank up_urgent = {.amount = 1, .priority = 2, .since = 60};
 
 	CHECK(scaler_plan_compare(&down, &up) < 0);
 	CHECK(scaler_plan_compare(&down, &up_urgent) < 0);
@@ -158,6 +160,26 @@ TEST(shrinks_then_priority_then_age)
 	CHECK(scaler_plan_compare(&up, &up_new) < 0);
 	CHECK(scaler_plan_compare(&up_new, &up) > 0);
 	CHECK_INT(scaler_plan_compare(&up, &up), 0);
+}
+
+/* Users, applications, containers; of each, what makes room first (spec 6.4). */
+TEST(levels_and_classes_go_before_priority)
+{
+	const struct plan_rank in_order[] = {
+		{.level = 2, .amount = 1},
+		{.level = 1, .amount = -1},
+		{.level = 1, .amount = 1, .max = true, .priority = 9},
+		{.amount = -1, .since = 9},
+		{.amount = -1, .max = true, .priority = 9},
+		{.amount = 1, .max = true},
+		{.amount = 1, .priority = 9},
+		{.amount = 1, .since = 1},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(in_order); i++)
+		for (size_t j = 0; j < ARRAY_SIZE(in_order); j++)
+			CHECK_INT(scaler_plan_compare(&in_order[i], &in_order[j]),
+				  (i > j) - (i < j));
 }
 
 TEST(body_is_what_the_agent_takes)
