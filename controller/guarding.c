@@ -71,6 +71,8 @@ bool guarding_take_sample(struct model *model, struct scaler *scaler, struct str
 	show_usage(structure, sample, guarded);
 	if (structure->history)
 		usage_history_add(structure->history, times->received_ns, sample);
+	if (structure->balance_history)
+		usage_history_add(structure->balance_history, times->received_ns, sample);
 	if (!guarded)
 		return false;
 	guardian_evaluate(config, model->ruleset, structure, sample, &outcome);

@@ -16,6 +16,7 @@
 #include "cpumap.h"
 #include "guardian.h"
 #include "name_index.h"
+#include "rebalance_config.h"
 #include "rule.h"
 #include "rule_check.h"
 #include "series_config.h"
@@ -104,6 +105,7 @@ struct model {
 	struct guardian_config guardian;
 	struct scaler_config scaler;
 	struct series_config series;
+	struct rebalance_config rebalancer;
 	struct name_index *index; /* name -> structure */
 	struct name_index *user_index;
 	struct hierarchy *hierarchy; /* hierarchy.c */

@@ -80,15 +80,39 @@ int scaler_config_from_json(const json_t *config, struct scaler_config *ret_conf
 }
 
 /* Of the modules that read one: what the documents say is in force. */
-static int compile_service(const char *name, const json_t *config, struct guardian_config *guardian,
-			   struct scaler_config *scaler, struct series_config *series,
+struct in_force {
+	struct guardian_config guardian;
+	struct scaler_config scaler;
+	struct series_config series;
+	struct rebalance_config rebalancer;
+};
+
+static struct in_force in_force(const struct model *model)
+{
+	return (struct in_force){.guardian = model->guardian,
+				 .scaler = model->scaler,
+				 .series = model->series,
+				 .rebalancer = model->rebalancer};
+}
+
+static void put_in_force(struct model *model, const struct in_force *configs)
+{
+	model->guardian = configs->guardian;
+	model->scaler = configs->scaler;
+	model->series = configs->series;
+	model->rebalancer = configs->rebalancer;
+}
+
+static int compile_service(const char *name, const json_t *config, struct in_force *configs,
 			   char **ret_error)
 {
 	if (strcmp(name, "guardian") == 0)
-		return guardian_config_from_json(config, guardian, ret_error);
+		return guardian_config_from_json(config, &configs->guardian, ret_error);
 	if (strcmp(name, "scaler") == 0)
-		return scaler_config_from_json(config, scaler, ret_error);
-	return series_config_set(series, name, config, ret_error);
+		return scaler_config_from_json(config, &configs->scaler, ret_error);
+	if (strcmp(name, "rebalancer") == 0)
+		return rebalance_config_from_json(config, &configs->rebalancer, ret_error);
+	return series_config_set(&configs->series, name, config, ret_error);
 }
 
 static json_t *resource_names(unsigned mask)
@@ -182,13 +206,18 @@ int model_load_services(struct model *model)
 	_cleanup_json_ json_t *configs = NULL;
 	const char *name;
 	json_t *config, *doc;
+	struct in_force compiled;
 	int r;
 
 	r = guardian_config_from_json(NULL, &model->guardian, NULL);
 	if (r >= 0)
 		r = scaler_config_from_json(NULL, &model->scaler, NULL);
+	if (r >= 0)
+		r = rebalance_config_from_json(NULL, &model->rebalancer, NULL);
 	if (r < 0)
 		return r;
+	/* It moves shares by itself: not because its document is missing, or is wrong. */
+	model->rebalancer.active = false;
 	series_config_defaults(&model->series);
 	configs = default_configs(&model->guardian, &model->scaler);
 	if (!configs)
@@ -202,16 +231,17 @@ int model_load_services(struct model *model)
 			return -ENOMEM;
 		model_keep(model, DB_SERVICES, name, doc);
 	}
+	compiled = in_force(model);
 	json_object_foreach(model->services, name, doc) {
 		_cleanup_free_ char *error = NULL;
 
 		/* An edit that cannot be does not keep the controller from starting. */
-		if (compile_service(name, json_object_get(doc, "config"), &model->guardian,
-				    &model->scaler, &model->series, &error) < 0)
+		if (compile_service(name, json_object_get(doc, "config"), &compiled, &error) < 0)
 			model_log(model, LOG_LEVEL_WARNING,
 				  "State: service %s runs with its defaults: %s", name,
 				  error ? error : "no memory");
 	}
+	put_in_force(model, &compiled);
 	return 0;
 }
 
@@ -219,24 +249,20 @@ int model_set_service(struct model *model, json_t *doc, char **ret_error)
 {
 	const char *name = json_string_value(json_object_get(doc, "name"));
 	const json_t *config = json_object_get(doc, "config");
-	struct guardian_config guardian = model->guardian;
-	struct scaler_config scaler = model->scaler;
-	struct series_config series = model->series;
+	struct in_force compiled = in_force(model);
 	json_t *mine;
 	int r;
 
 	if (!name || !json_is_object(config))
 		return fail_with(-EINVAL, ret_error,
 				 "A service needs a name, and a config that is an object");
-	r = compile_service(name, config, &guardian, &scaler, &series, ret_error);
+	r = compile_service(name, config, &compiled, ret_error);
 	if (r < 0)
 		return r;
 	mine = json_deep_copy(doc);
 	if (!mine || json_object_set_new(model->services, name, mine) < 0)
 		return -ENOMEM;
-	model->guardian = guardian;
-	model->scaler = scaler;
-	model->series = series;
+	put_in_force(model, &compiled);
 	model_keep(model, DB_SERVICES, name, mine);
 	return 0;
 }

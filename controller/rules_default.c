@@ -42,6 +42,42 @@ DOCUMENT({
 };
 static const char *const resources[] = {"cpu", "mem", "disk_read", "disk_write"};
 
+/*
+ * The rebalancer's, for each of `balanced`: who gives and who gets. Of a container `current` moves,
+ * of what owns others `max`. # is what is worth moving. Whether they are active is not asked.
+ */
+static const char *const balance_templates[] = {
+DOCUMENT({
+	"name": "container_@_usage_low", "type": "rule", "resource": "@", "active": true, "generates": "",
+	"rule": {"and": [
+		{">=": [{"-": [{"var": "@.structure.@.current"}, {"var": "@.structure.@.min"}]}, #]},
+		{"<": [{"/": [{"var": "@.structure.@.usage"}, {"var": "@.structure.@.current"}]}, 0.4]}]}}),
+DOCUMENT({
+	"name": "container_@_usage_high", "type": "rule", "resource": "@", "active": true, "generates": "",
+	"rule": {"and": [
+		{">=": [{"-": [{"var": "@.structure.@.max"}, {"var": "@.structure.@.current"}]}, #]},
+		{">": [{"/": [{"var": "@.structure.@.usage"}, {"var": "@.structure.@.current"}]}, 0.7]}]}}),
+DOCUMENT({
+	"name": "application_@_usage_low", "type": "rule", "resource": "@", "active": true, "generates": "",
+	"rule": {"and": [
+		{">=": [{"-": [{"var": "@.structure.@.max"}, {"var": "@.structure.@.min"}]}, #]},
+		{"<": [{"/": [{"var": "@.structure.@.usage"}, {"var": "@.structure.@.max"}]}, 0.4]}]}}),
+DOCUMENT({
+	"name": "application_@_usage_high", "type": "rule", "resource": "@", "active": true, "generates": "",
+	"rule": {">": [{"/": [{"var": "@.structure.@.usage"}, {"var": "@.structure.@.max"}]}, 0.7]}}),
+DOCUMENT({
+	"name": "user_@_usage_low", "type": "rule", "resource": "@", "active": true, "generates": "",
+	"rule": {"and": [
+		{">=": [{"-": [{"var": "@.structure.@.max"}, {"var": "@.structure.@.min"}]}, #]},
+		{"<": [{"/": [{"var": "@.structure.@.usage"}, {"var": "@.structure.@.max"}]}, 0.4]}]}}),
+DOCUMENT({
+	"name": "user_@_usage_high", "type": "rule", "resource": "@", "active": true, "generates": "",
+	"rule": {">": [{"/": [{"var": "@.structure.@.usage"}, {"var": "@.structure.@.max"}]}, 0.7]}}),
+};
+static const struct {
+	const char *resource, *worth_moving;
+} balanced[] = {{"cpu", "25"}, {"mem", "128"}};
+
 static const char *const documents[] = {
 DOCUMENT({
 	"name": "cpu_throttled", "type": "rule", "resource": "cpu", "active": true, "generates": "events",
@@ -102,7 +138,7 @@ DOCUMENT({
 	"action": {"requests": ["Disk_writeRescaleDown"]}, "events_to_remove": 10,
 	"rescale_policy": "demand", "rescale_type": "down"}),
 
-/* The rebalancer's, as the original ships them. */
+/* As the original ships them; for levels that have none of their own. */
 DOCUMENT({
 	"name": "cpu_usage_low", "type": "rule", "resource": "cpu", "active": false, "generates": "",
 	"rule": {"and": [
@@ -128,21 +164,24 @@ static int add_document(json_t *docs, const char *text)
 	return json_array_append_new(docs, doc);
 }
 
-static int add_template(json_t *docs, const char *template, const char *resource)
+/* `number` stands where the template has a #; NULL: it has none. */
+static int add_template(json_t *docs, const char *template, const char *resource,
+			const char *number)
 {
 	_cleanup_free_ char *text = NULL;
-	size_t size, name = strlen(resource);
+	size_t size = strlen(template) + 1;
 	char *end;
 
-	size = strlen(template) + 1;
 	for (const char *p = template; *p; p++)
-		size += *p == '@' ? name : 0;
+		size += *p == '@' ? strlen(resource) : number && *p == '#' ? strlen(number) : 0;
 	text = end = malloc(size);
 	if (!text)
 		return -1;
 	for (const char *p = template; *p; p++) {
 		if (*p == '@')
-			end = mempcpy(end, resource, name);
+			end = stpcpy(end, resource);
+		else if (number && *p == '#')
+			end = stpcpy(end, number);
 		else
 			*end++ = *p;
 	}
@@ -158,7 +197,12 @@ json_t *rules_default(void)
 		return NULL;
 	for (size_t r = 0; r < ARRAY_SIZE(resources); r++)
 		for (size_t t = 0; t < ARRAY_SIZE(templates); t++)
-			if (add_template(docs, templates[t], resources[r]) < 0)
+			if (add_template(docs, templates[t], resources[r], NULL) < 0)
+				return NULL;
+	for (size_t b = 0; b < ARRAY_SIZE(balanced); b++)
+		for (size_t t = 0; t < ARRAY_SIZE(balance_templates); t++)
+			if (add_template(docs, balance_templates[t], balanced[b].resource,
+					 balanced[b].worth_moving) < 0)
 				return NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(documents); i++)
 		if (add_document(docs, documents[i]) < 0)

@@ -342,6 +342,7 @@ void structure_free(struct structure *structure)
 	json_decref(structure->doc);
 	json_decref(structure->limits_doc);
 	free(structure->history);
+	free(structure->balance_history);
 	free(structure->host_name);
 	free(structure->name);
 	free(structure);

@@ -98,8 +98,9 @@ struct structure {
 			       done. Kept in the document: whoever starts anew goes back to
 			       `current`, whatever is in force */
 
-	struct usage_history *history; /* usage_history.h; NULL: nobody asks for it */
-	unsigned long visited;         /* by the walk of this number (model->visits) */
+	struct usage_history *history;         /* usage_history.h; NULL: nobody asks for it */
+	struct usage_history *balance_history; /* the ReBalancer's */
+	unsigned long visited;                 /* by the walk of this number (model->visits) */
 };
 
 /*

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rebalancer.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hierarchy.h"
+#include "model_walk.h"
+#include "rebalance_decide.h"
+#include "rebalance_tracker.h"
+#include "ebb/cleanup.h"
+#include "ebb/log.h"
+#include "ebb/loop.h"
+
+/* Spec 2.10: before what the guardian asks for. */
+#define PRIORITY 2
+
+struct rebalancer {
+	struct model *model;
+	struct scaler *scaler;
+	bool remembers; /* containers remember their usage for it; of the thread that runs it */
+
+	pthread_mutex_t lock; /* never with the model's inside */
+	struct rebalancer_stats stats;
+};
+
+/* --- submitting --- */
+
+struct submission {
+	struct rebalancer *rebalancer;
+	const struct rebalance_snapshot *snapshot;
+	const struct rebalance_config *config;
+	const struct rebalance_rules *rules;
+	double now;
+	unsigned long swaps;
+};
+
+static struct structure *find(struct model *model, const struct rebalance_snapshot *snapshot,
+			      enum rebalance_level level, size_t node)
+{
+	static const enum structure_subtype subtypes[REBALANCE_LEVEL_MAX] = {
+		[REBALANCE_USER] = STRUCTURE_USER,
+		[REBALANCE_APPLICATION] = STRUCTURE_APPLICATION,
+		[REBALANCE_CONTAINER] = STRUCTURE_CONTAINER,
+	};
+	const char *name = rebalance_name(snapshot, level, node);
+	struct structure *s =
+		level == REBALANCE_USER ? model_user(model, name) : model_structure(model, name);
+
+	return s && s->subtype == subtypes[level] ? s : NULL;
+}
+
+/* Is it still what was decided on? If not, the next epoch sees what has become of it. */
+static bool is_unchanged(const struct submission *submission, const struct rebalance_swap *swap,
+			 size_t node, const struct structure *s)
+{
+	const struct rebalance_value *value =
+		rebalance_value_of(submission->snapshot, swap->level, node, swap->k);
+	enum ebb_resource resource = submission->snapshot->resources[swap->k];
+	const struct resource_state *state = &s->resources[resource];
+
+	return state->max == value->model_max &&
+	       (swap->level != REBALANCE_CONTAINER || state->current == value->model_current) &&
+	       !((s->in_flight | s->apply) & 1u << resource);
+}
+
+static bool go_together(const struct submission *submission, enum rebalance_level level,
+			const struct structure *donor, const struct structure *receiver)
+{
+	if (donor == receiver)
+		return false;
+	if (level == REBALANCE_CONTAINER && (!donor->host || donor->host != receiver->host))
+		return false;
+	return true;
+}
+
+static void keep_credit(struct model *model, struct structure *s, enum ebb_resource resource,
+			int64_t amount)
+{
+	if (rebalance_credit_add(&s->doc, resource, amount) >= 0)
+		model_touch(model, s, MODEL_DIRTY_STRUCTURE);
+}
+
+static void submit_swap(struct submission *submission, const struct rebalance_swap *swap)
+{
+	const struct rebalance_snapshot *snapshot = submission->snapshot;
+	struct rebalancer *rebalancer = submission->rebalancer;
+	struct model *model = rebalancer->model;
+	enum ebb_resource resource = snapshot->resources[swap->k];
+	struct structure *donor = find(model, snapshot, swap->level, swap->donor);
+	struct structure *receiver = find(model, snapshot, swap->level, swap->receiver);
+	const struct resource_state *state;
+	bool moves_max = rebalance_moves_max(swap->level, resource);
+	struct request request = {
+		.structure = receiver,
+		.pair = donor,
+		.field = moves_max ? REQUEST_MAX : REQUEST_CURRENT,
+		.resource = resource,
+		.amount = swap->amount,
+		.priority = PRIORITY,
+		.timestamp = submission->now,
+		.origin = "rebalancer",
+	};
+
+	if (!donor || !receiver || !is_unchanged(submission, swap, swap->donor, donor) ||
+	    !is_unchanged(submission, swap, swap->receiver, receiver) ||
+	    !go_together(submission, swap->level, donor, receiver))
+		return;
+	state = &receiver->resources[resource];
+	decision_init(&request.decision);
+	if (!submission->config->by_thresholds &&
+	    !(submission->config->by_weights && swap->level == REBALANCE_CONTAINER))
+		snprintf(request.decision.rule, sizeof(request.decision.rule), "%s",
+			 submission->rules->of[swap->level][resource].high_name);
+	request.decision.usage =
+		rebalance_value_of(snapshot, swap->level, swap->receiver, swap->k)->usage;
+	request.decision.current = state->current;
+	request.decision.min = state->min;
+	request.decision.max = state->max;
+	if (scaler_request(rebalancer->scaler, &request) < 0)
+		return;
+	keep_credit(model, donor, resource, swap->amount);
+	keep_credit(model, receiver, resource, -swap->amount);
+	submission->swaps++;
+}
+
+/* Returns the longest hold of the lock. */
+static double submit(struct submission *submission, const struct rebalance_decision *decision)
+{
+	struct model *model = submission->rebalancer->model;
+	struct model_hold hold = {.model = model};
+	size_t at = 0;
+
+	while (at < decision->n) {
+		model_hold_begin(&hold);
+		/* Who leads no more has nothing to say. */
+		if (!model->leading)
+			at = decision->n;
+		while (at < decision->n) {
+			submit_swap(submission, &decision->swaps[at++]);
+			if (model_hold_is_over(&hold))
+				break;
+		}
+		if (at == decision->n && submission->swaps)
+			scaler_run(submission->rebalancer->scaler);
+		model_hold_end(&hold);
+	}
+	return hold.longest_s;
+}
+
+/* --- an epoch --- */
+
+/* Only the rules that can matter, so that they can be compiled without the lock. */
+static json_t *copy_rules(const struct model *model)
+{
+	json_t *copy = json_object();
+	const char *name;
+	json_t *doc;
+
+	json_object_foreach(model->rules, name, doc)
+		if (strstr(name, "_usage_") &&
+		    json_object_set_new(copy, name, json_deep_copy(doc)) < 0) {
+			json_decref(copy);
+			return NULL;
+		}
+	return copy;
+}
+
+static void note_epoch(struct rebalancer *rebalancer, const struct rebalance_config *config,
+		       const struct rebalance_decision *decision, unsigned long swaps,
+		       double seconds, double hold_s)
+{
+	pthread_mutex_lock(&rebalancer->lock);
+	rebalancer->stats.epochs++;
+	rebalancer->stats.swaps += swaps;
+	rebalancer->stats.donors = decision->donors;
+	rebalancer->stats.receivers = decision->receivers;
+	rebalancer->stats.seconds = seconds;
+	rebalancer->stats.hold_s = MAX(rebalancer->stats.hold_s, hold_s);
+	pthread_mutex_unlock(&rebalancer->lock);
+	if (config->debug || swaps)
+		log_info("rebalancer: %zu donors, %zu receivers, %lu swaps; %.1f ms, lock held "
+			 "%.3f ms at most",
+			 decision->donors, decision->receivers, swaps, seconds * 1e3, hold_s * 1e3);
+}
+
+static int balance(struct rebalancer *rebalancer, const struct rebalance_config *config,
+		   const json_t *rule_docs, double now)
+{
+	uint64_t started = now_ns();
+	struct rebalance_snapshot snapshot;
+	struct rebalance_rules rules = {};
+	struct rebalance_decision decision = {};
+	struct submission submission = {
+		.rebalancer = rebalancer,
+		.snapshot = &snapshot,
+		.config = config,
+		.rules = &rules,
+		.now = now,
+	};
+	double hold_s;
+	int r;
+
+	r = rebalance_snapshot_take(rebalancer->model, config, &snapshot);
+	if (r < 0)
+		return r;
+	rebalance_rules_load(rule_docs, &rules);
+	r = rebalance_decide(config, &rules, &snapshot, &decision);
+	if (r >= 0) {
+		hold_s = submit(&submission, &decision);
+		note_epoch(rebalancer, config, &decision, submission.swaps,
+			   (double)(now_ns() - started) / EBB_NS_PER_SEC,
+			   MAX(hold_s, snapshot.hold_s));
+	}
+	rebalance_decision_clear(&decision);
+	rebalance_rules_clear(&rules);
+	rebalance_snapshot_clear(&snapshot);
+	return r;
+}
+
+int rebalancer_epoch(struct rebalancer *rebalancer, double now)
+{
+	struct model *model = rebalancer->model;
+	_cleanup_json_ json_t *rule_docs = NULL;
+	struct rebalance_config config;
+	bool active;
+
+	model_lock(model);
+	config = model->rebalancer;
+	active = model->leading && config.active;
+	if (active)
+		rule_docs = copy_rules(model);
+	model_unlock(model);
+
+	pthread_mutex_lock(&rebalancer->lock);
+	rebalancer->stats.active = active;
+	pthread_mutex_unlock(&rebalancer->lock);
+	if (active && !rule_docs)
+		return -ENOMEM;
+	if (active) {
+		rebalancer->remembers = true;
+		return balance(rebalancer, &config, rule_docs, now);
+	}
+	if (rebalancer->remembers)
+		rebalance_snapshot_forget(model);
+	rebalancer->remembers = false;
+	return 0;
+}
+
+int rebalancer_new(struct model *model, struct scaler *scaler, struct rebalancer **ret_rebalancer)
+{
+	struct rebalancer *rebalancer = calloc(1, sizeof(*rebalancer));
+
+	if (!rebalancer)
+		return -ENOMEM;
+	rebalancer->model = model;
+	rebalancer->scaler = scaler;
+	pthread_mutex_init(&rebalancer->lock, NULL);
+	*ret_rebalancer = rebalancer;
+	return 0;
+}
+
+void rebalancer_free(struct rebalancer *rebalancer)
+{
+	if (!rebalancer)
+		return;
+	pthread_mutex_destroy(&rebalancer->lock);
+	free(rebalancer);
+}
+
+void rebalancer_get_stats(struct rebalancer *rebalancer, struct rebalancer_stats *ret_stats)
+{
+	pthread_mutex_lock(&rebalancer->lock);
+	*ret_stats = rebalancer->stats;
+	pthread_mutex_unlock(&rebalancer->lock);
+}
