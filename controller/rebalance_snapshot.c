@@ -96,15 +96,18 @@ static void remember_usage(struct structure *container, const struct usage_windo
 }
 
 static double usage_of(const struct structure *container, uint64_t now_ns,
-		       enum ebb_resource resource, bool is_new)
+		       enum ebb_resource resource)
 {
+	const struct usage_history *history = container->balance_history;
 	double mean;
 
-	if (is_new || !container->balance_history)
+	if (!history)
 		return NAN;
-	mean = usage_history_mean(container->balance_history, now_ns, resource);
-	/* A feed slower than the window. */
-	return isnan(mean) ? container->resources[resource].usage : mean;
+	mean = usage_history_mean(history, now_ns, resource);
+	/* A feed slower than the window: what it said last. */
+	return isnan(mean) && usage_history_reaches_back(history, now_ns)
+		       ? container->resources[resource].usage
+		       : mean;
 }
 
 static void read_values(const struct rebalance_snapshot *snapshot, struct structure *s,
@@ -181,15 +184,12 @@ static int take_node(struct rebalance_snapshot *snapshot, struct structure *s,
 	read_values(snapshot, s, values);
 	if (level == REBALANCE_CONTAINER) {
 		const struct host *host = s->host;
-		const struct usage_history *before = s->balance_history;
 
 		node.host_key = host;
 		remember_usage(s, window);
 		for (size_t k = 0; k < snapshot->n_resources; k++)
-			values[k].usage = host->connected
-						  ? usage_of(s, now_ns, snapshot->resources[k],
-							     s->balance_history != before)
-						  : NAN;
+			values[k].usage =
+				host->connected ? usage_of(s, now_ns, snapshot->resources[k]) : NAN;
 	}
 	nodes->nodes[nodes->n++] = node;
 	return 0;

@@ -12,17 +12,24 @@
 #include "model_walk.h"
 #include "rebalance_decide.h"
 #include "rebalance_tracker.h"
+#include "series_clock.h"
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
 #include "ebb/loop.h"
 
 /* Spec 2.10: before what the guardian asks for. */
-#define PRIORITY 2
+#define PRIORITY    2
+#define HEARTBEAT_S 10.0
 
 struct rebalancer {
 	struct model *model;
 	struct scaler *scaler;
-	bool remembers; /* containers remember their usage for it; of the thread that runs it */
+
+	/* Of the thread that runs it. */
+	bool remembers;   /* containers remember their usage for it */
+	double since;     /* wall clock: when they began to */
+	double heartbeat; /* wall clock */
+	struct series_clock clock;
 
 	pthread_mutex_t lock; /* never with the model's inside */
 	struct rebalancer_stats stats;
@@ -209,7 +216,8 @@ static int balance(struct rebalancer *rebalancer, const struct rebalance_config 
 	if (r < 0)
 		return r;
 	rebalance_rules_load(rule_docs, &rules);
-	r = rebalance_decide(config, &rules, &snapshot, &decision);
+	if (now - rebalancer->since >= config->window_delay + config->window_timelapse / 2)
+		r = rebalance_decide(config, &rules, &snapshot, &decision);
 	if (r >= 0) {
 		hold_s = submit(&submission, &decision);
 		note_epoch(rebalancer, config, &decision, submission.swaps,
@@ -242,6 +250,9 @@ int rebalancer_epoch(struct rebalancer *rebalancer, double now)
 	if (active && !rule_docs)
 		return -ENOMEM;
 	if (active) {
+		/* A clock that was set back begins anew. */
+		if (!rebalancer->remembers || now < rebalancer->since)
+			rebalancer->since = now;
 		rebalancer->remembers = true;
 		return balance(rebalancer, &config, rule_docs, now);
 	}
@@ -249,6 +260,32 @@ int rebalancer_epoch(struct rebalancer *rebalancer, double now)
 		rebalance_snapshot_forget(model);
 	rebalancer->remembers = false;
 	return 0;
+}
+
+double rebalancer_turn(void *userdata, double now)
+{
+	struct rebalancer *rebalancer = userdata;
+	struct model *model = rebalancer->model;
+	double period, at;
+	bool active;
+	int r = 0;
+
+	model_lock(model);
+	period = model->rebalancer.window_timelapse;
+	active = model->leading && model->rebalancer.active;
+	if (model->leading &&
+	    (now - rebalancer->heartbeat >= HEARTBEAT_S || now < rebalancer->heartbeat)) {
+		rebalancer->heartbeat = now;
+		model_heartbeat_service(model, "rebalancer", now);
+	}
+	model_unlock(model);
+
+	if (series_clock_strikes(&rebalancer->clock, period, now, &at) ||
+	    active != rebalancer->remembers)
+		r = rebalancer_epoch(rebalancer, now);
+	if (r < 0)
+		log_warning("rebalancer could not run: %s", strerror(-r));
+	return rebalancer->clock.due;
 }
 
 int rebalancer_new(struct model *model, struct scaler *scaler, struct rebalancer **ret_rebalancer)

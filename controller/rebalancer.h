@@ -16,9 +16,16 @@ int rebalancer_new(struct model *model, struct scaler *scaler, struct rebalancer
 void rebalancer_free(struct rebalancer *rebalancer);
 /*
  * One epoch at `now` (wall clock): takes the model's lock itself, in pieces. Nothing when its
- * service is not ACTIVE or another controller leads. Negative errno: no memory.
+ * service is not ACTIVE or another controller leads. The first ones only begin to measure: nothing
+ * is decided on less than half a window. Negative errno: no memory.
  */
 int rebalancer_epoch(struct rebalancer *rebalancer, double now);
+/*
+ * A timed_fn (timed.h): an epoch at each multiple of WINDOW_TIMELAPSE, and one at once when it
+ * becomes ACTIVE; the heartbeat of its service. To be called from the beginning on, so that there
+ * is something measured when an epoch is due.
+ */
+double rebalancer_turn(void *rebalancer, double now);
 
 struct rebalancer_stats {
 	bool active;

@@ -18,6 +18,7 @@ struct usage_history {
 	unsigned n_slices;     /* per resource */
 	unsigned delay_slices; /* between the window and now */
 	uint64_t newest;       /* number of the slice that is being filled */
+	uint64_t first;        /* number of the one that was filled first; UINT64_MAX: none */
 	struct slice slices[]; /* [resource][number % n_slices] */
 };
 
@@ -41,6 +42,7 @@ struct usage_history *usage_history_new(const struct usage_window *window)
 	history->slice_ns = (uint64_t)llround(slice_s * 1e9);
 	history->n_slices = n_slices;
 	history->delay_slices = delay_slices;
+	history->first = UINT64_MAX;
 	return history;
 }
 
@@ -86,6 +88,8 @@ void usage_history_add(struct usage_history *history, uint64_t now_ns,
 		return;
 	if (number > history->newest)
 		advance(history, number);
+	if (history->first == UINT64_MAX)
+		history->first = number;
 	for (int r = 0; r < EBB_RESOURCE_MAX; r++) {
 		struct slice *slice;
 
@@ -96,6 +100,14 @@ void usage_history_add(struct usage_history *history, uint64_t now_ns,
 		slice->amount += (float)(sample->usage[r] * sample->seconds);
 		slice->seconds += (float)sample->seconds;
 	}
+}
+
+bool usage_history_reaches_back(const struct usage_history *history, uint64_t now_ns)
+{
+	uint64_t now = now_ns / history->slice_ns;
+	uint64_t reach = history->delay_slices + USAGE_SLICES;
+
+	return history->first != UINT64_MAX && now >= reach && history->first <= now - reach;
 }
 
 double usage_history_mean(const struct usage_history *history, uint64_t now_ns,

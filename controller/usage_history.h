@@ -29,6 +29,9 @@ size_t usage_history_bytes(const struct usage_history *history);
 
 void usage_history_add(struct usage_history *history, uint64_t now_ns,
 		       const struct guard_sample *sample);
+/* Is the first that was added from before the window, so that nothing in it means that nothing
+ * came? */
+bool usage_history_reaches_back(const struct usage_history *history, uint64_t now_ns);
 /* Each sample counts by the time it covers. NAN: nothing was measured in the window. */
 double usage_history_mean(const struct usage_history *history, uint64_t now_ns,
 			  enum ebb_resource resource);
