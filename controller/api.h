@@ -14,6 +14,7 @@
 #include "leader.h"
 #include "model.h"
 #include "scaler.h"
+#include "rebalancer.h"
 #include "series.h"
 #include "ebb/http_server.h"
 
@@ -25,6 +26,7 @@ struct api {
 	struct feed_opentsdb *feed_opentsdb;         /* NULL: no --opentsdb */
 	struct container_scalers *container_scalers; /* likewise */
 	struct series *series;                       /* NULL in tests */
+	struct rebalancer *rebalancer;               /* NULL in tests */
 	struct store *store;
 	struct http_server *server; /* for /metrics; set after the server exists */
 	struct leader *leader;      /* NULL in tests: nobody else leads */

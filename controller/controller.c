@@ -14,6 +14,7 @@
 #include "leader.h"
 #include "feed_opentsdb.h"
 #include "model.h"
+#include "rebalancer.h"
 #include "request_document.h"
 #include "scaler.h"
 #include "series.h"
@@ -53,6 +54,7 @@ struct controller {
 	struct tsdb *tsdb;                   /* NULL: no --opentsdb */
 	struct timed *timed;
 	struct series *series;
+	struct rebalancer *rebalancer;
 	struct http_route *routes;
 	struct http_server *server;
 	struct api api;
@@ -363,6 +365,15 @@ static int start_series(struct controller *controller, const struct controller_o
 	return r < 0 ? log_error_errno(r, "Cannot start the series") : 0;
 }
 
+static int start_rebalancer(struct controller *controller)
+{
+	int r = rebalancer_new(controller->model, controller->scaler, &controller->rebalancer);
+
+	if (r >= 0)
+		r = timed_add(controller->timed, rebalancer_turn, controller->rebalancer);
+	return r < 0 ? log_error_errno(r, "Cannot start the rebalancer") : 0;
+}
+
 static int start_server(struct controller *controller, const struct controller_options *options)
 {
 	struct http_server_options server = {
@@ -384,6 +395,7 @@ static int start_server(struct controller *controller, const struct controller_o
 		.feed_opentsdb = controller->feed_opentsdb,
 		.container_scalers = controller->container_scalers,
 		.series = controller->series,
+		.rebalancer = controller->rebalancer,
 		.store = controller->store,
 		.leader = controller->leader,
 		.started = wall_seconds(),
@@ -418,6 +430,8 @@ int controller_new(const struct controller_options *options, struct controller *
 		r = start_agentless(controller, options);
 	if (r >= 0)
 		r = start_series(controller, options);
+	if (r >= 0)
+		r = start_rebalancer(controller);
 	if (r >= 0)
 		r = start_server(controller, options);
 	if (r >= 0)
@@ -461,6 +475,7 @@ void controller_free(struct controller *controller)
 	feed_opentsdb_free(controller->feed_opentsdb);
 	container_scalers_free(controller->container_scalers);
 	timed_free(controller->timed);
+	rebalancer_free(controller->rebalancer);
 	series_free(controller->series);
 	tsdb_free(controller->tsdb);
 	executor_free(controller->executor);

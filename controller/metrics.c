@@ -425,6 +425,26 @@ static void write_series(FILE *out, struct series *series)
 	}
 }
 
+static void write_rebalancer(FILE *out, struct rebalancer *rebalancer)
+{
+	struct rebalancer_stats stats;
+
+	rebalancer_get_stats(rebalancer, &stats);
+	value(out, "ebb_rebalancer_active", "gauge", "1 while the ReBalancer runs here",
+	      stats.active);
+	value(out, "ebb_rebalancer_epochs_total", "counter", "Epochs", stats.epochs);
+	value(out, "ebb_rebalancer_swaps_total", "counter", "Swaps that it asked the scaler for",
+	      stats.swaps);
+	value(out, "ebb_rebalancer_donors", "gauge", "Structures that had too much, last epoch",
+	      (double)stats.donors);
+	value(out, "ebb_rebalancer_receivers", "gauge",
+	      "Structures that had too little, last epoch", (double)stats.receivers);
+	value(out, "ebb_rebalancer_epoch_seconds", "gauge", "Time that the last epoch took",
+	      stats.seconds);
+	value(out, "ebb_rebalancer_lock_seconds_max", "gauge",
+	      "Longest that the model's lock was held for it", stats.hold_s);
+}
+
 static void write_http(FILE *out, const struct http_server *server)
 {
 	struct http_server_stats stats = {};
@@ -499,6 +519,8 @@ int metrics_format(struct api *api, char **ret_text, size_t *ret_len)
 	write_agentless(out, api);
 	if (api->series)
 		write_series(out, api->series);
+	if (api->rebalancer)
+		write_rebalancer(out, api->rebalancer);
 	if (api->store)
 		write_store(out, api->store);
 	if (api->leader)
