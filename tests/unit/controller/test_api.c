@@ -722,9 +722,9 @@ TEST(the_feed_of_a_host_can_be_chosen)
 	ask("PUT", "/structure/h0/core_distribution", "{'value':'group'}");
 	CHECK_INT(status, 400);
 	CHECK(strstr(body, "Group_NUMA or none"));
-	json_decref(doc);
 	doc = put("/structure/h0/core_distribution", "{'value':'Spread_P&L'}");
 	CHECK_STR(json_string_value(json_object_get(doc, "core_distribution")), "Spread_P&L");
+	json_decref(doc);
 	ask("PUT", "/structure/c0/feed", "{'value':'auto'}");
 	CHECK_INT(status, 400);
 	CHECK(strstr(body, "Only a host"));
