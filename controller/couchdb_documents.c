@@ -17,6 +17,7 @@ struct couchdb_documents {
 	enum store_db db;
 	struct name_index *by_key, *by_id;
 	struct couchdb_document *first;
+	char *newest_id, *newest_rev;
 };
 
 /* --- Keys, revisions, content ------------------------------------------------------------------
@@ -158,6 +159,8 @@ void couchdb_documents_free(struct couchdb_documents *documents)
 		return;
 	name_index_free(documents->by_key);
 	name_index_free(documents->by_id);
+	free(documents->newest_id);
+	free(documents->newest_rev);
 	for (struct couchdb_document *d = documents->first, *next; d; d = next) {
 		next = d->next;
 		document_free(d);
@@ -264,6 +267,28 @@ static void set_text(char **field, char *text)
 	*field = text;
 }
 
+/* Takes `rev` over; NULL: no memory. */
+static void set_rev(struct couchdb_documents *documents, struct couchdb_document *document,
+		    char *rev)
+{
+	char *id = rev ? strdup(document->id) : NULL, *newest = id ? strdup(rev) : NULL;
+
+	set_text(&document->rev, rev);
+	if (!newest) {
+		free(id);
+		return;
+	}
+	set_text(&documents->newest_id, id);
+	set_text(&documents->newest_rev, newest);
+}
+
+const char *couchdb_documents_newest(const struct couchdb_documents *documents,
+				     const char **ret_rev)
+{
+	*ret_rev = documents->newest_rev;
+	return documents->newest_id;
+}
+
 /* News of a document that we may be about to write from what we knew before. */
 static void fall_behind(struct couchdb_document *document)
 {
@@ -312,7 +337,7 @@ static int take_deletion(struct couchdb_documents *documents, struct couchdb_doc
 		return 0;
 	r = tell_gone(document, told);
 	if (r == 0)
-		set_text(&document->rev, TAKE_PTR(change->rev));
+		set_rev(documents, document, TAKE_PTR(change->rev));
 	return r;
 }
 
@@ -423,7 +448,7 @@ static int take_document(struct couchdb_documents *documents, struct couchdb_cha
 	document->attempt = 0;
 	set_text(&document->synced, TAKE_PTR(text));
 	set_text(&document->kept, TAKE_PTR(kept));
-	set_text(&document->rev, TAKE_PTR(change->rev));
+	set_rev(documents, document, TAKE_PTR(change->rev));
 	return 0;
 }
 
@@ -473,7 +498,7 @@ int couchdb_documents_written(struct couchdb_documents *documents,
 	int r = 0;
 
 	/* Without it the next write finds a conflict, and that what is there is ours. */
-	set_text(&document->rev, copy);
+	set_rev(documents, document, copy);
 	set_text(&document->synced, body);
 	catch_up(document);
 	document->attempt = 0;
@@ -509,7 +534,7 @@ int couchdb_documents_deleted(struct couchdb_documents *documents,
 	document->attempt = 0;
 	document->absent = false;
 	if (rev)
-		set_text(&document->rev, strdup(rev));
+		set_rev(documents, document, strdup(rev));
 	return MIN(r, end_flight(documents, document, told));
 }
 
@@ -541,6 +566,8 @@ bool couchdb_document_was_told_since(const struct couchdb_document *document, ui
 
 void couchdb_documents_lose(struct couchdb_documents *documents)
 {
+	set_text(&documents->newest_id, NULL);
+	set_text(&documents->newest_rev, NULL);
 	for (struct couchdb_document *d = documents->first, *next; d; d = next) {
 		next = d->next;
 		if (d->gone) {

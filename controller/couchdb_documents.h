@@ -100,6 +100,12 @@ int couchdb_documents_failed(struct couchdb_documents *documents, struct couchdb
 void couchdb_documents_settle(struct couchdb_documents *documents);
 /* Was a write made before the last change of the document was told? */
 bool couchdb_document_was_told_since(const struct couchdb_document *document, uint64_t made_ns);
+/*
+ * The document whose revision was told or written last, and that revision: a database that does not
+ * know it was set back. Owned by the table; NULL: none since the database was found.
+ */
+const char *couchdb_documents_newest(const struct couchdb_documents *documents,
+				     const char **ret_rev);
 /* The database was lost: everything known has to be found again, or written. */
 void couchdb_documents_lose(struct couchdb_documents *documents);
 /* Is there one that was not found again? */

@@ -97,27 +97,6 @@ char *couchdb_seq_text(const json_t *seq)
 	return json_dumps(seq, JSON_COMPACT | JSON_ENCODE_ANY);
 }
 
-/* "[9,...]" too, as clusters before CouchDB 2 had it. */
-static bool seq_number(const char *seq, unsigned long long *ret_number)
-{
-	char *end;
-
-	if (*seq == '[')
-		seq++;
-	if (*seq < '0' || *seq > '9')
-		return false;
-	errno = 0;
-	*ret_number = strtoull(seq, &end, 10);
-	return errno == 0;
-}
-
-bool couchdb_seq_went_back(const char *then, const char *now)
-{
-	unsigned long long a, b;
-
-	return seq_number(then, &a) && seq_number(now, &b) && b < a;
-}
-
 static const char *winning_rev(const json_t *line)
 {
 	const json_t *first = json_array_get(json_object_get(line, "changes"), 0);

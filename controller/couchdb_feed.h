@@ -50,10 +50,5 @@ void couchdb_change_clear(struct couchdb_change *change);
 /* `seq` of a document or reply as text, owned; NULL for null, and on no memory. Numbers (CouchDB 1,
  * PouchDB), strings and arrays are known. */
 char *couchdb_seq_text(const json_t *seq);
-/*
- * Is `now` certainly before `then`? Only what they count by is compared: the number that a sequence
- * is or begins with.
- */
-bool couchdb_seq_went_back(const char *then, const char *now);
 
 #endif

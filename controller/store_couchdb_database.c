@@ -179,19 +179,55 @@ int couchdb_prepare_database(struct couchdb_store *store, struct couchdb *couch,
 	return 0;
 }
 
-/* Does it count from further back than what we have read? */
-static int went_back(struct couchdb *couch, enum store_db db, const char *seq)
+/* The highest number that a revision at an end of the document's tree has; 0: no such document. */
+static int highest_leaf(struct couchdb *couch, enum store_db db, const char *id,
+			unsigned long *ret_number)
 {
-	_cleanup_free_ char *now = NULL;
+	_cleanup_free_ char *escaped = http_escape(id), *rest = NULL;
 	struct couchdb_reply reply;
-	int r = call(couch, db, "GET", "", NULL, LOOK_MS, &reply);
+	const json_t *leaf;
+	size_t i;
+	int r;
 
-	if (r == 0) {
-		now = couchdb_seq_text(json_object_get(reply.json, "update_seq"));
-		r = reply.status == 404 || (now && couchdb_seq_went_back(seq, now));
+	if (!escaped || asprintf(&rest, "/%s?open_revs=all", escaped) < 0) {
+		rest = NULL;
+		return -ENOMEM;
+	}
+	r = call(couch, db, "GET", rest, NULL, LOOK_MS, &reply);
+	*ret_number = 0;
+	json_array_foreach(reply.json, i, leaf) {
+		const json_t *rev = json_object_get(json_object_get(leaf, "ok"), "_rev");
+
+		*ret_number = MAX(*ret_number, couchdb_rev_number(json_string_value(rev)));
 	}
 	couchdb_reply_clear(&reply);
 	return r;
+}
+
+/*
+ * 1: the database does not know a revision that it had. Sequences cannot tell: they are opaque, and
+ * their numbers go down when another node of a cluster answers. One that was cut off the tree as
+ * too old has younger ones; one that lost to another leaf, which was deleted, is still known.
+ */
+static int lacks_revision(struct couchdb *couch, enum store_db db, const char *id, const char *rev)
+{
+	_cleanup_json_ json_t *asked = json_pack("{s:[s]}", id, rev);
+	_cleanup_free_ char *body = asked ? json_dumps(asked, JSON_COMPACT) : NULL;
+	struct couchdb_reply reply;
+	unsigned long highest;
+	bool lacks;
+	int r;
+
+	if (!body)
+		return -ENOMEM;
+	r = call(couch, db, "POST", "/_revs_diff", body, LOOK_MS, &reply);
+	lacks = reply.status == 404 ||
+		json_array_size(json_object_get(json_object_get(reply.json, id), "missing")) > 0;
+	couchdb_reply_clear(&reply);
+	if (r < 0 || !lacks)
+		return MIN(r, 0);
+	r = highest_leaf(couch, db, id, &highest);
+	return r < 0 ? r : highest < couchdb_rev_number(rev);
 }
 
 int couchdb_check_database(struct couchdb_store *store, struct couchdb *couch, enum store_db db,
@@ -199,7 +235,8 @@ int couchdb_check_database(struct couchdb_store *store, struct couchdb *couch, e
 {
 	const struct timespec moment = {.tv_nsec = BACK_MS * EBB_NS_PER_MS};
 	struct couchdb_database *database = couchdb_database(store, db);
-	_cleanup_free_ char *marker = NULL, *seq = NULL;
+	_cleanup_free_ char *marker = NULL, *id = NULL, *rev = NULL;
+	const char *newest_id, *newest_rev;
 	bool same;
 	int r;
 
@@ -208,18 +245,22 @@ int couchdb_check_database(struct couchdb_store *store, struct couchdb *couch, e
 		return r;
 	pthread_mutex_lock(&store->lock);
 	same = marker && database->marker && strcmp(marker, database->marker) == 0;
-	seq = strdup(database->since ?: "");
+	newest_id = couchdb_documents_newest(database->documents, &newest_rev);
+	if (newest_id) {
+		id = strdup(newest_id);
+		rev = strdup(newest_rev);
+	}
 	pthread_mutex_unlock(&store->lock);
 	if (!same)
 		return 1;
-	if (!back || !seq)
+	if (!back || !id || !rev)
 		return 0;
-	/* Of a cluster a node that lags may answer: it catches up. */
+	/* Of a cluster nodes that lag may answer: they catch up. */
 	r = 1;
 	for (int tries = 0; tries < BACK_TRIES && r == 1; tries++) {
 		if (tries > 0)
 			nanosleep(&moment, NULL);
-		r = went_back(couch, db, seq);
+		r = lacks_revision(couch, db, id, rev);
 	}
 	return r;
 }

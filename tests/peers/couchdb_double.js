@@ -368,6 +368,17 @@ const DATABASE = {
 		x.json_type();
 		x.send(201, { ok: true, instance_start_time: '0' });
 	},
+	_revs_diff: (x, db) => {
+		x.only('POST');
+		x.json_type();
+		const lacks = {};
+		for (const [id, revs] of Object.entries(x.object())) {
+			const missing = revs.filter((rev) => !db.revs.get(id)?.has(rev));
+			if (missing.length > 0)
+				lacks[id] = { missing };
+		}
+		x.send(200, lacks);
+	},
 	_security: (x, db) => {
 		x.only('GET', 'PUT');
 		if (x.method === 'GET') {
@@ -394,6 +405,11 @@ function document(x, db, id) {
 	check_id(id);
 	x.only('GET', 'HEAD', 'PUT', 'DELETE');
 	if (x.method === 'GET' || x.method === 'HEAD') {
+		if (x.query.get('open_revs') === 'all') {
+			const leaf = db.docs.get(id);
+			x.send(200, leaf ? [{ ok: db.show(leaf) }] : []);
+			return;
+		}
 		const doc = db.get(id);
 		if (x.query.has('rev') && x.query.get('rev') !== doc.rev)
 			throw new CouchError(404, 'not_found', 'missing');
@@ -521,8 +537,10 @@ function control(request, response, content) {
 		if (request.method === 'POST') {
 			const { drop_feeds, expire_cookies, forget, ...changes_of_modes } = JSON.parse(content.toString());
 			double.set_modes(modes, changes_of_modes);
-			for (const db of store.databases.values())
+			for (const db of store.databases.values()) {
 				db.docs.delete(forget);
+				db.revs.delete(forget);
+			}
 			if (expire_cookies)
 				auth.expire();
 			if (drop_feeds)

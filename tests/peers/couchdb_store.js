@@ -61,6 +61,7 @@ class Database {
 		this.uuid = uuid;
 		this.seq = 0;
 		this.docs = new Map(); // id: {id, rev, deleted, body, attachments, seq}
+		this.revs = new Map(); // id: all revisions that it had
 		this.locals = new Map(); // id: {rev, body}
 		this.security = { members: { roles: ['_admin'] }, admins: { roles: ['_admin'] } };
 		this.listeners = new Set(); // of changes; called with nothing, or with true when the database is gone
@@ -181,6 +182,9 @@ class Store {
 		case 'doc':
 			db.seq = entry.seq;
 			db.docs.set(entry.doc.id, { ...entry.doc, seq: entry.seq });
+			if (!db.revs.has(entry.doc.id))
+				db.revs.set(entry.doc.id, new Set());
+			db.revs.get(entry.doc.id).add(entry.doc.rev);
 			break;
 		case 'local':
 			if (entry.doc)

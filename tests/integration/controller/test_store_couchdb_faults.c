@@ -60,6 +60,11 @@ static void check_n(const char *id, int n)
 	CHECK_INT(number_at(doc, NULL, "n"), n);
 }
 
+static bool n_is(const json_t *doc, long long n)
+{
+	return number_at(doc, NULL, "n") == n;
+}
+
 /* The store still hears what others do. */
 static void check_followed(const char *id)
 {
@@ -798,6 +803,54 @@ TEST(database_deleted_while_it_is_found_again)
 		nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
 	wait_many(MANY);
 	check_followed("r0");
+}
+
+/* Another node answers, whose numbers are lower; a document is deleted while nobody listens. */
+TEST(feed_that_goes_on_at_a_lower_number)
+{
+	begin_double_open(NULL);
+	for (int i = 0; i < 5; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "c%d", i);
+		put_n(id, i);
+	}
+	flush();
+	check_followed("before");
+	peer_control(&peer, "{\"seq_lower\":3,\"fail\":503,\"fail_path\":\"_changes\","
+			    "\"drop_feeds\":true}");
+	remove_document("limits", "c2");
+	peer_control(&peer, "{\"fail\":null,\"fail_path\":\"\"}");
+	json_decref(wait_told("limits/c2", is_gone, 0));
+	check_followed("after");
+	CHECK(!read_back("limits", "c2"));
+	CHECK_INT(counter("written"), 5 + 2 + 1);
+}
+
+/* What a backup from before does not have is written again; what it has otherwise is an edit. */
+TEST(database_that_was_set_back)
+{
+	char command[256];
+
+	begin_double_open(NULL);
+	put_n("c0", 1);
+	put_n("c1", 1);
+	flush();
+	peer_text(command, sizeof(command), "cp '%s/journal' '%s/backup'", peer.dir, peer.dir);
+	CHECK_INT(system(command), 0);
+	put_n("c0", 2);
+	flush();
+	put_n("c2", 2);
+	flush();
+	peer_kill(&peer);
+	peer_text(command, sizeof(command), "cp '%s/backup' '%s/journal'", peer.dir, peer.dir);
+	CHECK_INT(system(command), 0);
+	peer_restart(&peer);
+	json_decref(wait_back("limits", "c2"));
+	json_decref(wait_told("limits/c0", n_is, 1));
+	check_n("c1", 1);
+	check_n("c2", 2);
+	check_followed("after");
 }
 
 TEST(killed_double_comes_back_as_it_was)

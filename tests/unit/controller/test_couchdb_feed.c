@@ -246,19 +246,6 @@ TEST(numbers_beyond_64_bits_in_a_change)
 	couchdb_change_clear(&change);
 }
 
-TEST(sequences_that_went_back)
-{
-	CHECK(couchdb_seq_went_back("10", "9"));
-	CHECK(couchdb_seq_went_back("10-g1AAAB", "9-g1AAAC"));
-	CHECK(couchdb_seq_went_back("[10,\"x\"]", "[9,\"y\"]"));
-	CHECK(!couchdb_seq_went_back("9-a", "10-b"));
-	CHECK(!couchdb_seq_went_back("9-a", "9-b"));
-	/* What cannot be compared has not. */
-	CHECK(!couchdb_seq_went_back("g1AAA", "3"));
-	CHECK(!couchdb_seq_went_back("10", "now"));
-	CHECK(!couchdb_seq_went_back("99999999999999999999999999", "1"));
-}
-
 static int note_row(void *userdata, struct couchdb_change *change)
 {
 	struct seen *seen = userdata;
