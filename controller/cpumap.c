@@ -275,16 +275,26 @@ bool cpumap_has_cpus(const struct cpumap *map, const struct cpu_list *cpus)
 	return cpus->n == map->n_cores;
 }
 
+static bool has_order(const struct cpumap *map, const struct cpu_list *order)
+{
+	for (size_t i = 0; i < map->n_cores; i++)
+		if (i >= order->n || map->cores[i].cpu != order->cpus[i])
+			return false;
+	return order->n == map->n_cores;
+}
+
 int cpumap_reorder(struct cpumap *map, const struct cpu_list *order)
 {
 	_cleanup_free_ unsigned *to = malloc((map->n_cores + 1) * sizeof(*to));
 	struct core *cores = calloc(map->n_cores + 1, sizeof(*cores));
 	size_t n = 0;
 
-	if (!to || !cores) {
+	if (!to || !cores || has_order(map, order)) {
 		free(cores);
-		return -ENOMEM;
+		return to && cores ? 0 : -ENOMEM;
 	}
+	/* Its keys are in the order, too. */
+	drop_mapping(map);
 	for (size_t i = 0; i < map->n_cores; i++)
 		to[i] = NO_CORE;
 	for (size_t i = 0; i < order->n; i++) {
