@@ -89,7 +89,12 @@ static void link_job(struct job **list, struct job *job)
 
 static void finish(struct job *job, const struct order_result *result)
 {
-	job->executor->done(job->executor->userdata, job->order.userdata, result);
+	const struct order *order = &job->order;
+
+	if (order->done)
+		order->done(order->done_userdata, order->userdata, result);
+	else
+		job->executor->done(job->executor->userdata, order->userdata, result);
 	job_free(job);
 }
 
@@ -178,15 +183,17 @@ static void answered(void *userdata, const struct http_response *response)
 
 static void send_order(struct executor *executor, struct job *job)
 {
-	_cleanup_free_ char *escaped = http_escape(job->order.container);
-	_cleanup_free_ char *body = json_dumps(job->order.body, JSON_COMPACT);
+	const struct order *order = &job->order;
+	bool changes = order->body != NULL;
+	_cleanup_free_ char *escaped = order->container ? http_escape(order->container) : NULL;
+	_cleanup_free_ char *body = changes ? json_dumps(order->body, JSON_COMPACT) : NULL;
 	_cleanup_free_ char *path = NULL;
 	struct http_request_options options = {
-		.method = "PUT",
+		.method = changes ? "PUT" : "GET",
 		.address = job->order.address,
 		.body = body,
-		.token = job->order.without_token ? NULL : executor->token,
-		.timeout_ms = job->order.timeout_ms ? job->order.timeout_ms : TIMEOUT_MS,
+		.token = order->without_token ? NULL : executor->token,
+		.timeout_ms = order->timeout_ms ? order->timeout_ms : TIMEOUT_MS,
 		.response_max = RESPONSE_MAX,
 	};
 	char term_header[48];
@@ -195,7 +202,7 @@ static void send_order(struct executor *executor, struct job *job)
 	int r;
 
 	link_job(&executor->under_way, job);
-	if (executor->fence.may_send &&
+	if (changes && executor->fence.may_send &&
 	    !executor->fence.may_send(executor->fence.userdata, &term)) {
 		end_job(executor, job);
 		fail(job, ORDER_NOT_SENT, "not the leader: the order was not sent");
@@ -205,14 +212,18 @@ static void send_order(struct executor *executor, struct job *job)
 		snprintf(term_header, sizeof(term_header), "Ebb-Term: %" PRIu64, term);
 		options.headers = headers;
 	}
-	if (!escaped || !body || asprintf(&path, "/container/%s", escaped) < 0) {
+	/* Without a flag nothing of all containers is read. */
+	if (order->container && escaped && asprintf(&path, "/container/%s", escaped) < 0)
 		path = NULL;
+	else if (!order->container)
+		path = strdup("/container/resources/");
+	if (!path || (changes && !body)) {
 		end_job(executor, job);
 		fail(job, 0, "the order could not be written down: no memory");
 		return;
 	}
 	options.path = path;
-	options.body_len = strlen(body);
+	options.body_len = body ? strlen(body) : 0;
 	r = http_client_send(executor->client, &options, answered, job);
 	if (r < 0) {
 		char why[256];

@@ -8,23 +8,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct order {
-	char *address; /* the agent's API */
-	char *container;
-	json_t *body;        /* as PUT /container/NAME takes it */
-	unsigned timeout_ms; /* 0: 2,000 */
-	bool without_token;  /* not to an agent: the token is not for its eyes */
-	void *userdata;
-};
-
-/* As a status: it did not leave: we do not lead, or its agent is silent. */
-#define ORDER_NOT_SENT 421
-
 struct order_result {
 	bool ok;
 	long status;             /* 0: no answer; it may have been applied all the same */
 	char error[256];         /* for people */
-	const json_t *resources; /* re-read by the agent; NULL on failure */
+	const json_t *resources; /* read by the agent, after a change; NULL on failure. Of all: name
+				    -> nothing */
 	uint64_t applied_ns;     /* Ebb-Applied-Ns, the host's clock; 0: not told */
 	double seconds;
 };
@@ -32,6 +21,21 @@ struct order_result {
 /* In the executor's thread, once per order. */
 typedef void (*order_done_fn)(void *userdata, void *order_userdata,
 			      const struct order_result *result);
+
+struct order {
+	char *address;       /* the agent's API */
+	char *container;     /* NULL: all of them; then there is no body */
+	json_t *body;        /* as PUT /container/NAME takes it; NULL: only a question */
+	unsigned timeout_ms; /* 0: 2,000 */
+	bool without_token;  /* not to an agent: the token is not for its eyes */
+	void *userdata;
+	order_done_fn done; /* NULL: whoever hears of all orders */
+	void *done_userdata;
+};
+
+/* As a status: it did not leave: we do not lead (a question does all the same), or its agent is
+ * silent. */
+#define ORDER_NOT_SENT 421
 
 /*
  * Who may give orders, asked at the moment when each is sent. `may_send` false: it fails with
