@@ -15,6 +15,7 @@ int api_routes(struct http_route **ret_routes, size_t *ret_n)
 		const struct http_route *routes;
 		size_t n;
 	} groups[] = {
+		{api_subscription_routes, api_subscription_n_routes},
 		{api_structure_routes, api_structure_n_routes},
 		{api_rule_routes, api_rule_n_routes},
 		{api_service_routes, api_service_n_routes},

@@ -16,12 +16,14 @@
 #include "scaler.h"
 #include "rebalancer.h"
 #include "series.h"
+#include "subscriber.h"
 #include "ebb/http_server.h"
 
 struct api {
 	struct model *model;
 	struct scaler *scaler;
 	struct audit *audit;
+	struct subscriber *subscriber; /* NULL in tests: no hosts and containers come in */
 	struct feed *feed;
 	struct feed_opentsdb *feed_opentsdb;         /* NULL: no --opentsdb */
 	struct container_scalers *container_scalers; /* likewise */
@@ -34,10 +36,10 @@ struct api {
 };
 
 /* Handlers get a struct api * as userdata. */
-extern const struct http_route api_structure_routes[], api_rule_routes[], api_service_routes[],
-	api_system_routes[], api_leader_routes[], api_user_routes[];
-extern const size_t api_structure_n_routes, api_rule_n_routes, api_service_n_routes,
-	api_system_n_routes, api_leader_n_routes, api_user_n_routes;
+extern const struct http_route api_subscription_routes[], api_structure_routes[], api_rule_routes[],
+	api_service_routes[], api_system_routes[], api_leader_routes[], api_user_routes[];
+extern const size_t api_subscription_n_routes, api_structure_n_routes, api_rule_n_routes,
+	api_service_n_routes, api_system_n_routes, api_leader_n_routes, api_user_n_routes;
 
 /* All groups in one array; caller frees. */
 int api_routes(struct http_route **ret_routes, size_t *ret_n);

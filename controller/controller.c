@@ -19,6 +19,7 @@
 #include "scaler.h"
 #include "series.h"
 #include "store.h"
+#include "subscriber.h"
 #include "ebb/cleanup.h"
 #include "ebb/http_server.h"
 #include "ebb/log.h"
@@ -48,6 +49,7 @@ struct controller {
 	struct scaler *scaler;
 	struct leader *leader;
 	struct executor *executor;
+	struct subscriber *subscriber;
 	struct feed *feed;
 	struct container_scalers *container_scalers;
 	struct feed_opentsdb *feed_opentsdb; /* NULL: no --opentsdb */
@@ -301,7 +303,13 @@ static int start_scaling(struct controller *controller)
 		return log_error_errno(r, "Cannot start the executor");
 	executor_set_fence(controller->executor, &fence);
 	scaler_set_sink(controller->scaler, executor_sink(controller->executor));
-	r = executor_every(controller->executor, RETRY_TICK_S, on_retry, controller);
+	r = subscriber_new(controller->model, controller->scaler,
+			   executor_sink(controller->executor), &controller->subscriber);
+	if (r >= 0)
+		r = executor_every(controller->executor, RETRY_TICK_S, on_retry, controller);
+	if (r >= 0)
+		r = executor_every(controller->executor, RETRY_TICK_S, subscriber_tick,
+				   controller->subscriber);
 	if (r >= 0)
 		r = feed_new(controller->model, controller->scaler, &controller->feed);
 	if (r >= 0)
@@ -391,6 +399,7 @@ static int start_server(struct controller *controller, const struct controller_o
 		.model = controller->model,
 		.scaler = controller->scaler,
 		.audit = controller->audit,
+		.subscriber = controller->subscriber,
 		.feed = controller->feed,
 		.feed_opentsdb = controller->feed_opentsdb,
 		.container_scalers = controller->container_scalers,
@@ -479,6 +488,7 @@ void controller_free(struct controller *controller)
 	series_free(controller->series);
 	tsdb_free(controller->tsdb);
 	executor_free(controller->executor);
+	subscriber_free(controller->subscriber);
 	/* The next leader begins with what this one wrote. */
 	if (controller->leader)
 		store_flush(controller->store);

@@ -9,6 +9,7 @@
 
 #include "boundaries.h"
 #include "couchdb.h"
+#include "disks.h"
 #include "hierarchy.h"
 #include "model_private.h"
 #include "ebb/cleanup.h"
@@ -369,6 +370,7 @@ void model_remove(struct model *model, struct structure *structure)
 
 	hierarchy_unlink(model, structure);
 	accounting_release(model, structure);
+	disks_unbind(model, structure);
 	if (structure->guard)
 		model_guard_changed(model, structure);
 	if (structure->subtype == STRUCTURE_HOST)
@@ -494,6 +496,21 @@ void model_attach_containers(struct model *model)
 	}
 }
 
+void model_drop_unfinished(struct model *model)
+{
+	for (size_t i = model->n_structures; i-- > 0;) {
+		struct structure *structure = model->structures[i];
+
+		if (!structure->subscription)
+			continue;
+		model_log(model, LOG_LEVEL_WARNING,
+			  "The subscription of %s was cut short by the end of a controller: it is "
+			  "taken back",
+			  structure->name);
+		model_remove(model, structure);
+	}
+}
+
 static int load_structures(struct model *model)
 {
 	int r;
@@ -508,6 +525,8 @@ static int load_structures(struct model *model)
 	/* Read, not changed; what the rebuilding changes is written again. */
 	model_drop_dirty(model);
 	model_attach_containers(model);
+	if (model->leading)
+		model_drop_unfinished(model);
 	for (size_t i = 0; i < model->n_hosts && model->leading; i++)
 		host_rebuild_accounting(model, model->hosts[i]);
 	return 0;

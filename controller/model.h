@@ -161,6 +161,13 @@ void model_remove(struct model *model, struct structure *structure);
 int model_register_host(struct model *model, const json_t *message, struct host **ret_host);
 int model_register_container(struct model *model, struct host *host, const json_t *added,
 			     struct structure **ret_structure);
+/*
+ * A container that its agent reports: removed, and known again as if it had registered for the
+ * first time, by the limits last reported. On failure it is removed all the same, until the agent
+ * registers it again. `ret_structure` may be NULL.
+ */
+int model_start_anew(struct model *model, struct structure *structure,
+		     struct structure **ret_structure);
 /* The container has gone: shares go back; an automatic structure is forgotten, another one waits
  * for its return. */
 void model_container_gone(struct model *model, struct structure *structure);
@@ -205,6 +212,8 @@ void model_check_hosts(struct model *model, double now);
  * not live, until the Container Scaler has been heard.
  */
 void model_choose_feeds(struct model *model, bool has_opentsdb, double leading_since, double now);
+/* The Container Scaler at `address` has answered for a host that no agent has spoken for. */
+void model_stand_in(struct model *model, struct host *host, char *address);
 /* Does not lead any more: what was agentless is nobody's. */
 void model_abandon_feeds(struct model *model);
 /*
@@ -277,6 +286,9 @@ int model_set_service(struct model *model, json_t *doc, char **ret_error);
  */
 int64_t model_allocate(struct model *model, struct structure *structure, enum ebb_resource resource,
 		       int64_t amount);
+/* What a container could take now: of its host's free share, and of its disk's. INT64_MAX: it is
+ * not accounted. */
+int64_t model_free_for(const struct structure *structure, enum ebb_resource resource);
 /*
  * model_edit.c. A document that somebody else changed in the database, as store_changed_fn says it.
  * When leading, configuration is taken over as if it came through the API, what is ours is put back

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "boundaries.h"
+#include "disks.h"
 #include "model_private.h"
 #include "ebb/cleanup.h"
 
@@ -124,6 +125,8 @@ int64_t model_allocate(struct model *model, struct structure *structure, enum eb
 	if (amount == 0)
 		return 0;
 
+	if (amount > 0)
+		amount = MIN(amount, disks_room(structure, resource));
 	if (!host || host->max[resource] <= 0) {
 		moved = amount;
 	} else if (resource == EBB_CPU) {
@@ -138,6 +141,7 @@ int64_t model_allocate(struct model *model, struct structure *structure, enum eb
 	if (moved == 0)
 		return 0;
 	state->allocated += moved;
+	disks_take(structure, resource, moved);
 	model_touch(model, structure, MODEL_DIRTY_STRUCTURE);
 	if (host)
 		model_touch(model, host->structure, MODEL_DIRTY_STRUCTURE);
@@ -317,6 +321,16 @@ void host_rebuild_accounting(struct model *model, struct host *host)
 		settle_cores(model, host, s, s->resources[EBB_CPU].allocated);
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
 		host_settle(model, host, i);
+	if (disks_settle(host))
+		model_touch(model, host->structure, MODEL_DIRTY_STRUCTURE);
+}
+
+int64_t model_free_for(const struct structure *structure, enum ebb_resource resource)
+{
+	const struct host *host = structure->host;
+	int64_t room = disks_room(structure, resource);
+
+	return host && host->max[resource] > 0 ? MIN(host->free[resource], room) : room;
 }
 
 void accounting_release(struct model *model, struct structure *structure)
@@ -351,7 +365,7 @@ int accounting_take(struct model *model, struct structure *structure, enum ebb_r
 {
 	struct resource_state *state = &structure->resources[resource];
 	struct host *host = structure->host;
-	int64_t free = host->max[resource] > 0 ? host->free[resource] : INT64_MAX;
+	int64_t free = model_free_for(structure, resource);
 	int64_t in_force = structure->physical[resource], want, got;
 	int64_t low = resource_floor(state, resource);
 

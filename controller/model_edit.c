@@ -308,27 +308,12 @@ static void add_structure(struct model *model, enum store_db db, const char *id,
 	host_rebuild_accounting(model, s->host);
 }
 
-/* As if it registered for the first time. */
 static void start_anew(struct model *model, struct structure *s)
 {
 	_cleanup_free_ char *name = strdup(s->name);
-	_cleanup_json_ json_t *limits = json_object(), *added = NULL;
-	struct host *host = s->host;
-	struct structure *again;
-	int r = -ENOMEM;
+	const struct host *host = s->host;
+	int r = model_start_anew(model, s, NULL);
 
-	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
-		if (s->physical[i] != INT64_MIN)
-			json_object_set_new(limits, ebb_resource_name(i),
-					    json_integer(s->physical[i]));
-	if (s->pinnable)
-		json_object_set_new(limits, "cpus", json_string(""));
-	if (name && limits)
-		added = json_pack("{s:s, s:O}", "name", name, "limits", limits);
-	if (added) {
-		model_remove(model, s);
-		r = model_register_container(model, host, added, &again);
-	}
 	model_log(model, r < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
 		  "The document of %s was deleted in the database, but it runs on host %s: it is "
 		  "%s",

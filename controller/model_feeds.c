@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "model_private.h"
+#include "rescaler.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
 #include "ebb/util.h"
@@ -50,56 +51,18 @@ double model_window_delay(const struct model *model, const struct host *host)
 	return model->guardian.window_delay > 0 ? model->guardian.window_delay : WINDOW_DELAY_S;
 }
 
-/* A name or an IP, nothing else that could be in a URL. */
-static bool is_bare_host(const char *text, size_t len)
-{
-	static const char valid[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				    "0123456789-_.:[]";
-
-	return len > 0 && len < 256 && strspn(text, valid) >= len;
-}
-
-/*
- * "http://IP:PORT" from host_rescaler_ip and host_rescaler_port, as a document has them. Whoever
- * may write documents does not choose by that what else the controller talks to: a whole URL or a
- * socket is refused.
- */
-static char *rescaler_of(const json_t *doc)
-{
-	const char *ip = json_string_value(json_object_get(doc, "host_rescaler_ip"));
-	const json_t *port = json_object_get(doc, "host_rescaler_port");
-	char *address = NULL;
-	int64_t number;
-
-	if (!ip || !is_bare_host(ip, strlen(ip)) || json_to_int64(port, &number) < 0 ||
-	    number < 1 || number > 65535 ||
-	    asprintf(&address, strchr(ip, ':') && *ip != '[' ? "http://[%s]:%d" : "http://%s:%d",
-		     ip, (int)number) < 0)
-		return NULL;
-	return address;
-}
-
-/* One that was remembered, in the form in which rescaler_of() makes it. */
-static bool is_rescaler(const char *address)
-{
-	const char *host = address && strncmp(address, "http://", 7) == 0 ? address + 7 : NULL;
-	const char *colon = host ? strrchr(host, ':') : NULL;
-	uint64_t port;
-
-	return colon && is_bare_host(host, (size_t)(colon - host)) &&
-	       parse_u64(colon + 1, &port) >= 0 && port >= 1 && port <= 65535;
-}
-
 /* Where its Container Scaler listens: the one it had before an agent came, else what its own or a
  * container's document says. Caller frees. */
 static char *container_scaler_of(const struct host *host)
 {
 	const char *before =
 		json_string_value(json_object_get(host->structure->doc, "container_scaler"));
-	char *address = is_rescaler(before) ? strdup(before) : rescaler_of(host->structure->doc);
+	char *address = rescaler_is_address(before) ? strdup(before) : NULL;
 
+	if (!address)
+		(void)rescaler_address(host->structure->doc, &address);
 	for (const struct structure *s = host->containers; s && !address; s = s->host_next)
-		address = rescaler_of(s->doc);
+		(void)rescaler_address(s->doc, &address);
 	return address;
 }
 
@@ -108,7 +71,8 @@ static void tell_wrong_rescaler(struct model *model, struct host *host)
 {
 	const char *ip =
 		json_string_value(json_object_get(host->structure->doc, "host_rescaler_ip"));
-	bool wrong = ip && *ip && !is_bare_host(ip, strlen(ip)) && strncmp(ip, "unix:", 5) != 0;
+	bool wrong =
+		ip && *ip && !rescaler_is_bare_host(ip, strlen(ip)) && strncmp(ip, "unix:", 5) != 0;
 
 	if (wrong && !host->told_rescaler)
 		model_log(model, LOG_LEVEL_WARNING,
@@ -171,6 +135,15 @@ static void leave_agent(struct model *model, struct host *host, char *address)
 	remember(model, host, "container_scaler", NULL);
 }
 
+void model_stand_in(struct model *model, struct host *host, char *address)
+{
+	if (!host->agentless)
+		leave_agent(model, host, address);
+	set_from_series(model, host, true);
+	host->connected = true;
+	host->last_heard = timebase_wall(model->time);
+}
+
 /* Nobody looks after the host until its agent does. */
 static void abandon(struct model *model, struct host *host)
 {
@@ -207,7 +180,7 @@ void model_choose_feeds(struct model *model, bool has_opentsdb, double leading_s
 			.agent_connected = host->connected && !host->agentless,
 			.was_from_series =
 				host->from_series || (last && strcmp(last, "opentsdb") == 0),
-			.can_do_without = host->containers && address,
+			.can_do_without = address && (host->containers || host->agentless),
 			.agent_silent_s =
 				host->agent_heard > 0 ? fmax(now - host->agent_heard, 0) : INFINITY,
 			.leading_s = fmax(now - leading_since, 0),

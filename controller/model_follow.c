@@ -64,6 +64,7 @@ static void take_structure(struct model *model, struct structure *s, struct stru
 	s->doc = TAKE_PTR(to->doc);
 	s->guard = to->guard;
 	s->automatic = to->automatic;
+	s->subscription = to->subscription;
 	s->held = to->held;
 	s->operating = to->operating;
 	s->gone = to->gone;
@@ -230,6 +231,7 @@ int model_set_leading(struct model *model, bool leading)
 		return r;
 	}
 	model_attach_containers(model);
+	model_drop_unfinished(model);
 	for (size_t i = 0; i < model->n_hosts; i++)
 		host_rebuild_accounting(model, model->hosts[i]);
 	model_foreach_structure(model, s)

@@ -21,6 +21,8 @@ int model_parse(enum store_db db, const json_t *doc, struct structure **ret_stru
 struct store *model_store(const struct model *model);
 /* Nothing that waits is written any more. */
 void model_drop_dirty(struct model *model);
+/* Begins to lead: what nobody knows the outcome of was not subscribed. */
+void model_drop_unfinished(struct model *model);
 /* Containers whose host came after them. */
 void model_attach_containers(struct model *model);
 struct host *host_new(struct model *model, struct structure *structure);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "boundaries.h"
+#include "disks.h"
 #include "model_private.h"
 #include "ebb/cleanup.h"
 
@@ -83,6 +84,7 @@ static int find_or_add_host(struct model *model, const char *name, struct host *
 		if (!structure)
 			return -ENOMEM;
 		structure->doc = json_pack("{s:s}", "host", name);
+		structure->automatic = true;
 		r = model_add(model, structure);
 		if (r < 0) {
 			structure_free(structure);
@@ -233,6 +235,7 @@ static int claim_container(struct model *model, struct host *host, struct struct
 	/* Also what its document says it holds of a host whose own document is not there. */
 	accounting_release(model, structure);
 	structure->gone |= structure->held != 0 || before;
+	disks_unbind(model, structure);
 	host_detach(structure);
 	free(structure->host_name);
 	structure->host_name = name;
@@ -303,6 +306,30 @@ int model_register_container(struct model *model, struct host *host, const json_
 		model_guard_changed(model, structure);
 	*ret_structure = structure;
 	return 0;
+}
+
+int model_start_anew(struct model *model, struct structure *structure,
+		     struct structure **ret_structure)
+{
+	_cleanup_free_ char *name = strdup(structure->name);
+	_cleanup_json_ json_t *limits = json_object(), *added = NULL;
+	struct host *host = structure->host;
+	struct structure *again;
+	int r;
+
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
+		if (structure->physical[i] != INT64_MIN)
+			json_object_set_new(limits, ebb_resource_name(i),
+					    json_integer(structure->physical[i]));
+	if (structure->pinnable)
+		json_object_set_new(limits, "cpus", json_string(""));
+	if (name && limits)
+		added = json_pack("{s:s, s:O}", "name", name, "limits", limits);
+	model_remove(model, structure);
+	r = added ? model_register_container(model, host, added, &again) : -ENOMEM;
+	if (r >= 0 && ret_structure)
+		*ret_structure = again;
+	return r;
 }
 
 void model_container_gone(struct model *model, struct structure *structure)

@@ -362,7 +362,6 @@ static void plan_limit(struct scaler *scaler, struct slot *slot, struct structur
 {
 	enum ebb_resource resource = waiting->request.resource;
 	struct resource_state *state = &s->resources[resource];
-	struct host *host = s->host;
 	bool adopted = false;
 	struct plan_input input;
 	struct plan plan;
@@ -385,7 +384,7 @@ static void plan_limit(struct scaler *scaler, struct slot *slot, struct structur
 		.allocated = state->allocated,
 		.min = resource_floor(state, resource),
 		.max = state->max,
-		.free = host->max[resource] > 0 ? host->free[resource] : PLAN_UNACCOUNTED,
+		.free = model_free_for(s, resource),
 	};
 	plan = scaler_plan(&input);
 	if (plan.verdict == PLAN_NOTHING || plan.verdict == PLAN_WAIT)
@@ -581,6 +580,12 @@ int scaler_new(struct model *model, struct audit *audit, struct scaler **ret_sca
 void scaler_set_sink(struct scaler *scaler, struct order_sink sink)
 {
 	scaler->sink = sink;
+}
+
+void scaler_on_subscription(struct scaler *scaler, scaler_subscription_fn answered, void *userdata)
+{
+	scaler->answered = answered;
+	scaler->answered_userdata = userdata;
 }
 
 void scaler_free(struct scaler *scaler)

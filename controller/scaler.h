@@ -79,6 +79,15 @@ bool scaler_is_outdated(const struct scaler *scaler, const struct structure *str
 /* order_done_fn: takes the model's lock itself. */
 void scaler_order_done(void *scaler, void *order_userdata, const struct order_result *result);
 
+/*
+ * Who waits for what becomes of subscriptions: called without the lock, in the thread of the
+ * answer, after each order for a structure that has one (`subscription`, its number). Set before
+ * the first.
+ */
+typedef void (*scaler_subscription_fn)(void *userdata, unsigned long subscription,
+				       const struct order_result *result);
+void scaler_on_subscription(struct scaler *scaler, scaler_subscription_fn answered, void *userdata);
+
 struct scaler_stats {
 	unsigned long requests, orders, applied, failed, refused, expired;
 	unsigned long foreign;                        /* limits that somebody else wrote */

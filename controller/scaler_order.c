@@ -45,7 +45,7 @@ const char *scaler_held_back(const struct scaler *scaler, const struct slot *slo
 {
 	const struct host *host = s->host;
 
-	if (!scaler->model->scaler.active)
+	if (!scaler->model->scaler.active && !s->subscription)
 		return "the scaler is not active";
 	if (!s->live || !host || !host->connected || !host->address)
 		return host && host->agentless ? "its Container Scaler does not answer"
@@ -519,10 +519,12 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 	uint64_t now = scaler_now_ns(scaler);
 	bool gone = result->status == 404, ours = false;
 	struct operation *operation = NULL;
+	unsigned long subscription;
 	struct structure *s;
 
 	model_lock(model);
 	s = model_structure(model, slot->name);
+	subscription = s ? s->subscription : 0;
 	scaler->stats.in_flight--;
 	for (struct part *part = order->parts; part; part = part->next) {
 		unsigned bit = 1u << part->resource;
@@ -557,4 +559,6 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 	scaler_run(scaler);
 	scaler_flush(scaler, now);
 	model_unlock(model);
+	if (subscription && scaler->answered)
+		scaler->answered(scaler->answered_userdata, subscription, result);
 }

@@ -81,6 +81,8 @@ struct scaler {
 	struct operation *operations;
 	uint64_t swept_ns;
 	struct scaler_stats stats;
+	scaler_subscription_fn answered; /* NULL: nobody waits */
+	void *answered_userdata;
 };
 /* --- operations --- */
 

@@ -30,7 +30,8 @@ static const char *const boundary_type_names[BOUNDARY_TYPE_MAX] = {
 };
 
 /* Fields that the structs hold; everything else stays in `doc` and `limits_doc`. */
-static const char *const document_fields[] = {"name", "subtype", "guard", "automatic"};
+static const char *const document_fields[] = {"name", "subtype", "guard", "automatic",
+					      "subscribing"};
 static const char *const resource_fields[] = {"max",   "min",       "current", "guard",    "weight",
 					      "usage", "allocated", "held",    "operating"};
 static const char *const limits_fields[] = {"boundary", "boundary_type", "upper", "lower"};
@@ -432,6 +433,7 @@ static int from_json(const json_t *doc, const json_t *limits, bool user,
 	const char *name = json_string_value(json_object_get(doc, "name"));
 	const json_t *host = json_object_get(doc, "host");
 	enum structure_subtype subtype;
+	bool subscribing = false;
 	int r;
 
 	if (!json_is_object(doc))
@@ -454,6 +456,9 @@ static int from_json(const json_t *doc, const json_t *limits, bool user,
 	r = get_bool(doc, "", "guard", &structure->guard, ret_error);
 	if (r >= 0)
 		r = get_bool(doc, "", "automatic", &structure->automatic, ret_error);
+	if (r >= 0)
+		r = get_bool(doc, "", "subscribing", &subscribing, ret_error);
+	structure->subscription = subscribing;
 	if (r >= 0)
 		r = resources_from_json(doc, "resources", resource_from_json, structure->resources,
 					ret_error);
@@ -574,6 +579,8 @@ static json_t *to_json(const struct structure *structure, bool share)
 		r |= json_object_set_new(out, "guard", json_boolean(structure->guard));
 	if (structure->automatic)
 		r |= json_object_set_new(out, "automatic", json_true());
+	if (structure->subscription)
+		r |= json_object_set_new(out, "subscribing", json_true());
 	r |= json_object_set_new(out, "resources", resources);
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
 		if (structure->resources[i].present)

@@ -60,6 +60,9 @@ struct structure {
 	bool automatic; /* registered by itself and never touched by an operator: forgotten when it
 			   goes. Kept in the document */
 	bool live;      /* its agent reports it */
+	unsigned long subscription; /* number of the one whose outcome is not known yet: its limits
+				       are ordered also when the scaler is not ACTIVE. As
+				       `subscribing` in the document; 0: none */
 	int64_t physical[EBB_RESOURCE_MAX]; /* limits the agent last reported, -1 unlimited,
 					       INT64_MIN not reported */
 

@@ -19,6 +19,7 @@ static struct fixture {
 	struct audit *audit;
 	struct scaler *scaler;
 	struct executor *executor;
+	struct subscriber *subscriber;
 	struct feed *feed;
 	struct http_route *routes;
 	struct http_server *server;
@@ -32,6 +33,7 @@ static void stop(void *unused)
 	http_server_free(f.server);
 	feed_free(f.feed);
 	executor_free(f.executor);
+	subscriber_free(f.subscriber);
 	scaler_free(f.scaler);
 	model_free(f.model);
 	audit_free(f.audit);
@@ -205,11 +207,13 @@ static void start(void)
 	CHECK_INT(scaler_new(f.model, f.audit, &f.scaler), 0);
 	CHECK_INT(executor_new(NULL, scaler_order_done, f.scaler, &f.executor), 0);
 	scaler_set_sink(f.scaler, executor_sink(f.executor));
+	CHECK_INT(subscriber_new(f.model, f.scaler, executor_sink(f.executor), &f.subscriber), 0);
 	CHECK_INT(feed_new(f.model, f.scaler, &f.feed), 0);
 	f.api = (struct api){
 		.model = f.model,
 		.scaler = f.scaler,
 		.audit = f.audit,
+		.subscriber = f.subscriber,
 		.feed = f.feed,
 		.started = wall_seconds(),
 	};
@@ -316,7 +320,7 @@ TEST(users_can_be_read)
 	one = get("/user/user0");
 	CHECK(json_equal(json_array_get(list, 0), one));
 	CHECK_STR(json_string_value(json_array_get(json_object_get(one, "clusters"), 0)), "app1");
-	ask("PUT", "/user/user0", "{}");
+	ask("POST", "/user/user0", "{}");
 	CHECK_INT(status, 405);
 }
 
