@@ -324,6 +324,14 @@ static void check_series(struct doctor *doctor, const char *who, const json_t *o
 		       dropped, who);
 }
 
+/* Of the controller's heartbeat. One of before has no such word. */
+static void check_following(struct doctor *doctor, const json_t *state)
+{
+	if (json_is_false(json_object_get(state, "following")))
+		report(doctor, VERDICT_WARN, "state",
+		       "what others change in CouchDB is not seen: the controller's log says why");
+}
+
 static void check_controller(struct doctor *doctor)
 {
 	struct cli *cli = doctor->cli;
@@ -356,6 +364,7 @@ static void check_controller(struct doctor *doctor)
 		       (long long)json_get_integer(beat, "containers", 0),
 		       (long long)json_get_integer(beat, "guarded", 0));
 	check_leader(doctor, beat);
+	check_following(doctor, json_object_get(beat, "state"));
 	check_series(doctor, "controller", json_object_get(beat, "opentsdb"));
 	if (json_is_false(json_object_get(beat, "guardian_active")))
 		report(doctor, VERDICT_WARN, "guardian",

@@ -18,9 +18,10 @@ static json_t *state_health(struct store *store)
 	/* Cut inside a character, perhaps. */
 	while (*stats.last_error && !utf8_is_valid(stats.last_error, strlen(stats.last_error)))
 		stats.last_error[strlen(stats.last_error) - 1] = '\0';
-	return json_pack("{s:b, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "reachable",
-			 stats.reachable, "queued", (json_int_t)stats.queued, "oldest_queued_s",
-			 stats.oldest_queued_s, "writes", (json_int_t)stats.writes, "unchanged",
+	return json_pack("{s:b, s:b, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}",
+			 "following", stats.following, "reachable", stats.reachable, "queued",
+			 (json_int_t)stats.queued, "oldest_queued_s", stats.oldest_queued_s,
+			 "writes", (json_int_t)stats.writes, "unchanged",
 			 (json_int_t)stats.unchanged, "conflicts", (json_int_t)stats.conflicts,
 			 "changes", (json_int_t)stats.changes, "refused", (json_int_t)stats.refused,
 			 "unconfirmed", (json_int_t)stats.unconfirmed, "failures",

@@ -324,6 +324,9 @@ static void write_store(FILE *out, struct store *store)
 	store_get_stats(store, &stats);
 	value(out, "ebb_store_reachable", "gauge", "1 when the last try to write the state worked",
 	      stats.reachable);
+	value(out, "ebb_store_following", "gauge",
+	      "0 while what others change is not seen in one of the databases at least",
+	      stats.following);
 	value(out, "ebb_store_writes_total", "counter", "Documents written", stats.writes);
 	value(out, "ebb_store_unchanged_total", "counter",
 	      "Documents not sent because the database had them just so", stats.unchanged);

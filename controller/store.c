@@ -141,7 +141,7 @@ int store_new(const struct store_backend_ops *ops, void *backend, struct store *
 	}
 	store->ops = ops;
 	store->backend = backend;
-	store->stats.reachable = true;
+	store->stats.reachable = store->stats.following = true;
 	pthread_mutex_init(&store->lock, NULL);
 	pthread_mutex_init(&store->follow_lock, NULL);
 	pthread_condattr_init(&monotonic);

@@ -179,6 +179,7 @@ struct store_stats {
 	unsigned long refused;     /* dropped for good */
 	unsigned long unconfirmed; /* written, but fewer nodes than a majority said so */
 	unsigned long changes;     /* of others, taken in */
+	bool following;            /* what others change is seen, in every database */
 	bool reachable;            /* the last thing tried worked, or nothing was tried yet */
 	size_t queued;
 	double oldest_queued_s; /* how long the write that waits longest has waited; 0: none does */

@@ -277,6 +277,7 @@ static void couchdb_store_add_stats(void *backend, struct store_stats *stats)
 	stats->unchanged += store->unchanged;
 	stats->conflicts += store->conflicts;
 	stats->unconfirmed += store->unconfirmed;
+	stats->following = !store->blind;
 	/* Known also when there is nothing to write. */
 	if (store->unseen[0]) {
 		stats->reachable = false;

@@ -23,6 +23,7 @@
 
 #define HEARTBEAT_MS 1000
 #define SILENCE_S    3
+#define SILENT_TRIES 2 /* after so many without a byte it is said */
 #define CONNECT_MS   3000
 #define RETRY_MS     50
 #define RETRY_MAX_MS 2000
@@ -41,7 +42,8 @@ struct feed {
 	struct couchdb_lines lines;
 	unsigned generation; /* of the database, when the feed was begun */
 	unsigned attempts;   /* since something came */
-	bool down;           /* could not be begun */
+	bool down;           /* could not be begun, or nothing comes */
+	uint64_t begun_ns;
 };
 
 struct couchdb_follow {
@@ -75,11 +77,21 @@ static void set_unseen(struct couchdb_store *store, const char *why)
 	pthread_mutex_unlock(&store->lock);
 }
 
+/* All feeds? */
+static void set_following(struct couchdb_store *store, bool following)
+{
+	pthread_mutex_lock(&store->lock);
+	store->blind = !following;
+	pthread_mutex_unlock(&store->lock);
+}
+
 static void went_down(struct feed *feed, const char *why)
 {
 	/* Not for one feed that is cut off and begins again. */
 	if (!feed->down && feed->follow->n_down == DB_MAX - 1)
 		set_unseen(feed->follow->store, why);
+	if (!feed->down)
+		set_following(feed->follow->store, false);
 	if (!feed->down && feed->follow->n_down++ == 0)
 		log_warning("State: what others change is not seen at the moment: %s; trying again",
 			    why);
@@ -91,8 +103,10 @@ static void came_up(struct feed *feed)
 	feed->attempts = 0;
 	if (feed->down && feed->follow->n_down == DB_MAX)
 		set_unseen(feed->follow->store, NULL);
-	if (feed->down && --feed->follow->n_down == 0)
+	if (feed->down && --feed->follow->n_down == 0) {
+		set_following(feed->follow->store, true);
 		log_info("State: what others change is seen again");
+	}
 	feed->down = false;
 }
 
@@ -178,6 +192,16 @@ static void on_done(void *userdata, const struct http_response *response)
 	if (response->status == 400 || response->status == 404) {
 		/* It does not know our sequence, or itself. */
 		couchdb_lose_database(store, feed->db);
+	}
+	/* Begun again and again, and not even a heartbeat comes. */
+	if (feed->attempts >= SILENT_TRIES && response->status / 100 <= 2 &&
+	    now_ns() - feed->begun_ns >= SILENCE_S * EBB_NS_PER_SEC) {
+		snprintf(
+			why, sizeof(why),
+			"nothing comes through the feed _changes of %s from CouchDB at %s, as when a "
+			"proxy before it holds answers back (nginx needs proxy_buffering off)",
+			store_db_name(feed->db), couchdb_server(store->follower));
+		went_down(feed, why);
 	}
 	/* A cookie's end, like a database's, is put right at the next attempt. */
 	if (response->status / 100 > 2 && feed->attempts > 0) {
@@ -265,6 +289,7 @@ static int request_changes(struct feed *feed)
 
 	if (!path)
 		return -ENOMEM;
+	feed->begun_ns = now_ns();
 	r = couchdb_access(follow->store->follower, &options);
 	if (r == 0)
 		r = http_client_new(follow->loop, &feed->client);

@@ -49,6 +49,7 @@ struct couchdb_store {
 	uint64_t call_end_ns; /* when the last call of write() ended; 0: there was none */
 	char error[512];      /* the writer's */
 	char unseen[160];     /* why the changes of no database can be followed; "" when they can */
+	bool blind;           /* the changes of one database at least cannot be followed */
 	bool optional, given_up;
 	uint64_t said_ns; /* when it was last said what is waited for; 0: never */
 	bool (*give_up)(void *userdata);

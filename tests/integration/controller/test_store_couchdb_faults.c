@@ -315,6 +315,31 @@ TEST(half_open_feed_is_begun_anew)
 	json_decref(wait_told("rules/r1", is_there, 0));
 }
 
+/* As behind a proxy that holds answers back: each feed is begun, and stays silent. */
+TEST(feeds_that_stay_silent_are_told_of)
+{
+	const struct timespec moment = {.tv_nsec = 50000000};
+	struct store_stats stats;
+
+	begin_double_open(NULL);
+	check_followed("r0");
+	store_get_stats(store, &stats);
+	CHECK(stats.following);
+	peer_control(&peer, "{\"mute\":true}");
+	for (uint64_t end = now_ns() + PATIENCE_S * 1000000000ULL; stats.following;) {
+		CHECK(now_ns() < end);
+		nanosleep(&moment, NULL);
+		store_get_stats(store, &stats);
+	}
+	peer_control(&peer, "{\"mute\":false,\"drop_feeds\":true}");
+	for (uint64_t end = now_ns() + PATIENCE_S * 1000000000ULL; !stats.following;) {
+		CHECK(now_ns() < end);
+		nanosleep(&moment, NULL);
+		store_get_stats(store, &stats);
+	}
+	check_followed("r1");
+}
+
 static void check_told(const char *key, bool is_told)
 {
 	pthread_mutex_lock(&told.lock);
