@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "hierarchy.h"
+#include "member_sums.h"
 #include "model_walk.h"
 #include "ebb/cleanup.h"
 
@@ -221,14 +222,29 @@ static void add_containers(struct run *run)
 	run->result.hold_s = MAX(run->result.hold_s, walk.hold.longest_s);
 }
 
+/* The guardian keeps it up to date itself, and leaves the writing to us. */
+static bool follows_members(const struct run *run, const struct structure *s)
+{
+	return is_current(run->aggregate) && s->guard && s->guard_state &&
+	       run->model->guardian.guarded & 1u << s->subtype;
+}
+
 static void write_total(struct run *run, struct structure *s, const struct total *total)
 {
 	json_t *resources = json_object_get(s->doc, "resources");
-	bool changed = false;
+	bool changed = is_current(run->aggregate) && s->sums->unwritten;
 
-	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
-		if (is_set(run->aggregate, r) && s->resources[r].present)
-			changed |= set_state(run->aggregate, &s->resources[r], total->sums[r]);
+	s->sums->unwritten &= !changed;
+	for (int r = 0; r < EBB_RESOURCE_MAX; r++) {
+		double sum = total->sums[r];
+		int64_t current;
+
+		if (!is_set(run->aggregate, r) || !s->resources[r].present)
+			continue;
+		if (follows_members(run, s) && members_current(s, r, &current))
+			sum = (double)current;
+		changed |= set_state(run->aggregate, &s->resources[r], sum);
+	}
 	if (is_set(run->aggregate, DISK))
 		changed |=
 			set_member(run->aggregate, json_object_get(resources, resource_name(DISK)),

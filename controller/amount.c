@@ -97,6 +97,14 @@ static double demand_more(const struct rule *rule, const struct resource_state *
 	double current = (double)resource->current, target = fit_measured(resource, measure), step;
 	int widen = (int)MIN(measure->raises, WIDEN_MAX);
 
+	/*
+	 * One of many that is held back lacks just that, however much the others leave unused: they
+	 * give it up when nobody is held back any more. If it was not enough, it is more each time.
+	 */
+	if (measure->of_members && measure->held_back > 0 && measure->usage <= resource->upper) {
+		step = ldexp(MAX(measure->held_back / 4, 1), widen);
+		return fmax(target, current + measure->held_back + step);
+	}
 	target = fmax(target, fit(resource, current, RAISE_MARGINS));
 	if (!guardian_pinned(rule->resource, resource->current, measure))
 		return target;

@@ -258,6 +258,7 @@ static void take_answer(struct feed_opentsdb *feed, struct source *const *asked,
 	config.window_delay = 0; /* the query has waited that long already */
 	for (size_t i = 0; feed->model->leading && i < n; i++)
 		take_source(feed, asked[i], now, &config);
+	guarding_samples_in(feed->model, feed->scaler, &config);
 	scaler_run(feed->scaler);
 	model_unlock(feed->model);
 }

@@ -131,6 +131,14 @@ void guard_state_limit_changed(struct guard_state *state, enum ebb_resource reso
 	guard->limit = -1;
 }
 
+void guard_state_limit_follows(struct guard_state *state, enum ebb_resource resource, int64_t limit)
+{
+	struct resource_guard *guard = state ? state->resources[resource] : NULL;
+
+	if (guard && guard->limit >= 0)
+		guard->limit = limit;
+}
+
 struct evaluation {
 	const struct guardian_config *config;
 	const struct ruleset *rules;
@@ -296,6 +304,7 @@ static bool fire_request(struct evaluation *e, struct resource_guard *guard,
 		.last = guard->last,
 		.throttled = stats->throttled,
 		.held_back = guard->held_back,
+		.of_members = e->sample->of_members,
 		.growth = stats->growth,
 	};
 	bool pinned = false;

@@ -27,11 +27,13 @@ struct guardian_config {
 	double window_delay;     /* the window ends this long ago; 0 for a local feed */
 	double event_timeout;    /* older events are forgotten */
 	unsigned guardable;      /* 1 << resource: GUARDABLE_RESOURCES */
+	unsigned guarded;        /* 1 << enum structure_subtype: STRUCTURE_GUARDED */
 	enum feed_setting feed;  /* FEED, of hosts that have none of their own */
 	double feed_grace;       /* FEED_GRACE: an agent silent for less is waited for */
 
 	const struct guard_observer *observer; /* borrowed; NULL in a controller */
 };
+#define GUARDED_PARENTS (1u << STRUCTURE_APPLICATION | 1u << STRUCTURE_USER)
 /* Spec 1.3 keys over the defaults for a 100 ms feed. -EINVAL with `ret_error` for a value that
  * cannot be. */
 int guardian_config_from_json(const json_t *config, struct guardian_config *ret_config,
@@ -48,6 +50,7 @@ struct guard_sample {
 	/* CPU the throttling kept from running, in shares: throttled_ns / interval ns * 100 (summed
 	 * over CPUs, so it may exceed 100). With the usage it tells the demand. NAN unknown */
 	double held_back;
+	bool of_members; /* sums: others may leave unused what one of them is held back from */
 	double pressure[EBB_RESOURCE_MAX]; /* NAN unknown */
 	double wait;                       /* NAN unknown */
 };
@@ -66,6 +69,11 @@ size_t guard_state_bytes(const struct guard_state *state);
  */
 void guard_state_limit_changed(struct guard_state *state, enum ebb_resource resource, double at,
 			       bool grown);
+
+/* It changed, but what was measured before holds for what follows: it is the sum over many, and one
+ * of them has another. */
+void guard_state_limit_follows(struct guard_state *state, enum ebb_resource resource,
+			       int64_t limit);
 
 struct guard_request {
 	enum ebb_resource resource;
@@ -101,6 +109,7 @@ struct guard_measure {
 	double last;      /* newest sample */
 	double throttled; /* CPU: share of periods; > 0 says that usage is no demand */
 	double held_back; /* CPU: see struct guard_sample, of the newest sample */
+	bool of_members;  /* likewise */
 	double growth;    /* per second */
 	unsigned raises;  /* made in a row while pinned at the limit */
 	int64_t undo;     /* limit that a lowering just took away; 0: none */

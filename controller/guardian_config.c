@@ -84,10 +84,42 @@ static int get_feed(const json_t *config, enum feed_setting *value, char **ret_e
 	return 0;
 }
 
+static bool add_guarded(const json_t *name, unsigned *guarded)
+{
+	const char *text = json_string_value(name);
+
+	for (unsigned i = STRUCTURE_CONTAINER; text && i <= STRUCTURE_USER; i++) {
+		if (strcmp(text, structure_subtype_name(i)) != 0)
+			continue;
+		*guarded |= 1u << i;
+		return true;
+	}
+	return false;
+}
+
+static int get_guarded(const json_t *config, unsigned *value, char **ret_error)
+{
+	const json_t *json = json_object_get(config, "STRUCTURE_GUARDED");
+	unsigned guarded = 0;
+	bool good = true;
+
+	if (!json)
+		return 0;
+	if (!json_is_array(json))
+		good = add_guarded(json, &guarded);
+	for (size_t i = 0; i < json_array_size(json); i++)
+		good = good && add_guarded(json_array_get(json, i), &guarded);
+	if (!good || !guarded)
+		return fail_with(-EINVAL, ret_error,
+				 "STRUCTURE_GUARDED must be container, application or user, or a "
+				 "list of them.");
+	*value = guarded;
+	return 0;
+}
+
 int guardian_config_from_json(const json_t *config, struct guardian_config *ret_config,
 			      char **ret_error)
 {
-	const json_t *guarded = json_object_get(config, "STRUCTURE_GUARDED");
 	struct guardian_config parsed = {
 		.active = true,
 		.window_timelapse = 0.3,
@@ -95,6 +127,7 @@ int guardian_config_from_json(const json_t *config, struct guardian_config *ret_
 		.event_timeout = 2,
 		.feed = FEED_AUTO,
 		.feed_grace = FEED_GRACE_S,
+		.guarded = 1u << STRUCTURE_CONTAINER,
 		.guardable =
 			1u << EBB_CPU | 1u << EBB_MEM | 1u << EBB_DISK_READ | 1u << EBB_DISK_WRITE,
 	};
@@ -103,11 +136,6 @@ int guardian_config_from_json(const json_t *config, struct guardian_config *ret_
 	if (config && !json_is_object(config))
 		return fail_with(-EINVAL, ret_error,
 				 "The guardian's config must be a JSON object.");
-	if (guarded &&
-	    (!json_is_string(guarded) || strcmp(json_string_value(guarded), "container")))
-		return fail_with(-EINVAL, ret_error,
-				 "STRUCTURE_GUARDED must be \"container\": applications are "
-				 "not guarded.");
 	r = get_active(config, &parsed.active, ret_error);
 	if (r >= 0)
 		r = get_seconds(config, "WINDOW_TIMELAPSE", false, &parsed.window_timelapse,
@@ -122,6 +150,8 @@ int guardian_config_from_json(const json_t *config, struct guardian_config *ret_
 		r = get_feed(config, &parsed.feed, ret_error);
 	if (r >= 0)
 		r = get_resources(config, &parsed.guardable, ret_error);
+	if (r >= 0)
+		r = get_guarded(config, &parsed.guarded, ret_error);
 	if (r < 0)
 		return r;
 	*ret_config = parsed;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guarding.h"
+#include "guarding_private.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -39,7 +39,8 @@ static void pass_on(struct model *model, struct scaler *scaler, struct structure
 		decision->max = state->max;
 		decision->events_up = asked->events_up;
 		decision->events_down = asked->events_down;
-		(void)scaler_request(scaler, &request);
+		if (scaler_request(scaler, &request) >= 0 && s->sums)
+			s->sums->asked[asked->resource] = asked->amount > 0 ? 1 : -1;
 	}
 	if (outcome->boundaries_changed) {
 		model_touch(model, s, MODEL_DIRTY_LIMITS);
@@ -61,21 +62,42 @@ static void show_usage(struct structure *s, const struct guard_sample *sample, b
 			s->resources[r].usage = sample->usage[r];
 }
 
+bool guarding_applies(const struct structure *structure, const struct guardian_config *config)
+{
+	return structure->guard && structure->guard_state && config->active &&
+	       config->guarded & 1u << structure->subtype;
+}
+
+void guarding_evaluate(struct model *model, struct scaler *scaler, struct structure *structure,
+		       const struct guardian_config *config, const struct guard_sample *sample,
+		       const struct sample_times *times)
+{
+	struct guard_outcome outcome;
+
+	if (structure->sums)
+		guarding_follow_members(model, structure, sample->at);
+	show_usage(structure, sample, true);
+	guardian_evaluate(config, model->ruleset, structure, sample, &outcome);
+	pass_on(model, scaler, structure, &outcome, times);
+}
+
 bool guarding_take_sample(struct model *model, struct scaler *scaler, struct structure *structure,
 			  const struct guardian_config *config, const struct guard_sample *sample,
 			  const struct sample_times *times)
 {
-	bool guarded = structure->guard && structure->guard_state && config->active;
-	struct guard_outcome outcome;
+	bool guarded = guarding_applies(structure, config);
 
-	show_usage(structure, sample, guarded);
 	if (structure->history)
 		usage_history_add(structure->history, times->received_ns, sample);
 	if (structure->balance_history)
 		usage_history_add(structure->balance_history, times->received_ns, sample);
-	if (!guarded)
-		return false;
-	guardian_evaluate(config, model->ruleset, structure, sample, &outcome);
-	pass_on(model, scaler, structure, &outcome, times);
-	return true;
+	if (structure->sums)
+		structure->sums->own = true;
+	if (guarded)
+		guarding_evaluate(model, scaler, structure, config, sample, times);
+	else
+		show_usage(structure, sample, false);
+	if (structure->membership && config->guarded & GUARDED_PARENTS && !structure->sums)
+		guarding_member(model, structure, config, sample, times);
+	return guarded;
 }

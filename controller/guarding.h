@@ -15,10 +15,20 @@ struct sample_times {
 /*
  * Model lock held. Shows the sample's usage, evaluates it when the structure is guarded (by
  * `config`, which may differ from the model's for a feed that is late), and hands what is asked to
- * the scaler; the caller runs that when all samples are in. True: evaluated.
+ * the scaler; the caller runs that when all samples are in. True: evaluated. The structure may be
+ * an application or a user that is measured as a whole, by this machine's clock: what its members
+ * use does not count for it then.
  */
 bool guarding_take_sample(struct model *model, struct scaler *scaler, struct structure *structure,
 			  const struct guardian_config *config, const struct guard_sample *sample,
 			  const struct sample_times *times);
+
+/*
+ * Model lock held; after the samples, before the scaler is run. Evaluates the guarded applications
+ * and users whose members were among them: each every 100 ms at most, those that have to wait at a
+ * later call.
+ */
+void guarding_samples_in(struct model *model, struct scaler *scaler,
+			 const struct guardian_config *config);
 
 #endif

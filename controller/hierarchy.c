@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fail.h"
+#include "member_sums.h"
 #include "ebb/cleanup.h"
 
 /* What is named: containers by applications, applications by users, users by applications. */
@@ -196,15 +197,18 @@ static struct member *choose(const struct hierarchy *hierarchy, const struct str
 	return child->call && child->call->parent ? child->call : NULL;
 }
 
-static void belong(struct structure *child, struct member *member)
+static void belong(struct model *model, struct structure *child, struct member *member)
 {
-	if (child->membership != member)
-		child->membership = member;
+	if (child->membership == member)
+		return;
+	members_leave(model, child);
+	child->membership = member;
+	members_join(child);
 }
 
 static void settle(struct model *model, struct structure *child)
 {
-	belong(child, choose(model->hierarchy, child));
+	belong(model, child, choose(model->hierarchy, child));
 }
 
 /* Takes a name out of its parent's list; the child may be another's then. */
@@ -212,9 +216,9 @@ static void drop(struct model *model, struct member *member)
 {
 	struct structure *child = member->child;
 
-	list_take(member);
 	if (child && child->membership == member)
-		belong(child, NULL);
+		belong(model, child, NULL);
+	list_take(member);
 	member_free(model->hierarchy, member);
 	if (child)
 		settle(model, child);
@@ -463,7 +467,7 @@ static void unlink_child(struct model *model, struct structure *child)
 	claim = claim_on(model->hierarchy, child);
 	for (struct member *m = claim ? claim->first : NULL; m; m = m->claim_next)
 		m->child = NULL;
-	belong(child, NULL);
+	belong(model, child, NULL);
 }
 
 static void unlink_parent(struct model *model, struct structure *parent)
@@ -473,6 +477,8 @@ static void unlink_parent(struct model *model, struct structure *parent)
 	while (parent->first_member)
 		drop(model, parent->first_member);
 	while ((call = parent->first_call)) {
+		if (call->child->membership == call)
+			belong(model, call->child, NULL);
 		list_take(call);
 		settle(model, call->child);
 	}
@@ -482,8 +488,10 @@ void hierarchy_unlink(struct model *model, struct structure *structure)
 {
 	if (structure->subtype == STRUCTURE_HOST)
 		return;
-	if (structure_is_parent(structure))
+	if (structure_is_parent(structure)) {
 		unlink_parent(model, structure);
+		members_forget(model, structure);
+	}
 	if (structure->subtype != STRUCTURE_USER)
 		unlink_child(model, structure);
 }

@@ -11,6 +11,7 @@
 #include "couchdb.h"
 #include "disks.h"
 #include "hierarchy.h"
+#include "member_sums.h"
 #include "model_private.h"
 #include "ebb/cleanup.h"
 
@@ -103,6 +104,7 @@ static void write_dirty(struct model *model)
 		model->dirty = structure->next_dirty;
 		structure->next_dirty = NULL;
 		structure->dirty = 0;
+		members_count(structure);
 		if (structure->subtype == STRUCTURE_HOST && structure->host)
 			host_save_document(structure->host);
 		if (model->observer)
@@ -143,6 +145,9 @@ void model_guard_changed(struct model *model, struct structure *structure)
 {
 	struct host *host = structure->host;
 
+	/* Agents guard containers. */
+	if (structure_is_parent(structure))
+		return;
 	model->generation++;
 	if (host)
 		host->guard_version = model->generation;
@@ -298,6 +303,8 @@ int model_add(struct model *model, struct structure *structure)
 	int r;
 
 	r = make_room(holder.list, *holder.n);
+	if (r >= 0 && structure_is_parent(structure))
+		r = member_sums_new(structure);
 	if (r >= 0)
 		r = name_index_add(holder.index, structure->name, structure);
 	if (r < 0)

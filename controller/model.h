@@ -15,6 +15,7 @@
 #include "core_order.h"
 #include "cpumap.h"
 #include "guardian.h"
+#include "member_lists.h"
 #include "name_index.h"
 #include "rebalance_config.h"
 #include "rule.h"
@@ -109,6 +110,7 @@ struct model {
 	struct name_index *index; /* name -> structure */
 	struct name_index *user_index;
 	struct hierarchy *hierarchy; /* hierarchy.c */
+	struct member_lists members;
 	struct structure *dirty;
 	struct structure *apply;  /* see `apply` in struct structure */
 	unsigned long generation; /* +1 per change that a feed answer carries (guard tables) */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "boundaries.h"
+#include "member_sums.h"
 #include "model_private.h"
 #include "ebb/cleanup.h"
 
@@ -70,6 +71,39 @@ static int refuse_host(const struct structure *structure, char **ret_error)
 			 structure->name);
 }
 
+static void default_boundary(struct resource_state *state)
+{
+	state->has_boundary = true;
+	state->boundary = 10;
+	state->boundary_type = BOUNDARY_PERCENTAGE_OF_CURRENT;
+}
+
+/* An application or a user may have no limits document; and its limits are its members'. */
+static void prepare_parent(struct model *model, struct structure *parent, bool guard)
+{
+	unsigned kind = 1u << parent->subtype;
+
+	for (int i = 0; i < EBB_RESOURCE_MAX && guard; i++) {
+		struct resource_state *state = &parent->resources[i];
+		int64_t current;
+
+		if (!state->present || !state->guard)
+			continue;
+		if (members_current(parent, i, &current))
+			state->current = current;
+		if (!state->has_boundary)
+			default_boundary(state);
+		adjust(model, parent, i);
+	}
+	members_begin(parent);
+	if (guard && !parent->guard && !(model->guardian.guarded & kind))
+		model_log(model, LOG_LEVEL_WARNING,
+			  "%s is guarded, but the guardian does not look at %ss: add \"%s\" to its "
+			  "STRUCTURE_GUARDED",
+			  parent->name, structure_subtype_name(parent->subtype),
+			  structure_subtype_name(parent->subtype));
+}
+
 int model_guard(struct model *model, struct structure *structure, bool guard, char **ret_error)
 {
 	unsigned mask = 0;
@@ -92,6 +126,8 @@ int model_guard(struct model *model, struct structure *structure, bool guard, ch
 		guard_state_free(structure->guard_state);
 		structure->guard_state = NULL;
 	}
+	if (structure_is_parent(structure))
+		prepare_parent(model, structure, guard);
 	structure->guard = guard;
 	touched_by_hand(model, structure);
 	model_guard_changed(model, structure);
@@ -134,6 +170,8 @@ int model_guard_resources(struct model *model, struct structure *structure, unsi
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
 		if (mask & 1u << i)
 			structure->resources[i].guard = guard;
+	if (structure->guard && structure_is_parent(structure))
+		prepare_parent(model, structure, guard);
 	touched_by_hand(model, structure);
 	if (structure->guard)
 		model_guard_changed(model, structure);
@@ -278,11 +316,8 @@ static int begin_limits(struct structure *structure, enum ebb_resource resource,
 	if (structure->subtype == STRUCTURE_HOST || !state->present)
 		return fail_with(-ENOENT, ret_error, "%s has no %s that can be limited",
 				 structure->name, ebb_resource_name(resource));
-	if (!state->has_boundary) {
-		state->has_boundary = true;
-		state->boundary = 10;
-		state->boundary_type = BOUNDARY_PERCENTAGE_OF_CURRENT;
-	}
+	if (!state->has_boundary)
+		default_boundary(state);
 	return 0;
 }
 

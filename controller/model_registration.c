@@ -9,6 +9,7 @@
 
 #include "boundaries.h"
 #include "disks.h"
+#include "member_sums.h"
 #include "model_private.h"
 #include "ebb/cleanup.h"
 
@@ -342,6 +343,7 @@ void model_container_gone(struct model *model, struct structure *structure)
 	structure->live = false;
 	structure->gone = true;
 	structure->in_flight = structure->operating = 0;
+	members_silent(model, structure);
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
 		structure->physical[i] = INT64_MIN;
 		structure->resources[i].usage = NAN;

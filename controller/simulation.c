@@ -206,6 +206,7 @@ static void carry_out(struct simulation *sim, struct order *order)
 static void work(struct simulation *sim)
 {
 	model_lock(sim->model);
+	guarding_samples_in(sim->model, sim->scaler, &sim->guardian);
 	scaler_run(sim->scaler);
 	model_unlock(sim->model);
 	while (sim->orders) {

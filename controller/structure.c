@@ -344,6 +344,8 @@ void structure_free(struct structure *structure)
 	json_decref(structure->limits_doc);
 	free(structure->history);
 	free(structure->balance_history);
+	free(structure->contribution);
+	free(structure->sums);
 	free(structure->host_name);
 	free(structure->name);
 	free(structure);

@@ -94,6 +94,12 @@ struct structure {
 	struct member *membership;                 /* by which it belongs to its parent */
 	struct member *call;                       /* an application's: its `user` */
 
+	/* member_sums.h */
+	struct member_sums *sums;          /* an application's, a user's */
+	struct contribution *contribution; /* a container's, to what it uses; NULL: none now */
+	unsigned counts;                   /* 1 << enum ebb_resource: those that are counted */
+	int64_t counted[EBB_RESOURCE_MAX]; /* limits in force, as they are in the sums */
+
 	bool gone;     /* it went and was kept: what comes back under its name is another cgroup */
 	unsigned held; /* 1 << enum ebb_resource: shares it gave back when it went.
 			  Kept in the document */

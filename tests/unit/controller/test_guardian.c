@@ -644,6 +644,18 @@ TEST(guardian_config_as_the_original_writes_it)
 	CHECK_INT(config.guardable, 1 << EBB_CPU);
 }
 
+TEST(guardian_config_kinds)
+{
+	struct guardian_config config;
+
+	CHECK_INT(configure("{}", &config, NULL), 0);
+	CHECK_INT(config.guarded, 1 << STRUCTURE_CONTAINER);
+	CHECK_INT(configure("{\"STRUCTURE_GUARDED\":\"application\"}", &config, NULL), 0);
+	CHECK_INT(config.guarded, 1 << STRUCTURE_APPLICATION);
+	CHECK_INT(configure("{\"STRUCTURE_GUARDED\":[\"user\",\"container\"]}", &config, NULL), 0);
+	CHECK_INT(config.guarded, 1 << STRUCTURE_CONTAINER | 1 << STRUCTURE_USER);
+}
+
 TEST(guardian_config_refuses)
 {
 	static const struct {
@@ -663,7 +675,10 @@ TEST(guardian_config_refuses)
 		{"{\"ACTIVE\":2}", "ACTIVE"},
 		{"{\"GUARDABLE_RESOURCES\":\"cpu\"}", "must be an array"},
 		{"{\"GUARDABLE_RESOURCES\":[\"cpu\",\"disk\"]}", "GUARDABLE_RESOURCES[1] must be"},
-		{"{\"STRUCTURE_GUARDED\":\"application\"}", "must be \"container\""},
+		{"{\"STRUCTURE_GUARDED\":\"host\"}", "must be container, application or user"},
+		{"{\"STRUCTURE_GUARDED\":[\"container\",7]}", "or a list of them"},
+		{"{\"STRUCTURE_GUARDED\":[]}", "STRUCTURE_GUARDED"},
+		{"{\"STRUCTURE_GUARDED\":{}}", "STRUCTURE_GUARDED"},
 		{"[]", "must be a JSON object"},
 	};
 
