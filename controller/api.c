@@ -17,6 +17,8 @@ int api_routes(struct http_route **ret_routes, size_t *ret_n)
 	} groups[] = {
 		{api_subscription_routes, api_subscription_n_routes},
 		{api_structure_routes, api_structure_n_routes},
+		{api_structure_read_routes, api_structure_read_n_routes},
+		{api_limits_routes, api_limits_n_routes},
 		{api_rule_routes, api_rule_n_routes},
 		{api_service_routes, api_service_n_routes},
 		{api_system_routes, api_system_n_routes},
@@ -41,19 +43,49 @@ int api_routes(struct http_route **ret_routes, size_t *ret_n)
 	return 0;
 }
 
-struct structure *api_lock_structure(struct api *api, struct http_call *call)
+static struct structure *lock_structure(struct api *api, struct http_call *call, enum store_db db)
 {
+	const char *name = call->captures[0], *kind = db == DB_USERS ? "user" : "structure";
 	struct structure *structure;
+	_cleanup_json_ json_t *doc = NULL;
 
 	model_lock(api->model);
-	structure = model_structure(api->model, call->captures[0]);
-	if (structure)
+	structure =
+		db == DB_USERS ? model_user(api->model, name) : model_structure(api->model, name);
+	if (!structure) {
+		model_unlock(api->model);
+		http_reply_error(call, 404,
+				 "There is no %s '%s'. GET /%s/ lists those that are known", kind,
+				 name, kind);
+		return NULL;
+	}
+	if (call->method == HTTP_GET || !api_is_conditional(call))
+		return structure;
+	doc = db == DB_LIMITS ? structure_limits_to_json(structure) : structure_to_json(structure);
+	if (api_may_change(call, db, doc))
 		return structure;
 	model_unlock(api->model);
-	http_reply_error(call, 404,
-			 "There is no structure '%s'. GET /structure/ lists those that are known",
-			 call->captures[0]);
 	return NULL;
+}
+
+struct structure *api_lock_structure(struct api *api, struct http_call *call)
+{
+	return lock_structure(api, call, DB_STRUCTURES);
+}
+
+struct structure *api_lock_limits(struct api *api, struct http_call *call)
+{
+	return lock_structure(api, call, DB_LIMITS);
+}
+
+struct structure *api_lock_user(struct api *api, struct http_call *call)
+{
+	return lock_structure(api, call, DB_USERS);
+}
+
+static enum store_db db_of(const char *kind)
+{
+	return strcmp(kind, "rule") ? DB_SERVICES : DB_RULES;
 }
 
 json_t *api_lock_document(struct api *api, struct http_call *call, json_t *const *docs,
@@ -65,39 +97,30 @@ json_t *api_lock_document(struct api *api, struct http_call *call, json_t *const
 	model_lock(api->model);
 	doc = json_object_get(*docs, call->captures[0]);
 	copy = json_deep_copy(doc);
-	if (copy)
+	if (copy && (call->method == HTTP_GET || api_may_change(call, db_of(kind), doc)))
 		return copy;
 	model_unlock(api->model);
-	if (doc)
-		api_reply(call, NULL);
-	else
+	if (!doc)
 		http_reply_error(call, 404,
 				 "There is no %s '%s'. GET /%s/ lists those that are known", kind,
 				 call->captures[0], kind);
+	else if (!copy)
+		api_reply(call, NULL);
+	json_decref(copy);
 	return NULL;
 }
 
 void api_reply_document(struct api *api, struct http_call *call, json_t *const *docs,
 			const char *kind)
 {
-	json_t *doc = api_lock_document(api, call, docs, kind);
+	_cleanup_json_ json_t *doc = api_lock_document(api, call, docs, kind);
 
 	if (!doc)
 		return;
 	model_unlock(api->model);
-	api_reply(call, doc);
-}
-
-void api_reply_documents(struct api *api, struct http_call *call, json_t *const *docs)
-{
-	json_t *list = json_array(), *doc;
-	const char *name;
-
-	model_lock(api->model);
-	json_object_foreach(*docs, name, doc)
-		json_array_append_new(list, json_deep_copy(doc));
-	model_unlock(api->model);
-	api_reply(call, list);
+	api_etag(call, db_of(kind), doc);
+	if (!api_if_none_match(call, db_of(kind), doc))
+		api_reply(call, TAKE_PTR(doc));
 }
 
 bool api_resource(struct http_call *call, int index, enum ebb_resource *ret_resource)
@@ -199,4 +222,46 @@ void api_reply(struct http_call *call, json_t *body)
 		http_reply_json(call, 200, body);
 	else
 		http_reply_error(call, 500, "The controller is out of memory");
+}
+
+void api_reply_changed(struct http_call *call, enum store_db db, json_t *doc)
+{
+	if (doc)
+		api_etag(call, db, doc);
+	api_reply(call, doc);
+}
+
+void api_end_change(struct api *api, struct http_call *call, struct structure *structure,
+		    enum store_db db, int err, const char *error)
+{
+	json_t *doc = NULL;
+
+	if (err >= 0) {
+		scaler_run(api->scaler);
+		doc = db == DB_LIMITS ? structure_limits_to_json(structure)
+				      : structure_to_json(structure);
+	}
+	model_unlock(api->model);
+	if (err < 0)
+		api_reply_failure(call, err, error);
+	else
+		api_reply_changed(call, db, doc);
+}
+
+void api_reply_part(struct http_call *call, const json_t *doc, const char *member)
+{
+	json_t *part = json_object_get(doc, member);
+
+	for (int i = 1; part && i < HTTP_MAX_CAPTURES && call->captures[i]; i++) {
+		part = json_object_get(part, call->captures[i]);
+		if (!part) {
+			http_reply_error(call, 404, "'%s' has no '%s' under %s", call->captures[0],
+					 call->captures[i], member);
+			return;
+		}
+	}
+	if (!part)
+		http_reply_error(call, 404, "'%s' has no %s", call->captures[0], member);
+	else
+		api_reply(call, json_incref(part));
 }

@@ -8,11 +8,40 @@
 
 #include "ebb/cleanup.h"
 
+struct rule_filter {
+	const char *resource, *generates; /* NULL: any */
+	int active;                       /* -1: any */
+};
+
+static bool has_text(const json_t *doc, const char *key, const char *wanted)
+{
+	const char *text = json_string_value(json_object_get(doc, key));
+
+	return !wanted || (text && strcmp(text, wanted) == 0);
+}
+
+static bool passes(const struct api_filter *filter, const json_t *doc)
+{
+	const struct rule_filter *wanted = filter->userdata;
+
+	return has_text(doc, "resource", wanted->resource) &&
+	       has_text(doc, "generates", wanted->generates) &&
+	       (wanted->active < 0 ||
+		json_is_true(json_object_get(doc, "active")) == (wanted->active != 0));
+}
+
+/* GET /rule/?resource=&generates=&active=&limit=&start= */
 static void rule_list(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
+	struct rule_filter wanted = {
+		.resource = http_query(call, "resource"),
+		.generates = http_query(call, "generates"),
+	};
+	const struct api_filter filter = {passes, &wanted};
 
-	api_reply_documents(api, call, &api->model->rules);
+	if (api_query_bool(call, "active", &wanted.active))
+		api_reply_documents(api, call, &api->model->rules, &filter);
 }
 
 static void rule_get(void *userdata, struct http_call *call)
@@ -49,7 +78,7 @@ static void change_rule(struct api *api, struct http_call *call, const struct ru
 	if (r < 0)
 		api_reply_failure(call, r, error);
 	else
-		api_reply(call, TAKE_PTR(doc));
+		api_reply_changed(call, DB_RULES, TAKE_PTR(doc));
 }
 
 static int apply_active(json_t *doc, const struct rule_change *change, char **ret_error)
@@ -168,17 +197,22 @@ static void rule_put(void *userdata, struct http_call *call)
 	struct api *api = userdata;
 	_cleanup_json_ json_t *doc = rule_from_body(call);
 	_cleanup_free_ char *error = NULL;
-	int r;
+	bool may;
+	int r = 0;
 
 	if (!doc)
 		return;
 	model_lock(api->model);
-	r = model_set_rule(api->model, doc, &error);
+	may = api_may_change(call, DB_RULES, json_object_get(api->model->rules, call->captures[0]));
+	if (may)
+		r = model_set_rule(api->model, doc, &error);
 	model_unlock(api->model);
+	if (!may)
+		return;
 	if (r < 0)
 		api_reply_failure(call, r, error);
 	else
-		api_reply(call, TAKE_PTR(doc));
+		api_reply_changed(call, DB_RULES, TAKE_PTR(doc));
 }
 
 static void rule_delete(void *userdata, struct http_call *call)

@@ -76,7 +76,7 @@ static void service_list(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
 
-	api_reply_documents(api, call, &api->model->services);
+	api_reply_documents(api, call, &api->model->services, NULL);
 }
 
 static void service_get(void *userdata, struct http_call *call)
@@ -110,7 +110,7 @@ static void change_service(struct api *api, struct http_call *call, json_t *chan
 	if (r < 0)
 		api_reply_failure(call, r, error);
 	else
-		api_reply(call, TAKE_PTR(doc));
+		api_reply_changed(call, DB_SERVICES, TAKE_PTR(doc));
 }
 
 static bool add_change(struct http_call *call, json_t *changes, const char *key,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /structure/: reading structures, their ranges, guarding, boundaries (spec 3.3). */
+/* /structure/: what can be changed about a structure: its ranges, guarding (spec 3.3). */
 #include "api.h"
 
 #include <errno.h>
@@ -9,248 +9,6 @@
 
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
-
-/* ?guard=true; -1: not asked. False: answered 400. */
-static bool query_bool(struct http_call *call, const char *key, int *ret_value)
-{
-	const char *text = http_query(call, key);
-
-	if (!text)
-		*ret_value = -1;
-	else if (!strcmp(text, "true") || !strcmp(text, "1"))
-		*ret_value = 1;
-	else if (!strcmp(text, "false") || !strcmp(text, "0"))
-		*ret_value = 0;
-	else {
-		http_reply_error(call, 400, "?%s= takes true or false", key);
-		return false;
-	}
-	return true;
-}
-
-/*
- * ?live adds what is measured rather than kept: {"connected", "heard_s", "throttled", "resources":
- * {"cpu": {"usage", "upper", "lower"}}}; what is not known is left out.
- */
-static json_t *to_json(struct model *model, const struct structure *s, bool live)
-{
-	const struct host *host = model_host(model, s->host_name ? s->host_name : s->name);
-	json_t *doc = structure_to_json(s), *more, *resources;
-
-	/* A standby shows what the leader wrote. */
-	if (doc && host && s->subtype == STRUCTURE_HOST &&
-	    (model->leading || !json_object_get(doc, "feed_in_use")))
-		json_object_set_new(doc, "feed_in_use", json_string(host_feed_name(host)));
-	if (!doc || !live)
-		return doc;
-	more = json_object();
-	resources = json_object();
-	/* Only who leads hears of the hosts; who did knows what was. */
-	if (host && model->leading) {
-		json_object_set_new(more, "connected", json_boolean(host->connected));
-		if (host->last_heard > 0)
-			json_object_set_new(more, "heard_s",
-					    json_real(wall_seconds() - host->last_heard));
-		json_object_set_new(more, "agentless", json_boolean(host->agentless));
-	}
-	if (isfinite(s->throttled) && model->leading)
-		json_object_set_new(more, "throttled", json_real(s->throttled));
-	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
-		const struct resource_state *state = &s->resources[i];
-		json_t *object;
-
-		if (!state->present)
-			continue;
-		object = json_object();
-		if (isfinite(state->usage) && model->leading)
-			json_object_set_new(object, "usage", json_real(state->usage));
-		if (state->has_boundary && state->upper >= 0) {
-			json_object_set_new(object, "upper", json_integer(state->upper));
-			json_object_set_new(object, "lower", json_integer(state->lower));
-		}
-		json_object_set_new(resources, ebb_resource_name(i), object);
-	}
-	json_object_set_new(more, "resources", resources);
-	json_object_set_new(doc, "live", more);
-	return doc;
-}
-
-struct filter {
-	const char *subtype, *host; /* NULL: any */
-	int guard;                  /* -1: any */
-};
-
-static bool passes(const struct filter *filter, const struct structure *s)
-{
-	return (!filter->subtype || !strcmp(filter->subtype, structure_subtype_name(s->subtype))) &&
-	       (!filter->host || !strcmp(filter->host, s->host_name ? s->host_name : s->name)) &&
-	       (filter->guard < 0 || s->guard == filter->guard);
-}
-
-/* One after the other, each with its NUL. Caller frees. */
-static int names_of(struct model *model, const struct filter *filter, char **ret_names,
-		    size_t *ret_size)
-{
-	FILE *out = open_memstream(ret_names, ret_size);
-	struct structure *s;
-
-	if (!out)
-		return -ENOMEM;
-	model_lock(model);
-	model_foreach_structure(model, s) {
-		if (passes(filter, s))
-			fwrite(s->name, 1, strlen(s->name) + 1, out);
-	}
-	model_unlock(model);
-	return fclose(out) ? -ENOMEM : 0;
-}
-
-/*
- * A document takes some 10 microseconds: of thousands, all at once would hold the feed up for as
- * long as a reaction may take. So it is some at a time, and they are serialised in between.
- */
-#define DOCUMENTS_AT_ONCE 32
-
-static int list_documents(struct model *model, const char *names, size_t size, bool live, FILE *out)
-{
-	const char *name = names, *end = names + size;
-	bool first = true;
-
-	fputc('[', out);
-	while (name < end) {
-		_cleanup_json_ json_t *some = json_array();
-		json_t *doc;
-		size_t i;
-
-		if (!some)
-			return -ENOMEM;
-		model_lock(model);
-		for (i = 0; i < DOCUMENTS_AT_ONCE && name < end; i++) {
-			const struct structure *s = model_structure(model, name);
-
-			/* It may have gone meanwhile. */
-			if (s)
-				json_array_append_new(some, to_json(model, s, live));
-			name += strlen(name) + 1;
-		}
-		model_unlock(model);
-		json_array_foreach(some, i, doc) {
-			if (!first)
-				fputc(',', out);
-			first = false;
-			if (json_dumpf(doc, out, JSON_COMPACT | JSON_REAL_PRECISION(15)))
-				return -ENOMEM;
-		}
-	}
-	fputc(']', out);
-	return 0;
-}
-
-/* GET /structure/?subtype=&host=&guard=&live */
-static void structure_list(void *userdata, struct http_call *call)
-{
-	struct api *api = userdata;
-	struct filter filter = {
-		.subtype = http_query(call, "subtype"),
-		.host = http_query(call, "host"),
-	};
-	_cleanup_free_ char *names = NULL, *text = NULL;
-	size_t names_size = 0, len = 0;
-	FILE *out;
-	int r;
-
-	if (!query_bool(call, "guard", &filter.guard))
-		return;
-	r = names_of(api->model, &filter, &names, &names_size);
-	out = r < 0 ? NULL : open_memstream(&text, &len);
-	if (out) {
-		r = list_documents(api->model, names, names_size, http_query(call, "live"), out);
-		if (fclose(out))
-			r = -ENOMEM;
-	}
-	if (r < 0 || !out)
-		api_reply(call, NULL);
-	else
-		http_reply_text(call, 200, "application/json", text, len);
-}
-
-static void structure_get(void *userdata, struct http_call *call)
-{
-	struct api *api = userdata;
-	struct structure *s = api_lock_structure(api, call);
-	json_t *doc;
-
-	if (!s)
-		return;
-	doc = to_json(api->model, s, http_query(call, "live"));
-	model_unlock(api->model);
-	api_reply(call, doc);
-}
-
-/* Answers the part of `doc` that the captures from the second on lead to, below `member`. */
-static void reply_part(struct http_call *call, const json_t *doc, const char *member)
-{
-	json_t *part = json_object_get(doc, member);
-
-	for (int i = 1; part && i < HTTP_MAX_CAPTURES && call->captures[i]; i++) {
-		part = json_object_get(part, call->captures[i]);
-		if (!part) {
-			http_reply_error(call, 404, "'%s' has no '%s' under %s", call->captures[0],
-					 call->captures[i], member);
-			return;
-		}
-	}
-	if (!part)
-		http_reply_error(call, 404, "'%s' has no %s", call->captures[0], member);
-	else
-		api_reply(call, json_incref(part));
-}
-
-static void resources_get(void *userdata, struct http_call *call)
-{
-	struct api *api = userdata;
-	struct structure *s = api_lock_structure(api, call);
-	_cleanup_json_ json_t *doc = NULL;
-
-	if (!s)
-		return;
-	doc = structure_to_json(s);
-	model_unlock(api->model);
-	reply_part(call, doc, "resources");
-}
-
-static void limits_get(void *userdata, struct http_call *call)
-{
-	struct api *api = userdata;
-	struct structure *s = api_lock_structure(api, call);
-	_cleanup_json_ json_t *doc = NULL;
-
-	if (!s)
-		return;
-	doc = structure_limits_to_json(s);
-	model_unlock(api->model);
-	reply_part(call, doc, "resources");
-}
-
-/*
- * Ends a change under the lock: lets the scaler order what follows from it and answers with the
- * structure's document, or with the limits document when `limits`.
- */
-static void finish(struct api *api, struct http_call *call, struct structure *s, int r,
-		   const char *error, bool limits)
-{
-	json_t *doc = NULL;
-
-	if (r >= 0) {
-		scaler_run(api->scaler);
-		doc = limits ? structure_limits_to_json(s) : structure_to_json(s);
-	}
-	model_unlock(api->model);
-	if (r < 0)
-		api_reply_failure(call, r, error);
-	else
-		api_reply(call, doc);
-}
 
 static void set_guard(struct api *api, struct http_call *call, bool guard)
 {
@@ -263,7 +21,7 @@ static void set_guard(struct api *api, struct http_call *call, bool guard)
 	r = model_guard(api->model, s, guard, &error);
 	if (r >= 0 && !guard)
 		scaler_unguarded(api->scaler, s);
-	finish(api, call, s, r, error, false);
+	api_end_change(api, call, s, DB_STRUCTURES, r, error);
 }
 
 static void structure_guard(void *userdata, struct http_call *call)
@@ -285,7 +43,7 @@ static void set_resources_guard(struct api *api, struct http_call *call, unsigne
 	if (!s)
 		return;
 	r = model_guard_resources(api->model, s, mask, guard, &error);
-	finish(api, call, s, r, error, false);
+	api_end_change(api, call, s, DB_STRUCTURES, r, error);
 }
 
 static void resource_guard(void *userdata, struct http_call *call)
@@ -436,52 +194,9 @@ static void parameter_put(void *userdata, struct http_call *call)
 	r = model_set_parameter(api->model, s, resource, param, number, &error);
 	if (r >= 0)
 		request_into_range(api, s, resource);
-	finish(api, call, s, r, error, false);
+	api_end_change(api, call, s, DB_STRUCTURES, r, error);
 }
 
-static void boundary_put(void *userdata, struct http_call *call)
-{
-	struct api *api = userdata;
-	_cleanup_json_ json_t *body = NULL;
-	_cleanup_free_ char *error = NULL;
-	enum ebb_resource resource;
-	struct structure *s;
-	int64_t boundary;
-	json_t *value;
-	int r;
-
-	if (!api_resource(call, 1, &resource) || !api_body_member(call, "value", &body, &value) ||
-	    !api_integer(call, value, "boundary, a percentage,", 0, 100, &boundary))
-		return;
-	s = api_lock_structure(api, call);
-	if (!s)
-		return;
-	r = model_set_boundary(api->model, s, resource, (int)boundary, &error);
-	finish(api, call, s, r, error, true);
-}
-
-static void boundary_type_put(void *userdata, struct http_call *call)
-{
-	struct api *api = userdata;
-	_cleanup_json_ json_t *body = NULL;
-	_cleanup_free_ char *error = NULL;
-	enum ebb_resource resource;
-	struct structure *s;
-	const char *type;
-	json_t *value;
-	int r;
-
-	if (!api_resource(call, 1, &resource) || !api_body_member(call, "value", &body, &value) ||
-	    !api_string(call, value, "boundary_type", &type))
-		return;
-	s = api_lock_structure(api, call);
-	if (!s)
-		return;
-	r = model_set_boundary_type(api->model, s, resource, type, &error);
-	finish(api, call, s, r, error, true);
-}
-
-/* The first pattern that fits is taken: words before '*'. */
 /* {"value": "opentsdb"}: where a host's containers are measured. */
 static void feed_put(void *userdata, struct http_call *call)
 {
@@ -507,7 +222,7 @@ static void feed_put(void *userdata, struct http_call *call)
 	if (!s)
 		return;
 	r = model_set_feed(api->model, s, feed_setting_from_json(value));
-	finish(api, call, s, r, "Only a host has a feed", false);
+	api_end_change(api, call, s, DB_STRUCTURES, r, "Only a host has a feed");
 }
 
 static void core_distribution_put(void *userdata, struct http_call *call)
@@ -530,27 +245,19 @@ static void core_distribution_put(void *userdata, struct http_call *call)
 	if (!s)
 		return;
 	r = model_set_core_distribution(api->model, s, distribution);
-	finish(api, call, s, r, "Only a host has a core distribution", false);
+	api_end_change(api, call, s, DB_STRUCTURES, r, "Only a host has a core distribution");
 }
 
+/* The first pattern that fits is taken: words before '*'. */
 const struct http_route api_structure_routes[] = {
 	{HTTP_PUT, "/structure/*/feed", feed_put, false},
 	{HTTP_PUT, "/structure/*/core_distribution", core_distribution_put, false},
-	{HTTP_GET, "/structure", structure_list, false},
-	{HTTP_GET, "/structure/*", structure_get, false},
 	{HTTP_PUT, "/structure/*/guard", structure_guard, false},
 	{HTTP_PUT, "/structure/*/unguard", structure_unguard, false},
-	{HTTP_GET, "/structure/*/resources", resources_get, false},
-	{HTTP_GET, "/structure/*/resources/*", resources_get, false},
-	{HTTP_GET, "/structure/*/resources/*/*", resources_get, false},
 	{HTTP_PUT, "/structure/*/resources/guard", resources_guard, false},
 	{HTTP_PUT, "/structure/*/resources/unguard", resources_unguard, false},
 	{HTTP_PUT, "/structure/*/resources/*/guard", resource_guard, false},
 	{HTTP_PUT, "/structure/*/resources/*/unguard", resource_unguard, false},
 	{HTTP_PUT, "/structure/*/resources/*/*", parameter_put, false},
-	{HTTP_GET, "/structure/*/limits", limits_get, false},
-	{HTTP_GET, "/structure/*/limits/*", limits_get, false},
-	{HTTP_PUT, "/structure/*/limits/*/boundary", boundary_put, false},
-	{HTTP_PUT, "/structure/*/limits/*/boundary_type", boundary_type_put, false},
 };
 const size_t api_structure_n_routes = ARRAY_SIZE(api_structure_routes);

@@ -76,7 +76,7 @@ static void app_put(void *userdata, struct http_call *call)
 		api_reply(call, doc);
 }
 
-/* With the lock taken, or 404. `capture`: where its name is. */
+/* With the lock taken, or 404, or 412. `capture`: where its name is. */
 static struct structure *lock_kind(struct api *api, struct http_call *call, int capture,
 				   enum structure_subtype subtype)
 {
@@ -86,8 +86,12 @@ static struct structure *lock_kind(struct api *api, struct http_call *call, int 
 
 	model_lock(api->model);
 	s = model_structure(api->model, name);
-	if (s && s->subtype == subtype)
-		return s;
+	if (s && s->subtype == subtype) {
+		if (api_may_change_structure(call, s))
+			return s;
+		model_unlock(api->model);
+		return NULL;
+	}
 	model_unlock(api->model);
 	http_reply_error(call, 404,
 			 "There is no %s '%s'. GET /structure/?subtype=%s lists those that are "

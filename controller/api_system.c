@@ -2,12 +2,16 @@
 /* /heartbeat, /feed, /metrics and /decision/: the controller about itself. */
 #include "api.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "metrics.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
 #include "ebb/util.h"
+
+/* Decisions, unless ?limit says. */
+#define DECISIONS_DEFAULT 100
 
 /* How the state fares. NULL on no memory. */
 static json_t *state_health(struct store *store)
@@ -113,33 +117,66 @@ static void metrics_get(void *userdata, struct http_call *call)
 		http_reply_text(call, 200, "text/plain; version=0.0.4; charset=utf-8", text, len);
 }
 
-/* GET /decision/?structure=NAME&limit=N, newest first. */
+/* Of nothing there is no decision; of what is not known neither. True: answered 404. */
+static bool is_unknown(struct api *api, struct http_call *call, const char *name)
+{
+	bool known;
+
+	model_lock(api->model);
+	known = model_structure(api->model, name) || model_user(api->model, name);
+	model_unlock(api->model);
+	if (!known)
+		http_reply_error(call, 404,
+				 "There is no structure '%s', and no decision about one. "
+				 "GET /structure/ lists those that are known",
+				 name);
+	return !known;
+}
+
+/* GET /decision/?structure=&resource=&origin=&outcome=&limit=&start=ID, newest first. */
 static void decision_list(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
-	const char *name = http_query(call, "structure"), *text = http_query(call, "limit");
+	const char *resource = http_query(call, "resource");
+	struct audit_page wanted = {
+		.filter =
+			{
+				.structure = http_query(call, "structure"),
+				.origin = http_query(call, "origin"),
+				.outcome = http_query(call, "outcome"),
+				.resource = EBB_RESOURCE_INVALID,
+			},
+	};
 	_cleanup_json_ json_t *list = NULL;
-	uint64_t limit = 100;
+	char last[32] = "";
+	struct api_page page;
+	size_t total = 0;
+	bool more = false;
 
-	if (text && (parse_u64(text, &limit) < 0 || !limit || limit > 10000)) {
-		http_reply_error(call, 400, "?limit= takes a number from 1 to 10000");
+	if (!api_page(call, &page))
+		return;
+	if (page.start && (parse_u64(page.start, &wanted.before) < 0 || !wanted.before)) {
+		http_reply_error(call, 400, "?start= takes the id of a decision here");
 		return;
 	}
-	list = audit_query(api->audit, name, limit);
-	if (name && list && !json_array_size(list)) {
-		bool known;
-
-		model_lock(api->model);
-		known = model_structure(api->model, name) != NULL;
-		model_unlock(api->model);
-		if (!known) {
-			http_reply_error(call, 404,
-					 "There is no structure '%s', and no decision about one. "
-					 "GET /structure/ lists those that are known",
-					 name);
+	if (resource) {
+		wanted.filter.resource = ebb_resource_from_name(resource);
+		if (wanted.filter.resource == EBB_RESOURCE_INVALID) {
+			http_reply_error(call, 400, "?resource= takes the name of a resource");
 			return;
 		}
 	}
+	wanted.limit = http_query(call, "limit") ? page.limit : DECISIONS_DEFAULT;
+	list = audit_query_page(api->audit, &wanted, &total, &more);
+	if (list && !total && wanted.filter.structure &&
+	    is_unknown(api, call, wanted.filter.structure))
+		return;
+	if (list && more)
+		snprintf(last, sizeof(last), "%" JSON_INTEGER_FORMAT,
+			 json_integer_value(json_object_get(
+				 json_array_get(list, json_array_size(list) - 1), "id")));
+	if (list)
+		api_page_headers(call, total, *last ? last : NULL);
 	api_reply(call, TAKE_PTR(list));
 }
 

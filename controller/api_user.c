@@ -3,6 +3,7 @@
 #include "api.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "hierarchy.h"
@@ -12,53 +13,71 @@
 /* More is a slip of the hand: a million cores, a PiB of memory. */
 #define RANGE_MAX (1LL << 30)
 
-/* With the lock taken, or 404. */
-static struct structure *lock_user(struct api *api, struct http_call *call)
+/* Some at a time: a site with many users has many documents to build. */
+#define USERS_AT_ONCE 32
+
+/* Appends up to USERS_AT_ONCE after `cursor` (an empty one: the first), which moves on. Returns how
+ * many there were. */
+static size_t add_users(struct model *model, char cursor[256], size_t limit, json_t *list)
 {
-	struct structure *user;
+	void *users[USERS_AT_ONCE];
+	size_t n;
 
-	model_lock(api->model);
-	user = model_user(api->model, call->captures[0]);
-	if (user)
-		return user;
-	model_unlock(api->model);
-	http_reply_error(call, 404, "There is no user '%s'. GET /user/ lists those that are known",
-			 call->captures[0]);
-	return NULL;
-}
-
-/* Releases the lock and answers, with the document of `s` when it went well. */
-static void finish(struct api *api, struct http_call *call, const struct structure *s, int r,
-		   const char *error)
-{
-	json_t *doc = r < 0 ? NULL : structure_to_json(s);
-
-	model_unlock(api->model);
-	if (r < 0)
-		api_reply_failure(call, r, error);
-	else
-		api_reply(call, doc);
+	model_lock(model);
+	n = name_order_after(model->user_order, *cursor ? cursor : NULL, users,
+			     MIN(limit, ARRAY_SIZE(users)));
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, structure_to_json(users[i]));
+	if (n)
+		snprintf(cursor, 256, "%s", ((const struct structure *)users[n - 1])->name);
+	model_unlock(model);
+	return n;
 }
 
 static void user_list(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
-	json_t *list = json_array();
-	const struct structure *user;
+	_cleanup_json_ json_t *list = NULL;
+	char cursor[256] = "";
+	struct api_page page;
+	size_t n, left, total;
+	void *next;
+	bool more;
 
+	if (!api_page(call, &page))
+		return;
+	snprintf(cursor, sizeof(cursor), "%s", page.start ? page.start : "");
+	list = json_array();
+	left = page.limit;
+	do {
+		n = add_users(api->model, cursor, left, list);
+		left -= n;
+	} while (n && left);
 	model_lock(api->model);
-	model_foreach_user(api->model, user) json_array_append_new(list, structure_to_json(user));
+	total = name_order_size(api->model->user_order);
+	more = *cursor && name_order_after(api->model->user_order, cursor, &next, 1);
 	model_unlock(api->model);
-	api_reply(call, list);
+	api_page_headers(call, total, more ? cursor : NULL);
+	api_reply(call, TAKE_PTR(list));
 }
 
 static void user_get(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
-	const struct structure *user = lock_user(api, call);
+	const struct structure *user = api_lock_user(api, call);
+	_cleanup_json_ json_t *doc = NULL;
 
-	if (user)
-		finish(api, call, user, 0, NULL);
+	if (!user)
+		return;
+	doc = structure_to_json(user);
+	model_unlock(api->model);
+	if (!doc) {
+		api_reply(call, NULL);
+		return;
+	}
+	api_etag(call, DB_USERS, doc);
+	if (!api_if_none_match(call, DB_USERS, doc))
+		api_reply(call, TAKE_PTR(doc));
 }
 
 static void user_put(void *userdata, struct http_call *call)
@@ -73,14 +92,14 @@ static void user_put(void *userdata, struct http_call *call)
 		return;
 	model_lock(api->model);
 	r = subscribe_user(api->model, call->captures[0], body, &user, &error);
-	finish(api, call, user, r, error);
+	api_end_change(api, call, user, DB_USERS, r, error);
 }
 
 /* Answers with the document as it was. */
 static void user_delete(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
-	struct structure *user = lock_user(api, call);
+	struct structure *user = api_lock_user(api, call);
 	_cleanup_free_ char *error = NULL;
 	json_t *doc;
 	int r;
@@ -103,7 +122,7 @@ typedef int (*membership_fn)(struct model *model, struct structure *parent, stru
 
 static void change_clusters(struct api *api, struct http_call *call, membership_fn change)
 {
-	struct structure *user = lock_user(api, call), *app;
+	struct structure *user = api_lock_user(api, call), *app;
 	_cleanup_free_ char *error = NULL;
 	int r;
 
@@ -120,7 +139,7 @@ static void change_clusters(struct api *api, struct http_call *call, membership_
 	}
 	r = change(api->model, user, app, &error);
 	/* The original's answer to what is no member. */
-	finish(api, call, user, r == -ENOENT ? -EINVAL : r, error);
+	api_end_change(api, call, user, DB_USERS, r == -ENOENT ? -EINVAL : r, error);
 }
 
 static void clusters_put(void *userdata, struct http_call *call)
@@ -155,12 +174,12 @@ static void set_range(struct api *api, struct http_call *call, enum ebb_resource
 	    (weight ? !api_number(call, value, param, &number)
 		    : !api_integer(call, value, param, 0, RANGE_MAX, &whole)))
 		return;
-	user = lock_user(api, call);
+	user = api_lock_user(api, call);
 	if (!user)
 		return;
 	r = model_set_parameter(api->model, user, resource, param, weight ? number : (double)whole,
 				&error);
-	finish(api, call, user, r, error);
+	api_end_change(api, call, user, DB_USERS, r, error);
 }
 
 static void range_put(void *userdata, struct http_call *call)

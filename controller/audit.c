@@ -20,6 +20,7 @@
 #define LINE_BYTES 1024
 /* Decisions copied per hold of the lock: 64 of 1.5 KiB take some 10 us. */
 #define CHUNK     64
+#define SCAN      512 /* looked at in one hold of the lock */
 #define REACTIONS 1024
 
 struct audit {
@@ -242,45 +243,88 @@ uint64_t audit_next_operation(struct audit *audit)
 	return number;
 }
 
-/*
- * Up to CHUNK decisions of `structure` (NULL: any) at positions below `before`, newest first,
- * copied out so that nothing is formatted under the lock.
- */
-static size_t copy_older(struct audit *audit, const char *structure, uint64_t *before, size_t limit,
-			 struct decision *chunk)
+static bool passes(const struct audit_filter *filter, const struct decision *decision)
 {
-	size_t n = 0;
-	uint64_t at;
+	return (!filter->structure || strcmp(decision->structure, filter->structure) == 0) &&
+	       (!filter->origin || strcmp(decision->origin, filter->origin) == 0) &&
+	       (!filter->outcome || strcmp(decision->outcome, filter->outcome) == 0) &&
+	       (filter->resource == EBB_RESOURCE_INVALID || decision->resource == filter->resource);
+}
+
+struct scan {
+	const struct audit_page *page;
+	uint64_t before; /* position */
+	size_t left, total, beyond;
+	struct decision chunk[CHUNK];
+	size_t n;
+};
+
+/*
+ * Looks at up to SCAN positions, newest first: what belongs to the page is copied out, so that
+ * nothing is formatted under the lock. False: there are no older ones.
+ */
+static bool scan_older(struct audit *audit, struct scan *scan)
+{
+	const struct audit_page *page = scan->page;
+	uint64_t at, end;
+	bool more;
 
 	pthread_mutex_lock(&audit->lock);
-	for (at = MIN(*before, audit->next); at > audit->first && n < MIN(limit, (size_t)CHUNK);
-	     at--) {
+	at = MIN(scan->before, audit->next);
+	end = at > audit->first + SCAN ? at - SCAN : audit->first;
+	for (scan->n = 0; at > end && scan->n < CHUNK; at--) {
 		const struct decision *decision = &audit->ring[(at - 1) % audit->capacity];
 
-		if (!structure || strcmp(decision->structure, structure) == 0)
-			chunk[n++] = *decision;
+		if (!passes(&page->filter, decision))
+			continue;
+		scan->total++;
+		if (page->before && decision->id >= page->before)
+			continue;
+		if (scan->n < scan->left)
+			scan->chunk[scan->n++] = *decision;
+		else
+			scan->beyond++;
 	}
+	scan->before = at;
+	more = at > audit->first;
 	pthread_mutex_unlock(&audit->lock);
-	*before = at;
-	return n;
+	scan->left -= scan->n;
+	return more;
+}
+
+json_t *audit_query_page(struct audit *audit, const struct audit_page *page, size_t *ret_total,
+			 bool *ret_more)
+{
+	_cleanup_free_ struct scan *scan = calloc(1, sizeof(*scan));
+	_cleanup_json_ json_t *list = json_array();
+	bool more = true;
+
+	if (!scan || !list)
+		return NULL;
+	scan->page = page;
+	scan->before = UINT64_MAX;
+	scan->left = page->limit;
+	while (more && (ret_total || scan->left)) {
+		more = scan_older(audit, scan);
+		for (size_t i = 0; i < scan->n; i++)
+			if (json_array_append_new(list, decision_to_json(&scan->chunk[i])) < 0)
+				return NULL;
+	}
+	if (ret_total)
+		*ret_total = scan->total;
+	if (ret_more)
+		*ret_more = scan->beyond > 0;
+	return TAKE_PTR(list);
 }
 
 json_t *audit_query(struct audit *audit, const char *structure, size_t limit)
 {
-	_cleanup_free_ struct decision *chunk = calloc(CHUNK, sizeof(*chunk));
-	_cleanup_json_ json_t *list = json_array();
-	uint64_t before = UINT64_MAX;
-	size_t n;
+	const struct audit_page page = {
+		.filter = {.structure = structure, .resource = EBB_RESOURCE_INVALID},
+		.limit = limit,
+	};
 
-	if (!chunk || !list)
-		return NULL;
-	while (limit && (n = copy_older(audit, structure, &before, limit, chunk))) {
-		for (size_t i = 0; i < n; i++)
-			if (json_array_append_new(list, decision_to_json(&chunk[i])) < 0)
-				return NULL;
-		limit -= n;
-	}
-	return TAKE_PTR(list);
+	return audit_query_page(audit, &page, NULL, NULL);
 }
 
 static int by_value(const void *a, const void *b)

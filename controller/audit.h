@@ -8,6 +8,7 @@
 #define EBB_AUDIT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -65,6 +66,22 @@ json_t *audit_query(struct audit *audit, const char *structure, size_t limit);
 
 /* The number of the next operation, above all that are on record. */
 uint64_t audit_next_operation(struct audit *audit);
+
+struct audit_filter {
+	const char *structure, *origin, *outcome; /* NULL: any */
+	enum ebb_resource resource;               /* EBB_RESOURCE_INVALID: any */
+};
+struct audit_page {
+	struct audit_filter filter;
+	uint64_t before; /* only those with a lower id; 0: from the newest on */
+	size_t limit;
+};
+/*
+ * Newest first. *ret_total (may be NULL): how many the filter lets through in all; *ret_more (may
+ * be NULL): there are some beyond the page, known only with ret_total. New reference (array).
+ */
+json_t *audit_query_page(struct audit *audit, const struct audit_page *page, size_t *ret_total,
+			 bool *ret_more);
 
 struct audit_stats {
 	unsigned long total, applied, failed, dropped; /* since the start */

@@ -316,13 +316,19 @@ static json_t *merge_objects(struct merge *merge, enum place place, const struct
 	return out;
 }
 
+static bool is_host(enum store_db db, const json_t *doc)
+{
+	const char *subtype = json_string_value(json_object_get(doc, "subtype"));
+
+	return db == DB_STRUCTURES && subtype && strcmp(subtype, "host") == 0;
+}
+
 json_t *document_merge(enum store_db db, const json_t *base, const json_t *ours,
 		       const json_t *theirs, bool *ret_theirs, char **ret_lost)
 {
-	const char *subtype = json_string_value(json_object_get(ours, "subtype"));
 	struct merge merge = {
 		.db = db,
-		.host = db == DB_STRUCTURES && subtype && strcmp(subtype, "host") == 0,
+		.host = is_host(db, ours),
 		.base_known = base != NULL,
 	};
 	_cleanup_json_ json_t *merged = merge_config(&merge, PLACE_TOP, NULL, base, ours, theirs);
@@ -338,4 +344,82 @@ json_t *document_merge(enum store_db db, const json_t *base, const json_t *ours,
 	else
 		free(merge.lost);
 	return TAKE_PTR(merged);
+}
+
+/* --- versions --- */
+
+static uint64_t stir(uint64_t hash)
+{
+	hash ^= hash >> 33;
+	hash *= 0xff51afd7ed558ccdULL;
+	hash ^= hash >> 33;
+	hash *= 0xc4ceb9fe1a85ec53ULL;
+	return hash ^ hash >> 33;
+}
+
+static uint64_t hash_bytes(uint64_t seed, const void *data, size_t size)
+{
+	const unsigned char *bytes = data;
+	uint64_t hash = seed ^ 0xcbf29ce484222325ULL;
+
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ bytes[i]) * 0x100000001b3ULL;
+	return stir(hash);
+}
+
+static uint64_t hash_number(const json_t *value)
+{
+	double real = json_number_value(value) + 0.0; /* -0 is 0 */
+	json_int_t integer = json_integer_value(value);
+
+	/* Beyond what a double tells apart. */
+	if (json_is_integer(value) && (json_int_t)real != integer)
+		return hash_bytes(JSON_INTEGER, &integer, sizeof(integer));
+	return hash_bytes(JSON_REAL, &real, sizeof(real));
+}
+
+/* Names that only databases use; where a host is measured, and what GET adds with ?live. */
+static bool is_no_config(enum place place, const char *key)
+{
+	return *key == '_' || (place == PLACE_TOP &&
+			       (strcmp(key, "feed_in_use") == 0 || strcmp(key, "live") == 0));
+}
+
+static uint64_t hash_value(const struct merge *merge, enum place place, const json_t *value)
+{
+	uint64_t hash = stir((uint64_t)json_typeof(value) + 1);
+	const char *key;
+	json_t *item;
+	size_t i;
+
+	switch (json_typeof(value)) {
+	case JSON_STRING:
+		return hash_bytes(hash, json_string_value(value), json_string_length(value));
+	case JSON_INTEGER:
+	case JSON_REAL: return hash_number(value);
+	case JSON_ARRAY:
+		json_array_foreach(value, i, item)
+			hash = stir(hash + hash_value(merge, PLACE_OTHER, item));
+		return hash;
+	case JSON_OBJECT:
+		/* In any order. */
+		json_object_foreach((json_t *)value, key, item) {
+			enum owner owner = owner_of(merge, place, key);
+
+			if (owner == OWNER_OURS || owner == OWNER_ADDITIVE ||
+			    is_no_config(place, key))
+				continue;
+			hash += stir(hash_value(merge, place_of(merge, place, key), item) ^
+				     hash_bytes(0, key, strlen(key)));
+		}
+		return hash;
+	default: return hash;
+	}
+}
+
+uint64_t document_version(enum store_db db, const json_t *doc)
+{
+	const struct merge merge = {.db = db, .host = is_host(db, doc)};
+
+	return doc ? hash_value(&merge, PLACE_TOP, doc) : 0;
 }

@@ -16,6 +16,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "store.h"
 
@@ -34,5 +35,12 @@ bool document_same(const json_t *a, const json_t *b);
  */
 json_t *document_merge(enum store_db db, const json_t *base, const json_t *ours,
 		       const json_t *theirs, bool *ret_theirs, char **ret_lost);
+
+/*
+ * A number for the configuration in a document: the same for what document_same() takes for the
+ * same, whatever is ours in it, and another one, but for an accident, when anything else changed.
+ * Every controller works out the same, before and after a restart.
+ */
+uint64_t document_version(enum store_db db, const json_t *doc);
 
 #endif

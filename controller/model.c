@@ -280,13 +280,16 @@ struct holder {
 	struct structure ***list;
 	size_t *n;
 	struct name_index *index;
+	struct name_order *order;
 };
 
 static struct holder holder_of(struct model *model, const struct structure *structure)
 {
 	if (structure->subtype == STRUCTURE_USER)
-		return (struct holder){&model->users, &model->n_users, model->user_index};
-	return (struct holder){&model->structures, &model->n_structures, model->index};
+		return (struct holder){&model->users, &model->n_users, model->user_index,
+				       model->user_order};
+	return (struct holder){&model->structures, &model->n_structures, model->index,
+			       model->order};
 }
 
 /* A name that a structure and a user share has one limits document: the structure's. */
@@ -309,11 +312,17 @@ int model_add(struct model *model, struct structure *structure)
 		r = name_index_add(holder.index, structure->name, structure);
 	if (r < 0)
 		return r;
+	r = name_order_add(holder.order, structure->name, structure);
+	if (r < 0) {
+		name_index_remove(holder.index, structure->name);
+		return r;
+	}
 	if (structure->subtype == STRUCTURE_HOST) {
 		struct host *host = host_new(model, structure);
 
 		if (!host || host_load_document(host) < 0) {
 			name_index_remove(holder.index, structure->name);
+			name_order_remove(holder.order, structure->name);
 			if (host)
 				host_forget(model, host);
 			structure->host = NULL;
@@ -325,6 +334,7 @@ int model_add(struct model *model, struct structure *structure)
 		if (host)
 			host_attach(host, structure);
 	}
+	model->n_of[structure->subtype]++;
 	structure->slot = *holder.n;
 	(*holder.list)[(*holder.n)++] = structure;
 	take_over_limits(model, structure);
@@ -386,6 +396,8 @@ void model_remove(struct model *model, struct structure *structure)
 		host_detach(structure);
 	unlink_lists(model, structure);
 	name_index_remove(holder.index, structure->name);
+	name_order_remove(holder.order, structure->name);
+	model->n_of[structure->subtype]--;
 	last = (*holder.list)[--*holder.n];
 	(*holder.list)[structure->slot] = last;
 	last->slot = structure->slot;
@@ -557,9 +569,12 @@ int model_new(struct store *store, struct model **ret_model)
 	model->early_limits = json_object();
 	model->index = name_index_new();
 	model->user_index = name_index_new();
+	model->order = name_order_new();
+	model->user_order = name_order_new();
 	model->hierarchy = hierarchy_new();
 	if (model->rules && model->services && model->requests && model->claimed &&
-	    model->early_limits && model->index && model->user_index && model->hierarchy)
+	    model->early_limits && model->index && model->user_index && model->order &&
+	    model->user_order && model->hierarchy)
 		r = 0;
 	if (r >= 0 && store) {
 		r = store_load(store, DB_RULES, collect, model->rules);
@@ -613,6 +628,8 @@ void model_free(struct model *model)
 		name_index_free(model->index);
 	if (model->user_index)
 		name_index_free(model->user_index);
+	name_order_free(model->order);
+	name_order_free(model->user_order);
 	write_notes(model->notes);
 	pthread_mutex_destroy(&model->lock);
 	free(model);

@@ -17,6 +17,7 @@
 #include "guardian.h"
 #include "member_lists.h"
 #include "name_index.h"
+#include "name_order.h"
 #include "rebalance_config.h"
 #include "rule.h"
 #include "rule_check.h"
@@ -109,6 +110,8 @@ struct model {
 	struct rebalance_config rebalancer;
 	struct name_index *index; /* name -> structure */
 	struct name_index *user_index;
+	struct name_order *order, *user_order; /* the same names, sorted */
+	size_t n_of[STRUCTURE_SUBTYPE_MAX];
 	struct hierarchy *hierarchy; /* hierarchy.c */
 	struct member_lists members;
 	struct structure *dirty;

@@ -367,22 +367,39 @@ const char *http_header(struct http_call *call, const char *name)
 	return MHD_lookup_connection_value(call->request->connection, MHD_HEADER_KIND, name);
 }
 
-char *http_call_target(struct http_call *call)
+/* Adds "?name=value" or "&name=value". Steals `target`; NULL on no memory. */
+static char *target_add(char *target, bool first, const char *name, const char *value)
+{
+	_cleanup_free_ char *before = target, *name_text = http_escape(name);
+	_cleanup_free_ char *value_text = http_escape(value);
+	char *longer;
+
+	if (!before || !name_text || !value_text ||
+	    asprintf(&longer, "%s%c%s=%s", before, first ? '?' : '&', name_text, value_text) < 0)
+		return NULL;
+	return longer;
+}
+
+char *http_call_target_with(struct http_call *call, const char *key, const char *value)
 {
 	const struct http_request *request = call->request;
-	char *target = strdup(call->path), *longer;
+	char *target = strdup(call->path);
+	bool first = true;
 
 	for (size_t i = 0; target && i < request->n_args; i++) {
-		_cleanup_free_ char *name = http_escape(request->args[i].name);
-		_cleanup_free_ char *value = http_escape(request->args[i].value);
+		const struct header *arg = &request->args[i];
 
-		if (!name || !value ||
-		    asprintf(&longer, "%s%c%s=%s", target, i ? '&' : '?', name, value) < 0)
-			longer = NULL;
-		free(target);
-		target = longer;
+		if (key && strcmp(arg->name, key) == 0)
+			continue;
+		target = target_add(target, first, arg->name, arg->value);
+		first = false;
 	}
-	return target;
+	return target && key ? target_add(target, first, key, value) : target;
+}
+
+char *http_call_target(struct http_call *call)
+{
+	return http_call_target_with(call, NULL, NULL);
 }
 
 json_t *http_body_object(struct http_call *call)

@@ -90,6 +90,8 @@ const char *http_query(struct http_call *call, const char *key);
 const char *http_header(struct http_call *call, const char *name);
 /* Path and query anew, percent-encoded, for a Location. Caller frees; NULL on no memory. */
 char *http_call_target(struct http_call *call);
+/* The same with `key` set to `value`, whether it was there or not. */
+char *http_call_target_with(struct http_call *call, const char *key, const char *value);
 
 /* Adds a response header to whatever reply follows, a deferred one included. */
 void http_reply_header(struct http_call *call, const char *name, const char *value);

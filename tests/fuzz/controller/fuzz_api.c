@@ -121,6 +121,12 @@ const char *http_header(struct http_call *call, const char *name)
 	return NULL;
 }
 
+char *http_call_target_with(struct http_call *call, const char *key, const char *value)
+{
+	FUZZ_CHECK(*key && *value);
+	return http_call_target(call);
+}
+
 char *http_call_target(struct http_call *call)
 {
 	return strdup(call->path);
