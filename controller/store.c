@@ -66,6 +66,8 @@ struct store {
 	unsigned long flushes_met;       /* ... that a try to write was begun for */
 	unsigned long tries, failed_try; /* begun, and the number of the last that failed */
 	bool stopping;
+	unsigned compact;    /* 1 << database: to be compacted */
+	bool cannot_compact; /* the last try failed; the writer's */
 	struct store_stats stats;
 	uint64_t last_write_ns;
 
@@ -409,9 +411,9 @@ static uint64_t next_due(const struct store *store)
 
 static void wait_for_work(struct store *store)
 {
-	while (store->queue.n == 0 && !store->stopping)
+	while (store->queue.n == 0 && !store->stopping && !store->compact)
 		pthread_cond_wait(&store->work, &store->lock);
-	while (!hurried(store)) {
+	while (!hurried(store) && !store->compact) {
 		uint64_t due = next_due(store);
 
 		if (now_ns() >= due)
@@ -431,6 +433,22 @@ static void note_failure(struct store *store)
 		 store->ops->error(store->backend));
 }
 
+/* With the lock held, releasing it. */
+static void compact(struct store *store)
+{
+	unsigned databases = store->compact;
+	int r;
+
+	store->compact = 0;
+	pthread_mutex_unlock(&store->lock);
+	r = store->ops->compact(store->backend, databases);
+	if (r < 0 && !store->cannot_compact)
+		log_warning("The state cannot be compacted: %s", store->ops->error(store->backend));
+	store->cannot_compact = r < 0;
+	pthread_mutex_lock(&store->lock);
+	store->stats.compactions += r >= 0;
+}
+
 static void *writer_main(void *userdata)
 {
 	struct store *store = userdata;
@@ -442,6 +460,10 @@ static void *writer_main(void *userdata)
 		int r;
 
 		wait_for_work(store);
+		if (store->compact && !store->stopping) {
+			compact(store);
+			continue;
+		}
 		if (store->queue.n == 0)
 			break;
 		r = write_batch(store);
@@ -620,6 +642,16 @@ int store_delete(struct store *store, enum store_db db, const char *id)
 int store_claim(struct store *store, enum store_db db, const char *id)
 {
 	return enqueue(store, db, id, NULL, true);
+}
+
+void store_compact(struct store *store, unsigned databases)
+{
+	if (!store->ops->compact || !store->running)
+		return;
+	pthread_mutex_lock(&store->lock);
+	store->compact |= databases;
+	pthread_cond_signal(&store->work);
+	pthread_mutex_unlock(&store->lock);
 }
 
 int store_flush(struct store *store)

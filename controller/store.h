@@ -74,6 +74,9 @@ struct store_backend_ops {
 	int (*catch_up)(void *backend, unsigned timeout_ms);
 	/* Optional, from any thread: as store_is_read(). */
 	bool (*is_read)(void *backend);
+	/* Optional. Makes what the databases (1 << enum store_db) take on disk smaller; negative
+	 * errno: error() says why. */
+	int (*compact)(void *backend, unsigned databases);
 	/* The last failure, for people, with what to do about it. Never a secret. */
 	const char *(*error)(void *backend);
 	/* Optional, from any thread: adds what only the backend knows: `unchanged`, `conflicts`,
@@ -172,6 +175,13 @@ void store_on_claimed(struct store *store, store_claimed_fn fn, void *userdata);
  */
 int store_flush(struct store *store);
 
+/*
+ * Asks for the databases (1 << enum store_db) to take less room on disk: done by the writer's
+ * thread between two batches. A failure is said in the log once. Nothing happens with a backend
+ * that cannot.
+ */
+void store_compact(struct store *store, unsigned databases);
+
 struct store_stats {
 	unsigned long writes, batches, failures;
 	unsigned long unchanged;   /* not sent: the database has it so already */
@@ -180,6 +190,7 @@ struct store_stats {
 	unsigned long unconfirmed; /* written, but fewer nodes than a majority said so */
 	unsigned long changes;     /* of others, taken in */
 	bool following;            /* what others change is seen, in every database */
+	unsigned long compactions; /* that worked */
 	bool reachable;            /* the last thing tried worked, or nothing was tried yet */
 	size_t queued;
 	double oldest_queued_s; /* how long the write that waits longest has waited; 0: none does */

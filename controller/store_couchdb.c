@@ -17,8 +17,9 @@
 #include "ebb/loop.h"
 #include "ebb/units.h"
 
-#define TRY_MS    500
-#define REPEAT_NS (60 * EBB_NS_PER_SEC)
+#define COMPACT_TIMEOUT_MS 2000
+#define TRY_MS             500
+#define REPEAT_NS          (60 * EBB_NS_PER_SEC)
 
 bool couchdb_take_turn(struct couchdb_store *store, enum store_db db)
 {
@@ -306,7 +307,37 @@ static void couchdb_store_close(void *backend)
 	free(store);
 }
 
+/* It answers at once, and works on in the background. */
+static int couchdb_store_compact(void *backend, unsigned databases)
+{
+	struct couchdb_store *store = backend;
+
+	for (enum store_db db = 0; db < DB_MAX; db++) {
+		_cleanup_free_ char *path = NULL;
+		struct couchdb_reply reply = {};
+		int r;
+
+		if (!(databases & 1u << db))
+			continue;
+		path = couchdb_db_path(store->writer, db, "/_compact");
+		if (!path)
+			return -ENOMEM;
+		r = couchdb_call(store->writer, "POST", path, "{}", COMPACT_TIMEOUT_MS, &reply);
+		/* A database that is gone is found out, and made again, by who writes to it. */
+		if (r >= 0 && reply.status != 200 && reply.status != 202 && reply.status != 404)
+			r = couchdb_fail(store->writer, -EIO, "the request to compact", &reply);
+		couchdb_reply_clear(&reply);
+		if (r < 0) {
+			snprintf(store->error, sizeof(store->error), "%s",
+				 couchdb_error(store->writer));
+			return r;
+		}
+	}
+	return 0;
+}
+
 static const struct store_backend_ops couchdb_ops = {
+	.compact = couchdb_store_compact,
 	.load = couchdb_store_load,
 	.write = couchdb_store_write,
 	.follow = couchdb_store_follow,

@@ -153,7 +153,7 @@ static int create_file(const char *path)
 	close(fd);
 
 	snprintf(sql, sizeof(sql),
-		 "PRAGMA application_id=%d; PRAGMA user_version=%d;"
+		 "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA application_id=%d; PRAGMA user_version=%d;"
 		 "CREATE TABLE documents (db TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL,"
 		 " PRIMARY KEY (db, id)) WITHOUT ROWID;",
 		 APPLICATION_ID, SCHEMA_VERSION);
@@ -338,7 +338,24 @@ static int sqlite_store_write(void *backend, struct store_write *const *writes, 
 	return r == SQLITE_NOMEM ? -ENOMEM : -EIO;
 }
 
+/* One file for all of them. The pages that deletions left go back to the file system, at most
+ * 16 MiB of them, and the WAL becomes empty; a reader that holds it up is not waited for long. */
+static int sqlite_store_compact(void *backend, unsigned databases)
+{
+	struct sqlite_store *store = backend;
+	int r;
+
+	r = sqlite3_exec(store->db, "PRAGMA incremental_vacuum(4096)", NULL, NULL, NULL);
+	if (r == SQLITE_OK)
+		r = sqlite3_exec(store->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+	if (r == SQLITE_OK || r == SQLITE_BUSY)
+		return 0;
+	snprintf(store->error, sizeof(store->error), "%s", sqlite3_errmsg(store->db));
+	return r == SQLITE_NOMEM ? -ENOMEM : -EIO;
+}
+
 static const struct store_backend_ops sqlite_ops = {
+	.compact = sqlite_store_compact,
 	.load = sqlite_store_load,
 	.write = sqlite_store_write,
 	.error = sqlite_store_error,

@@ -412,4 +412,51 @@ TEST(sqlite_survives_kill_at_any_moment)
 	CHECK(rounds_with_writes > 0);
 }
 
+static off_t size_of(const char *suffix)
+{
+	char file[160];
+	struct stat st = {};
+
+	snprintf(file, sizeof(file), "%s%s", path, suffix);
+	(void)stat(file, &st);
+	return st.st_size;
+}
+
+TEST(compaction_gives_room_back)
+{
+	struct store_stats stats;
+	off_t before;
+
+	set_up();
+	open_store();
+	CHECK_INT(store_start(opened), 0);
+	for (int i = 0; i < 20000; i++) {
+		char id[32];
+
+		snprintf(id, sizeof(id), "container-%d", i);
+		put(opened, id, i);
+	}
+	CHECK_INT(store_flush(opened), 0);
+	for (int i = 0; i < 20000; i++) {
+		char id[32];
+
+		snprintf(id, sizeof(id), "container-%d", i);
+		CHECK_INT(store_delete(opened, DB_STRUCTURES, id), 0);
+	}
+	CHECK_INT(store_flush(opened), 0);
+	execute("PRAGMA wal_checkpoint(PASSIVE)");
+	before = size_of("");
+	CHECK(before > 500000);
+	store_compact(opened, 1u << DB_EVENTS);
+	do {
+		usleep(1000);
+		store_get_stats(opened, &stats);
+	} while (!stats.compactions);
+	CHECK(size_of("") < before / 4);
+	CHECK_INT(size_of("-wal"), 0);
+	integrity_check();
+	put(opened, "c0", 1);
+	CHECK_INT(store_flush(opened), 0);
+}
+
 TEST_MAIN()

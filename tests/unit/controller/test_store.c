@@ -16,6 +16,7 @@ struct journal {
 	const char *again, *refuse; /* ids that are put off, and that are never taken */
 	int again_result;           /* what is said of the former; 0: -EAGAIN */
 	unsigned tries, batches;
+	unsigned compactions, compacted;
 	store_changed_fn told;
 	void *told_userdata;
 	char text[4096]; /* "structures/c0={...} limits/c0- | ..." */
@@ -86,7 +87,22 @@ static void journal_add_stats(void *backend, struct store_stats *stats)
 	stats->conflicts += 2;
 }
 
+static int journal_compact(void *backend, unsigned databases)
+{
+	struct journal *j = backend;
+	int r;
+
+	pthread_mutex_lock(&j->lock);
+	r = j->fail ? -EIO : 0;
+	j->compacted |= databases;
+	j->compactions++;
+	pthread_cond_broadcast(&j->changed);
+	pthread_mutex_unlock(&j->lock);
+	return r;
+}
+
 static const struct store_backend_ops journal_ops = {
+	.compact = journal_compact,
 	.load = journal_load,
 	.write = journal_write,
 	.error = journal_error,
@@ -468,6 +484,39 @@ TEST(store_tells_what_was_claimed)
 	CHECK_INT(store_claim(store, DB_REQUESTS, "r2"), 0);
 	CHECK_INT(store_flush(store), 0);
 	CHECK_STR(seen, "requests/r1 ");
+}
+
+static void wait_for_compactions(unsigned n)
+{
+	pthread_mutex_lock(&journal.lock);
+	while (journal.compactions < n)
+		pthread_cond_wait(&journal.changed, &journal.lock);
+	pthread_mutex_unlock(&journal.lock);
+}
+
+TEST(store_compacts_beside_the_writes)
+{
+	struct store *store = open_store();
+	struct store_stats stats;
+
+	/* Nothing is there to be written. */
+	store_compact(store, 1u << DB_EVENTS | 1u << DB_LIMITS);
+	wait_for_compactions(1);
+	CHECK_INT(journal.compacted, 1u << DB_EVENTS | 1u << DB_LIMITS);
+	put(store, DB_STRUCTURES, "c0", 1);
+	CHECK_INT(store_flush(store), 0);
+	CHECK_STR(journal.text, "structures/c0={\"v\":1} | ");
+	/* What fails is not tried again by itself, and keeps nothing from being written. */
+	set(&journal.fail, true);
+	store_compact(store, 1u << DB_RULES);
+	wait_for_compactions(2);
+	set(&journal.fail, false);
+	put(store, DB_STRUCTURES, "c1", 1);
+	CHECK_INT(store_flush(store), 0);
+	store_get_stats(store, &stats);
+	CHECK_INT(stats.compactions, 1);
+	CHECK_INT(stats.failures, 0);
+	CHECK_INT(journal.compactions, 2);
 }
 
 static int see(void *userdata, const char *id, json_t *doc)
