@@ -23,6 +23,9 @@
 
 enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL };
 
+/* Findings of the Sanity Checker that are told. */
+#define FINDINGS_MAX 10
+
 struct doctor {
 	struct cli *cli;
 	json_t *findings; /* for --json */
@@ -332,6 +335,39 @@ static void check_following(struct doctor *doctor, const json_t *state)
 		       "what others change in CouchDB is not seen: the controller's log says why");
 }
 
+/* What the Sanity Checker has found; each says itself what to do. */
+static void check_sanity(struct doctor *doctor)
+{
+	struct cli *cli = doctor->cli;
+	_cleanup_json_ json_t *sanity = NULL;
+	json_t *findings, *finding;
+	char error[256];
+	size_t i;
+
+	/* One from before it had any. */
+	if (request_try(cli->controller, cli->token, "/sanity", &sanity, error) != 200)
+		return;
+	findings = json_object_get(sanity, "findings");
+	json_array_foreach(findings, i, finding) {
+		if (i == FINDINGS_MAX) {
+			report(doctor, VERDICT_WARN, "sanity", "and %zu more: GET /sanity",
+			       json_array_size(findings) - i);
+			break;
+		}
+		report(doctor, VERDICT_WARN, "sanity", "%s", json_get_text(finding, "message"));
+	}
+	if (!json_is_true(json_object_get(sanity, "active")))
+		report(doctor, VERDICT_OK, "sanity",
+		       "nothing is looked for: the Sanity Checker is switched off, or another "
+		       "controller leads. PUT /service/sanity_checker/ACTIVE {\"value\":true}");
+	else if (!json_get_integer(sanity, "epochs", 0))
+		report(doctor, VERDICT_OK, "sanity",
+		       "not looked yet: POST /sanity/run does it now");
+	else if (!json_array_size(findings))
+		report(doctor, VERDICT_OK, "sanity",
+		       "core maps, sums, rules and lists are as they should be");
+}
+
 static void check_controller(struct doctor *doctor)
 {
 	struct cli *cli = doctor->cli;
@@ -374,6 +410,7 @@ static void check_controller(struct doctor *doctor)
 		report(doctor, VERDICT_WARN, "scaler",
 		       "switched off: nothing is applied. PUT /service/scaler/ACTIVE "
 		       "{\"value\":true}");
+	check_sanity(doctor);
 	check_hosts(doctor);
 }
 

@@ -24,6 +24,7 @@ int api_routes(struct http_route **ret_routes, size_t *ret_n)
 		{api_system_routes, api_system_n_routes},
 		{api_leader_routes, api_leader_n_routes},
 		{api_user_routes, api_user_n_routes},
+		{api_sanity_routes, api_sanity_n_routes},
 	};
 	struct http_route *routes;
 	size_t n = 0;

@@ -13,6 +13,7 @@
 #include "feed_opentsdb.h"
 #include "leader.h"
 #include "model.h"
+#include "sanity.h"
 #include "scaler.h"
 #include "rebalancer.h"
 #include "series.h"
@@ -29,6 +30,7 @@ struct api {
 	struct container_scalers *container_scalers; /* likewise */
 	struct series *series;                       /* NULL in tests */
 	struct rebalancer *rebalancer;               /* NULL in tests */
+	struct sanity *sanity;                       /* NULL in tests */
 	struct store *store;
 	struct http_server *server; /* for /metrics; set after the server exists */
 	struct leader *leader;      /* NULL in tests: nobody else leads */
@@ -38,10 +40,10 @@ struct api {
 /* Handlers get a struct api * as userdata. */
 extern const struct http_route api_subscription_routes[], api_structure_routes[],
 	api_structure_read_routes[], api_limits_routes[], api_rule_routes[], api_service_routes[],
-	api_system_routes[], api_leader_routes[], api_user_routes[];
+	api_system_routes[], api_leader_routes[], api_user_routes[], api_sanity_routes[];
 extern const size_t api_subscription_n_routes, api_structure_n_routes, api_structure_read_n_routes,
 	api_limits_n_routes, api_rule_n_routes, api_service_n_routes, api_system_n_routes,
-	api_leader_n_routes, api_user_n_routes;
+	api_leader_n_routes, api_user_n_routes, api_sanity_n_routes;
 
 /* All groups in one array; caller frees. */
 int api_routes(struct http_route **ret_routes, size_t *ret_n);

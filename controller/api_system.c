@@ -53,16 +53,13 @@ static void heartbeat(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
 	struct model *model = api->model;
-	size_t containers = 0, guarded = 0, connected = 0, n_hosts;
+	size_t containers, guarded, connected = 0, n_hosts;
 	bool guardian, scaler, leading;
-	struct structure *s;
 	json_t *reply;
 
 	model_lock(model);
-	model_foreach_structure(model, s) {
-		containers += s->subtype == STRUCTURE_CONTAINER;
-		guarded += s->guard;
-	}
+	containers = model->n_of[STRUCTURE_CONTAINER];
+	guarded = model->n_guarded;
 	n_hosts = model->n_hosts;
 	for (size_t i = 0; i < n_hosts; i++)
 		connected += model->hosts[i]->connected;

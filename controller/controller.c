@@ -16,6 +16,7 @@
 #include "model.h"
 #include "rebalancer.h"
 #include "request_document.h"
+#include "sanity.h"
 #include "scaler.h"
 #include "series.h"
 #include "store.h"
@@ -57,6 +58,7 @@ struct controller {
 	struct timed *timed;
 	struct series *series;
 	struct rebalancer *rebalancer;
+	struct sanity *sanity;
 	struct http_route *routes;
 	struct http_server *server;
 	struct api api;
@@ -370,7 +372,10 @@ static int start_series(struct controller *controller, const struct controller_o
 	if (r >= 0)
 		r = series_new(controller->model, controller->tsdb, controller->timed,
 			       &controller->series);
-	return r < 0 ? log_error_errno(r, "Cannot start the series") : 0;
+	if (r >= 0)
+		r = sanity_new(controller->model, controller->scaler, controller->timed,
+			       &controller->sanity);
+	return r < 0 ? log_error_errno(r, "Cannot start the services that work by time") : 0;
 }
 
 static int start_rebalancer(struct controller *controller)
@@ -405,6 +410,7 @@ static int start_server(struct controller *controller, const struct controller_o
 		.container_scalers = controller->container_scalers,
 		.series = controller->series,
 		.rebalancer = controller->rebalancer,
+		.sanity = controller->sanity,
 		.store = controller->store,
 		.leader = controller->leader,
 		.started = wall_seconds(),
@@ -486,6 +492,7 @@ void controller_free(struct controller *controller)
 	timed_free(controller->timed);
 	rebalancer_free(controller->rebalancer);
 	series_free(controller->series);
+	sanity_free(controller->sanity);
 	tsdb_free(controller->tsdb);
 	executor_free(controller->executor);
 	subscriber_free(controller->subscriber);

@@ -79,6 +79,25 @@ struct structure *hierarchy_next(const struct structure *child)
 	return member && !next && !member->called ? present(member->parent->first_call) : next;
 }
 
+static void each_named(const struct member *member,
+		       void (*fn)(void *userdata, const char *name, const struct structure *child,
+				  const struct structure *owner),
+		       void *userdata)
+{
+	for (; member; member = member->next)
+		fn(userdata, member->called ? member->child->name : member->claim->name,
+		   member->child, member->child ? hierarchy_parent(member->child) : NULL);
+}
+
+void hierarchy_each_named(const struct structure *parent,
+			  void (*fn)(void *userdata, const char *name,
+				     const struct structure *child, const struct structure *owner),
+			  void *userdata)
+{
+	each_named(parent->first_member, fn, userdata);
+	each_named(parent->first_call, fn, userdata);
+}
+
 /* --- claims --- */
 
 static enum kind kind_of(const struct member *member)

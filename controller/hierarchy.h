@@ -21,6 +21,12 @@ struct structure *hierarchy_first(const struct structure *parent);
 struct structure *hierarchy_next(const struct structure *child);
 #define hierarchy_foreach(child, parent) \
 	for ((child) = hierarchy_first(parent); (child); (child) = hierarchy_next(child))
+/* Each name in its list, in order, and each application that only says so itself. `child` NULL: it
+ * is not there. `owner`: whom it belongs to. */
+void hierarchy_each_named(const struct structure *parent,
+			  void (*fn)(void *userdata, const char *name,
+				     const struct structure *child, const struct structure *owner),
+			  void *userdata);
 
 /*
  * Makes `child` a member, in the documents too; O(1). -EEXIST with `ret_error` (caller frees): it

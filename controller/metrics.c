@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "model_walk.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
 #include "ebb/util.h"
@@ -26,8 +27,8 @@ struct row {
 
 struct snapshot {
 	struct row *rows;
-	size_t n;
-	unsigned hosts_connected, guarded;
+	size_t n, room;
+	size_t hosts_connected, guarded;
 	bool leading;
 	size_t n_hosts;
 	struct scaler_stats scaler; /* read under the model's lock */
@@ -93,37 +94,68 @@ static int row_fill(struct row *row, const struct structure *s, const struct hos
 	return 0;
 }
 
+/* Without the lock. */
+static int snapshot_reserve(struct snapshot *snapshot, size_t room)
+{
+	struct row *rows;
+
+	if (room <= snapshot->room)
+		return 0;
+	rows = reallocarray(snapshot->rows, room, sizeof(*rows));
+	if (!rows)
+		return -ENOMEM;
+	snapshot->rows = rows;
+	snapshot->room = room;
+	return 0;
+}
+
+static int take_rows(struct model *model, struct snapshot *snapshot)
+{
+	struct model_walk walk;
+	size_t room = 64;
+	int r = 0;
+
+	model_walk_begin_reader(&walk, model);
+	while (r >= 0 && model_walk_piece(&walk)) {
+		struct structure *s;
+
+		room = MAX(room, model->n_structures);
+		while (r >= 0 && snapshot->n < snapshot->room && (s = model_walk_next(&walk))) {
+			r = row_fill(&snapshot->rows[snapshot->n], s,
+				     s->subtype == STRUCTURE_HOST ? s->host : NULL);
+			snapshot->n += r >= 0;
+		}
+		if (snapshot->n == snapshot->room)
+			room = MAX(room, 2 * snapshot->n);
+		model_walk_release(&walk);
+		if (r >= 0)
+			r = snapshot_reserve(snapshot, room);
+	}
+	model_walk_end_reader(&walk);
+	return r;
+}
+
 static int snapshot_take(struct api *api, struct snapshot *ret_snapshot)
 {
 	struct model *model = api->model;
 	struct snapshot snapshot = {};
-	struct structure *s;
-	int r = 0;
+	int r;
 
-	model_lock(model);
-	snapshot.rows = calloc(model->n_structures + 1, sizeof(*snapshot.rows));
-	if (!snapshot.rows)
-		r = -ENOMEM;
-	model_foreach_structure(model, s) {
-		if (r < 0)
-			break;
-		r = row_fill(&snapshot.rows[snapshot.n], s,
-			     s->subtype == STRUCTURE_HOST ? model_host(model, s->name) : NULL);
-		if (r >= 0)
-			snapshot.n++;
-		snapshot.guarded += s->guard;
+	r = take_rows(model, &snapshot);
+	if (r < 0) {
+		snapshot_clear(&snapshot);
+		return r;
 	}
+	model_lock(model);
+	snapshot.guarded = model->n_guarded;
 	snapshot.n_hosts = model->n_hosts;
 	snapshot.leading = model->leading;
 	for (size_t i = 0; i < model->n_hosts; i++)
 		snapshot.hosts_connected += model->hosts[i]->connected;
 	scaler_get_stats(api->scaler, &snapshot.scaler);
 	model_unlock(model);
-	if (r < 0)
-		snapshot_clear(&snapshot);
-	else
-		*ret_snapshot = snapshot;
-	return r;
+	*ret_snapshot = snapshot;
+	return 0;
 }
 
 static void head(FILE *out, const char *name, const char *type, const char *help)
@@ -341,6 +373,8 @@ static void write_store(FILE *out, struct store *store)
 	      "Documents that the database never takes, dropped", stats.refused);
 	value(out, "ebb_store_changes_total", "counter", "Changes of others that were taken in",
 	      stats.changes);
+	value(out, "ebb_store_compactions_total", "counter",
+	      "Times that the database was asked to take less room", stats.compactions);
 	value(out, "ebb_store_queued", "gauge", "Documents waiting to be written",
 	      (double)stats.queued);
 	value(out, "ebb_store_oldest_queued_seconds", "gauge",
@@ -448,6 +482,31 @@ static void write_rebalancer(FILE *out, struct rebalancer *rebalancer)
 	      "Longest that the model's lock was held for it", stats.hold_s);
 }
 
+static void write_sanity(FILE *out, struct sanity *sanity)
+{
+	size_t counts[SANITY_CHECK_MAX];
+	struct sanity_stats stats;
+
+	sanity_get_stats(sanity, &stats);
+	sanity_count(sanity, counts);
+	value(out, "ebb_sanity_active", "gauge", "1 while the Sanity Checker runs here",
+	      stats.active);
+	head(out, "ebb_sanity_findings", "gauge", "What cannot be, as of its last epoch");
+	for (int i = 0; i < SANITY_CHECK_MAX; i++)
+		fprintf(out, "ebb_sanity_findings{check=\"%s\"} %zu\n", sanity_check_name(i),
+			counts[i]);
+	value(out, "ebb_sanity_repairs_total", "counter", "Orders given to put something right",
+	      (double)stats.repairs);
+	value(out, "ebb_sanity_epochs_total", "counter", "Epochs of the Sanity Checker",
+	      (double)stats.epochs);
+	value(out, "ebb_sanity_failures_total", "counter", "Epochs that ended early",
+	      (double)stats.failures);
+	value(out, "ebb_sanity_run_seconds", "gauge", "Time that its last epoch took",
+	      stats.seconds);
+	value(out, "ebb_sanity_lock_seconds_max", "gauge",
+	      "Longest that it held the model's lock at a time", stats.hold_s);
+}
+
 static void write_http(FILE *out, const struct http_server *server)
 {
 	struct http_server_stats stats = {};
@@ -510,10 +569,11 @@ int metrics_format(struct api *api, char **ret_text, size_t *ret_len)
 	if (snapshot.leading)
 		value(out, "ebb_hosts_connected", "gauge",
 		      "Hosts whose agent or Container Scaler has been heard lately",
-		      snapshot.hosts_connected);
+		      (double)snapshot.hosts_connected);
 	value(out, "ebb_structures", "gauge", "Structures known, hosts included",
 	      (double)snapshot.n);
-	value(out, "ebb_structures_guarded", "gauge", "Structures guarded", snapshot.guarded);
+	value(out, "ebb_structures_guarded", "gauge", "Structures guarded",
+	      (double)snapshot.guarded);
 	write_hosts(out, &snapshot);
 	write_structures(out, &snapshot);
 	write_scaler(out, &snapshot.scaler);
@@ -524,6 +584,8 @@ int metrics_format(struct api *api, char **ret_text, size_t *ret_len)
 		write_series(out, api->series);
 	if (api->rebalancer)
 		write_rebalancer(out, api->rebalancer);
+	if (api->sanity)
+		write_sanity(out, api->sanity);
 	if (api->store)
 		write_store(out, api->store);
 	if (api->leader)

@@ -300,6 +300,19 @@ static void take_over_limits(struct model *model, const struct structure *struct
 		store_delete(model->store, DB_LIMITS, structure->name);
 }
 
+static void count_guarded(struct model *model, const struct structure *structure, int by)
+{
+	if (structure->guard && structure->subtype != STRUCTURE_USER)
+		model->n_guarded += (size_t)by;
+}
+
+void model_set_guard_flag(struct model *model, struct structure *structure, bool guard)
+{
+	count_guarded(model, structure, -1);
+	structure->guard = guard;
+	count_guarded(model, structure, 1);
+}
+
 int model_add(struct model *model, struct structure *structure)
 {
 	struct holder holder = holder_of(model, structure);
@@ -337,6 +350,7 @@ int model_add(struct model *model, struct structure *structure)
 	model->n_of[structure->subtype]++;
 	structure->slot = *holder.n;
 	(*holder.list)[(*holder.n)++] = structure;
+	count_guarded(model, structure, 1);
 	take_over_limits(model, structure);
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
 		boundaries_adjust(&structure->resources[i]);
@@ -398,6 +412,7 @@ void model_remove(struct model *model, struct structure *structure)
 	name_index_remove(holder.index, structure->name);
 	name_order_remove(holder.order, structure->name);
 	model->n_of[structure->subtype]--;
+	count_guarded(model, structure, -1);
 	last = (*holder.list)[--*holder.n];
 	(*holder.list)[structure->slot] = last;
 	last->slot = structure->slot;
@@ -559,6 +574,7 @@ int model_new(struct store *store, struct model **ret_model)
 	if (!model)
 		return r;
 	pthread_mutex_init(&model->lock, NULL);
+	pthread_mutex_init(&model->reader, NULL);
 	model->store = store;
 	model->time = &timebase_system;
 	model->leading = !store || !store_is_shared(store);
@@ -631,6 +647,7 @@ void model_free(struct model *model)
 	name_order_free(model->order);
 	name_order_free(model->user_order);
 	write_notes(model->notes);
+	pthread_mutex_destroy(&model->reader);
 	pthread_mutex_destroy(&model->lock);
 	free(model);
 }

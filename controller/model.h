@@ -20,6 +20,7 @@
 #include "name_order.h"
 #include "rebalance_config.h"
 #include "rule.h"
+#include "sanity_config.h"
 #include "rule_check.h"
 #include "series_config.h"
 #include "store.h"
@@ -108,6 +109,7 @@ struct model {
 	struct scaler_config scaler;
 	struct series_config series;
 	struct rebalance_config rebalancer;
+	struct sanity_config sanity;
 	struct name_index *index; /* name -> structure */
 	struct name_index *user_index;
 	struct name_order *order, *user_order; /* the same names, sorted */
@@ -118,6 +120,8 @@ struct model {
 	struct structure *apply;  /* see `apply` in struct structure */
 	unsigned long generation; /* +1 per change that a feed answer carries (guard tables) */
 	unsigned long visits;     /* +1 per walk: see `visited` in struct structure */
+	pthread_mutex_t reader;   /* model_walk_begin_reader(); taken before `lock` */
+	size_t n_guarded;         /* of the structures */
 	struct model_note *notes; /* see model_log() */
 };
 
@@ -239,6 +243,8 @@ const char *host_feed_name(const struct host *host); /* "local" or "opentsdb" */
  * scaler's CORE_DISTRIBUTION. A change is for what comes: cores stay with who owns them.
  */
 enum core_distribution model_core_distribution(const struct model *model, const struct host *host);
+/* The cpuset that the container was last reported to have; NULL: it is not known. */
+void model_cpus_reported(struct structure *structure, const char *cpus);
 /* Are cpusets written there? */
 bool model_pins_cores(const struct model *model, const struct host *host);
 /* -EINVAL: it is no host. */

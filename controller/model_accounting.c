@@ -498,6 +498,7 @@ unsigned model_limits_reported(struct model *model, struct structure *structure,
 	unsigned foreign = 0;
 
 	structure->pinnable = json_object_get(limits, "cpus") != NULL;
+	model_cpus_reported(structure, json_string_value(json_object_get(limits, "cpus")));
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
 		struct resource_state *state = &structure->resources[i];
 		const json_t *value = json_object_get(limits, ebb_resource_name(i));
@@ -534,7 +535,7 @@ unsigned model_limits_reported(struct model *model, struct structure *structure,
 	return foreign;
 }
 
-static char *check_host(const struct host *host, enum ebb_resource resource)
+static char *check_resource(const struct host *host, enum ebb_resource resource)
 {
 	int64_t held = 0;
 	char *text = NULL;
@@ -559,26 +560,34 @@ static char *check_host(const struct host *host, enum ebb_resource resource)
 	return NULL;
 }
 
+char *host_check(const struct host *host)
+{
+	char *text;
+
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
+		text = check_resource(host, i);
+		if (text)
+			return text;
+	}
+	text = cpumap_check(host->cpumap);
+	if (text)
+		return text;
+	if (host->free[EBB_CPU] != cpumap_free_shares(host->cpumap) &&
+	    asprintf(&text, "%s: %lld shares free, the core map says %lld", host->structure->name,
+		     (long long)host->free[EBB_CPU],
+		     (long long)cpumap_free_shares(host->cpumap)) > 0)
+		return text;
+	return NULL;
+}
+
 char *model_check(struct model *model)
 {
 	struct structure *s;
 	char *text;
 
 	for (size_t i = 0; i < model->n_hosts; i++) {
-		const struct host *host = model->hosts[i];
-
-		for (int j = 0; j < EBB_RESOURCE_MAX; j++) {
-			text = check_host(host, j);
-			if (text)
-				return text;
-		}
-		text = cpumap_check(host->cpumap);
+		text = host_check(model->hosts[i]);
 		if (text)
-			return text;
-		if (host->free[EBB_CPU] != cpumap_free_shares(host->cpumap) &&
-		    asprintf(&text, "%s: %lld shares free, the core map says %lld",
-			     host->structure->name, (long long)host->free[EBB_CPU],
-			     (long long)cpumap_free_shares(host->cpumap)) > 0)
 			return text;
 	}
 	model_foreach_structure(model, s) {

@@ -2,6 +2,7 @@
 /* The CPUs of hosts: which are there, and in which order their shares are handed out. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "model_private.h"
 #include "ebb/cleanup.h"
@@ -139,4 +140,12 @@ int registration_set_cores(struct model *model, struct host *host, const json_t 
 		host->ordered = distribution;
 	cpu_list_clear(&order);
 	return r;
+}
+
+void model_cpus_reported(struct structure *structure, const char *cpus)
+{
+	if (cpus && structure->cpus && strcmp(cpus, structure->cpus) == 0)
+		return;
+	free(structure->cpus);
+	structure->cpus = cpus ? strdup(cpus) : NULL;
 }

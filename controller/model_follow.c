@@ -62,7 +62,7 @@ static void take_structure(struct model *model, struct structure *s, struct stru
 	take_resources(s, to);
 	json_decref(s->doc);
 	s->doc = TAKE_PTR(to->doc);
-	s->guard = to->guard;
+	model_set_guard_flag(model, s, to->guard);
 	s->automatic = to->automatic;
 	s->subscription = to->subscription;
 	s->held = to->held;

@@ -128,7 +128,7 @@ int model_guard(struct model *model, struct structure *structure, bool guard, ch
 	}
 	if (structure_is_parent(structure))
 		prepare_parent(model, structure, guard);
-	structure->guard = guard;
+	model_set_guard_flag(model, structure, guard);
 	touched_by_hand(model, structure);
 	model_guard_changed(model, structure);
 	return 0;

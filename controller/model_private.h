@@ -29,6 +29,9 @@ struct host *host_new(struct model *model, struct structure *structure);
 void host_attach(struct host *host, struct structure *container);
 void host_detach(struct structure *container);
 
+/* Of a structure that the model has. */
+void model_set_guard_flag(struct model *model, struct structure *structure, bool guard);
+
 /* model_accounting.c */
 /* Between a host's document and its live side. */
 int host_load_document(struct host *host);
@@ -78,6 +81,9 @@ void registration_first_range(const struct host *host, struct resource_state *st
 			      enum ebb_resource resource, int64_t limit);
 /* Where orders for the host go; its documents follow. True: it is new. */
 bool model_set_address(struct model *model, struct host *host, const char *address);
+
+/* As model_check(), of one host. */
+char *host_check(const struct host *host);
 
 /* model_cores.c */
 /* Before shares are handed out: the core map's order follows the distribution. */

@@ -85,6 +85,7 @@ struct in_force {
 	struct scaler_config scaler;
 	struct series_config series;
 	struct rebalance_config rebalancer;
+	struct sanity_config sanity;
 };
 
 static struct in_force in_force(const struct model *model)
@@ -92,7 +93,8 @@ static struct in_force in_force(const struct model *model)
 	return (struct in_force){.guardian = model->guardian,
 				 .scaler = model->scaler,
 				 .series = model->series,
-				 .rebalancer = model->rebalancer};
+				 .rebalancer = model->rebalancer,
+				 .sanity = model->sanity};
 }
 
 static void put_in_force(struct model *model, const struct in_force *configs)
@@ -101,6 +103,7 @@ static void put_in_force(struct model *model, const struct in_force *configs)
 	model->scaler = configs->scaler;
 	model->series = configs->series;
 	model->rebalancer = configs->rebalancer;
+	model->sanity = configs->sanity;
 }
 
 static int compile_service(const char *name, const json_t *config, struct in_force *configs,
@@ -112,6 +115,8 @@ static int compile_service(const char *name, const json_t *config, struct in_for
 		return scaler_config_from_json(config, &configs->scaler, ret_error);
 	if (strcmp(name, "rebalancer") == 0)
 		return rebalance_config_from_json(config, &configs->rebalancer, ret_error);
+	if (strcmp(name, "sanity_checker") == 0)
+		return sanity_config_from_json(config, &configs->sanity, ret_error);
 	return series_config_set(&configs->series, name, config, ret_error);
 }
 
@@ -149,7 +154,8 @@ static const char default_services[] = DOCUMENT({
 			"shares"]},
 	"refeeder": {"ACTIVE": true, "DEBUG": false, "WINDOW_TIMELAPSE": 10, "WINDOW_DELAY": 20,
 		"STRUCTURES_REFEEDED": ["application"], "GENERATED_METRICS": ["cpu", "mem"]},
-	"sanity_checker": {"ACTIVE": false, "DEBUG": false, "DELAY": 120, "POLLING_FREQUENCY": 0},
+	"sanity_checker": {"ACTIVE": true, "DEBUG": false, "DELAY": 120, "POLLING_FREQUENCY": 0,
+		"DATABASES": ["events", "requests", "services", "structures", "limits"]},
 	"rebalancer": {"ACTIVE": false, "DEBUG": false, "WINDOW_TIMELAPSE": 30, "WINDOW_DELAY": 10,
 		"DIFF_PERCENTAGE": 0.4, "STOLEN_PERCENTAGE": 0.4, "RESOURCES_BALANCED": ["cpu"],
 		"STRUCTURES_BALANCED": ["container"], "CONTAINERS_SCOPE": "application",
@@ -214,6 +220,8 @@ int model_load_services(struct model *model)
 		r = scaler_config_from_json(NULL, &model->scaler, NULL);
 	if (r >= 0)
 		r = rebalance_config_from_json(NULL, &model->rebalancer, NULL);
+	if (r >= 0)
+		r = sanity_config_from_json(NULL, &model->sanity, NULL);
 	if (r < 0)
 		return r;
 	/* It moves shares by itself: not because its document is missing, or is wrong. */

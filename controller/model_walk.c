@@ -54,6 +54,18 @@ void model_walk_begin_users(struct model_walk *walk, struct model *model)
 	walk->users = true;
 }
 
+void model_walk_begin_reader(struct model_walk *walk, struct model *model)
+{
+	pthread_mutex_lock(&model->reader);
+	model_walk_begin(walk, model);
+	walk->reader = 1;
+}
+
+void model_walk_end_reader(struct model_walk *walk)
+{
+	pthread_mutex_unlock(&walk->hold.model->reader);
+}
+
 bool model_walk_piece(struct model_walk *walk)
 {
 	struct model *model = walk->hold.model;
@@ -77,9 +89,9 @@ struct structure *model_walk_next(struct model_walk *walk)
 	while (walk->at > 0 && !model_hold_is_over(&walk->hold)) {
 		struct structure *structure = list[--walk->at];
 
-		if (structure->visited == walk->visit)
+		if (structure->visited[walk->reader] == walk->visit)
 			continue;
-		structure->visited = walk->visit;
+		structure->visited[walk->reader] = walk->visit;
 		return structure;
 	}
 	return NULL;
@@ -87,7 +99,7 @@ struct structure *model_walk_next(struct model_walk *walk)
 
 void model_walk_again(struct model_walk *walk, struct structure *structure)
 {
-	structure->visited = 0;
+	structure->visited[walk->reader] = 0;
 	walk->at++;
 }
 

@@ -11,7 +11,7 @@
  *		... what takes time ...
  *	}
  *
- * One walk at a time: for one thread.
+ * One walk at a time, for one thread (timed.h); other threads use model_walk_begin_reader().
  */
 #ifndef EBB_MODEL_WALK_H
 #define EBB_MODEL_WALK_H
@@ -36,10 +36,14 @@ struct model_walk {
 	size_t at; /* structures below it are still to come */
 	unsigned long visit;
 	bool users;
+	unsigned reader; /* index of `visited` */
 };
 void model_walk_begin(struct model_walk *walk, struct model *model);
 /* Over the users instead of the structures. */
 void model_walk_begin_users(struct model_walk *walk, struct model *model);
+/* From any thread, beside the one walk: readers wait for each other. To be ended in any case. */
+void model_walk_begin_reader(struct model_walk *walk, struct model *model);
+void model_walk_end_reader(struct model_walk *walk);
 /* Takes the lock. False, without it: that was all. */
 bool model_walk_piece(struct model_walk *walk);
 /*

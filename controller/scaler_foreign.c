@@ -77,6 +77,7 @@ void scaler_limits_reported(struct scaler *scaler, struct structure *structure,
 			    const json_t *limits, double at)
 {
 	unsigned foreign, busy = structure->in_flight | structure->apply;
+	bool cores;
 
 	for (int r = 0; r < EBB_RESOURCE_MAX && scaler->model->scaler.check_core_map; r++) {
 		int64_t found = structure->resources[r].current;
@@ -87,8 +88,9 @@ void scaler_limits_reported(struct scaler *scaler, struct structure *structure,
 		/* Not ours any more: the model adopts what it finds. */
 		if (!structure->guard || !structure->resources[r].guard)
 			continue;
-		if (limit_differs(structure, r, limits, &found) ||
-		    (r == EBB_CPU && cores_differ(scaler, structure, limits)))
+		cores = r == EBB_CPU && cores_differ(scaler, structure, limits);
+		structure->cores_put_back |= cores;
+		if (cores || limit_differs(structure, r, limits, &found))
 			put_back(scaler, structure, r, found);
 	}
 	/* What is to be put back is left alone there. */

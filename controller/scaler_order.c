@@ -394,6 +394,8 @@ void scaler_limit_in_force(struct scaler *scaler, struct slot *slot, struct stru
 			   enum ebb_resource resource, int64_t from, int64_t applied,
 			   const struct order_result *result)
 {
+	const char *cpus = json_string_value(
+		json_object_get(json_object_get(result->resources, "cpu"), "cpu_num"));
 	const struct host *host = s->host;
 	/* A Container Scaler tells no time; and OpenTSDB's are of the wall clock. */
 	bool by_wall = host && host->from_series;
@@ -402,6 +404,8 @@ void scaler_limit_in_force(struct scaler *scaler, struct slot *slot, struct stru
 				      : result->applied_ns;
 	double at = by_wall ? scaler_wall(scaler) : (double)result->applied_ns / 1e9;
 
+	if (resource == EBB_CPU && cpus)
+		model_cpus_reported(s, cpus);
 	if (applied != from && s->guard_state)
 		guard_state_limit_changed(s->guard_state, resource, at,
 					  from >= 0 && applied > from);

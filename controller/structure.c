@@ -346,6 +346,7 @@ void structure_free(struct structure *structure)
 	free(structure->balance_history);
 	free(structure->contribution);
 	free(structure->sums);
+	free(structure->cpus);
 	free(structure->host_name);
 	free(structure->name);
 	free(structure);

@@ -66,6 +66,8 @@ struct structure {
 	int64_t physical[EBB_RESOURCE_MAX]; /* limits the agent last reported, -1 unlimited,
 					       INT64_MIN not reported */
 
+	char *cpus;          /* its cpuset as last reported; NULL: not known */
+	bool cores_put_back; /* it ran on others than the map's, and the scaler saw it; sanity.c */
 	bool pinnable; /* its agent reports a cpuset for it: on v1 a container may have none */
 
 	struct guard_state *guard_state; /* guardian.h; NULL: not guarded */
@@ -109,7 +111,7 @@ struct structure {
 
 	struct usage_history *history;         /* usage_history.h; NULL: nobody asks for it */
 	struct usage_history *balance_history; /* the ReBalancer's */
-	unsigned long visited;                 /* by the walk of this number (model->visits) */
+	unsigned long visited[2]; /* by the walks of these numbers (model->visits): model_walk.c */
 };
 
 /*

@@ -976,7 +976,7 @@ TEST(model_has_default_rules_and_services)
 					       "refeeder",
 					       "sanity_checker",
 					       "rebalancer"};
-	size_t n_active = 5;
+	size_t n_active = 6;
 
 	for (size_t i = 0; i < ARRAY_SIZE(services); i++) {
 		json_t *doc = json_object_get(model->services, services[i]);
