@@ -204,8 +204,15 @@ static struct rebalance_member member_of(const struct round *round, size_t node)
 
 /* --- one domain, one level --- */
 
-static int add_swap(struct rebalance_decision *decision, struct rebalance_swap swap)
+/* As far as it can be done; the level below finds it done. */
+static int add_swap(const struct round *round, struct rebalance_swap swap)
 {
+	struct rebalance_decision *decision = round->decision;
+	int r = rebalance_lay_swap(round->snapshot, round->level, round->moves_max, round->k,
+				   swap.donor, swap.receiver, swap.amount, &swap.amount);
+
+	if (r < 0 || swap.amount == 0)
+		return r;
 	if (decision->n == decision->room) {
 		size_t room = MAX(2 * decision->room, (size_t)64);
 		struct rebalance_swap *grown = reallocarray(decision->swaps, room, sizeof(*grown));
@@ -247,34 +254,13 @@ static int balance_domain(struct round *round, struct rebalance_member *members,
 		r = rebalance_match(members, n, round->pairs, &n_pairs);
 	count(round->decision, members, n, by_weights(round));
 	for (size_t i = 0; r >= 0 && i < n_pairs; i++)
-		r = add_swap(round->decision,
-			     (struct rebalance_swap){
-				     .level = round->level,
-				     .k = round->k,
-				     .donor = members[round->pairs[i].donor].node,
-				     .receiver = members[round->pairs[i].receiver].node,
-				     .amount = round->pairs[i].amount,
-			     });
-	return r;
-}
-
-/* What the level below will find. Shrinks first: they make room for growth. */
-static int pass_down(struct round *round, size_t n)
-{
-	int r = 0;
-
-	for (int sign = -1; sign <= 1; sign += 2) {
-		for (size_t i = 0; r >= 0 && i < n; i++) {
-			const struct rebalance_member *member = &round->members[i];
-
-			if (member->change * sign <= 0)
-				continue;
-			rebalance_value_of(round->snapshot, round->level, member->node, round->k)
-				->max += member->change;
-			r = rebalance_propagate(round->snapshot, round->level, member->node,
-						round->k, member->change);
-		}
-	}
+		r = add_swap(round, (struct rebalance_swap){
+					    .level = round->level,
+					    .k = round->k,
+					    .donor = members[round->pairs[i].donor].node,
+					    .receiver = members[round->pairs[i].receiver].node,
+					    .amount = round->pairs[i].amount,
+				    });
 	return r;
 }
 
@@ -293,8 +279,6 @@ static int balance_resource(struct round *round)
 				break;
 		r = balance_domain(round, round->members + first, end - first);
 	}
-	if (r >= 0 && round->level != REBALANCE_CONTAINER)
-		r = pass_down(round, n);
 	return r;
 }
 

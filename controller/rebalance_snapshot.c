@@ -130,6 +130,7 @@ static void read_values(const struct rebalance_snapshot *snapshot, struct struct
 			.usage = state->usage,
 			.weight = state->weight,
 			.credit = rebalance_credit(s->doc, resource),
+			.allocated = state->allocated,
 			.present = state->present,
 			.usable = state->present && state->max > 0 &&
 				  !((s->in_flight | s->apply) & bit),
@@ -186,6 +187,7 @@ static int take_node(struct rebalance_snapshot *snapshot, struct structure *s,
 		const struct host *host = s->host;
 
 		node.host_key = host;
+		node.reachable = host->connected;
 		remember_usage(s, window);
 		for (size_t k = 0; k < snapshot->n_resources; k++)
 			values[k].usage =

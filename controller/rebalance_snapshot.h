@@ -17,8 +17,9 @@ struct rebalance_value {
 	double usage;                     /* mean over the window; NAN: not known */
 	double weight;
 	int64_t credit;
-	bool present; /* it has this resource */
-	bool usable;  /* all of it is known, and it may change now */
+	int64_t allocated; /* what its host holds for it */
+	bool present;      /* it has this resource */
+	bool usable;       /* all of it is known, and it may change now */
 };
 
 struct rebalance_node {
@@ -26,8 +27,9 @@ struct rebalance_node {
 	size_t parent; /* of the level above; REBALANCE_NONE: none */
 	size_t host;   /* of `hosts`: containers; REBALANCE_NONE: not known */
 	bool opted_out;
-	bool running; /* a container; an application that has one, a user that has such */
-	bool stopped; /* an application without containers */
+	bool running;   /* a container; an application that has one, a user that has such */
+	bool stopped;   /* an application without containers */
+	bool reachable; /* a container whose host is connected */
 	const void *key, *parent_key, *host_key; /* who they were; only to be compared */
 };
 
@@ -43,6 +45,7 @@ struct rebalance_nodes {
 struct rebalance_host {
 	const void *key;
 	int64_t max[EBB_RESOURCE_MAX], free[EBB_RESOURCE_MAX]; /* max 0: not accounted */
+	int64_t room;                                          /* while a swap is being laid */
 };
 
 struct rebalance_snapshot {
@@ -77,11 +80,12 @@ static inline struct rebalance_value *rebalance_value_of(const struct rebalance_
 }
 
 /*
- * The `max` of a user or an application changes by `amount`, as the scaler will do it: it is split
- * over what belongs to it, and that of applications over their containers, whose `current` follows
- * as far as their hosts have room. Pure. -ENOMEM.
+ * A swap of up to `amount`, as the scaler will do it (split over what belongs to both; `current` of
+ * containers follows their max as far as their hosts have room): laid over the snapshot as far as
+ * it can be done exactly, which is *ret_done; 0: nothing changed. Pure (rebalance_lay.c). -ENOMEM.
  */
-int rebalance_propagate(struct rebalance_snapshot *snapshot, enum rebalance_level level,
-			size_t node, size_t k, int64_t amount);
+int rebalance_lay_swap(struct rebalance_snapshot *snapshot, enum rebalance_level level,
+		       bool moves_max, size_t k, size_t donor, size_t receiver, int64_t amount,
+		       int64_t *ret_done);
 
 #endif
