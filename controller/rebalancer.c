@@ -19,6 +19,7 @@
 
 /* Spec 2.10: before what the guardian asks for. */
 #define PRIORITY    2
+#define ORIGIN      "rebalancer"
 #define HEARTBEAT_S 10.0
 
 struct rebalancer {
@@ -34,6 +35,27 @@ struct rebalancer {
 	pthread_mutex_t lock; /* never with the model's inside */
 	struct rebalancer_stats stats;
 };
+
+/* --- who owes whom --- */
+
+static void keep_credit(struct model *model, struct structure *s, enum ebb_resource resource,
+			int64_t amount)
+{
+	if (rebalance_credit_add(&s->doc, resource, amount) >= 0)
+		model_touch(model, s, MODEL_DIRTY_STRUCTURE);
+}
+
+/* scaler_swapped_fn: what was asked for counts when it is done. */
+static void on_swapped(void *userdata, struct structure *receiver, struct structure *donor,
+		       const struct request *request)
+{
+	struct rebalancer *rebalancer = userdata;
+
+	if (strcmp(request->origin, ORIGIN) != 0)
+		return;
+	keep_credit(rebalancer->model, donor, request->resource, request->amount);
+	keep_credit(rebalancer->model, receiver, request->resource, -request->amount);
+}
 
 /* --- submitting --- */
 
@@ -85,13 +107,6 @@ static bool go_together(const struct submission *submission, enum rebalance_leve
 	return true;
 }
 
-static void keep_credit(struct model *model, struct structure *s, enum ebb_resource resource,
-			int64_t amount)
-{
-	if (rebalance_credit_add(&s->doc, resource, amount) >= 0)
-		model_touch(model, s, MODEL_DIRTY_STRUCTURE);
-}
-
 static void submit_swap(struct submission *submission, const struct rebalance_swap *swap)
 {
 	const struct rebalance_snapshot *snapshot = submission->snapshot;
@@ -110,7 +125,7 @@ static void submit_swap(struct submission *submission, const struct rebalance_sw
 		.amount = swap->amount,
 		.priority = PRIORITY,
 		.timestamp = submission->now,
-		.origin = "rebalancer",
+		.origin = ORIGIN,
 	};
 
 	if (!donor || !receiver || !is_unchanged(submission, swap, swap->donor, donor) ||
@@ -130,8 +145,6 @@ static void submit_swap(struct submission *submission, const struct rebalance_sw
 	request.decision.max = state->max;
 	if (scaler_request(rebalancer->scaler, &request) < 0)
 		return;
-	keep_credit(model, donor, resource, swap->amount);
-	keep_credit(model, receiver, resource, -swap->amount);
 	submission->swaps++;
 }
 
@@ -297,6 +310,9 @@ int rebalancer_new(struct model *model, struct scaler *scaler, struct rebalancer
 	rebalancer->model = model;
 	rebalancer->scaler = scaler;
 	pthread_mutex_init(&rebalancer->lock, NULL);
+	model_lock(model);
+	scaler_on_swapped(scaler, on_swapped, rebalancer);
+	model_unlock(model);
 	*ret_rebalancer = rebalancer;
 	return 0;
 }
@@ -305,6 +321,10 @@ void rebalancer_free(struct rebalancer *rebalancer)
 {
 	if (!rebalancer)
 		return;
+	/* Orders may still be under way. */
+	model_lock(rebalancer->model);
+	scaler_on_swapped(rebalancer->scaler, NULL, NULL);
+	model_unlock(rebalancer->model);
 	pthread_mutex_destroy(&rebalancer->lock);
 	free(rebalancer);
 }

@@ -588,6 +588,12 @@ void scaler_on_subscription(struct scaler *scaler, scaler_subscription_fn answer
 	scaler->answered_userdata = userdata;
 }
 
+void scaler_on_swapped(struct scaler *scaler, scaler_swapped_fn fn, void *userdata)
+{
+	scaler->swapped = fn;
+	scaler->swapped_userdata = userdata;
+}
+
 void scaler_free(struct scaler *scaler)
 {
 	if (!scaler)

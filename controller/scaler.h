@@ -41,6 +41,13 @@ struct scaler;
 int scaler_new(struct model *model, struct audit *audit, struct scaler **ret_scaler);
 void scaler_set_sink(struct scaler *scaler, struct order_sink sink);
 void scaler_free(struct scaler *scaler);
+/*
+ * Model lock held, also when `fn` is called: a swap is done, wholly, and `receiver` has
+ * request->amount of `donor`. One at a time; NULL: nobody.
+ */
+typedef void (*scaler_swapped_fn)(void *userdata, struct structure *receiver,
+				  struct structure *donor, const struct request *request);
+void scaler_on_swapped(struct scaler *scaler, scaler_swapped_fn fn, void *userdata);
 
 /*
  * Model lock held. Copies. Merged by structure, resource, sign, field and pair: the higher

@@ -612,6 +612,20 @@ static bool is_partial(const struct operation *operation, int64_t done, int64_t 
 	return done != planned || llabs(done) < llabs(operation->request.amount);
 }
 
+static void tell_swapped(const struct scaler *scaler, const struct operation *operation)
+{
+	/* A user's own change comes before those of its applications. */
+	bool users = operation->n_parents && operation->parents[0].subtype == STRUCTURE_USER;
+	struct model *model = scaler->model;
+	struct structure *receiver = users ? model_user(model, operation->name)
+					   : model_structure(model, operation->name);
+	struct structure *donor = users ? model_user(model, operation->pair)
+					: model_structure(model, operation->pair);
+
+	if (scaler->swapped && receiver && donor)
+		scaler->swapped(scaler->swapped_userdata, receiver, donor, &operation->request);
+}
+
 static void commit(struct scaler *scaler, struct operation *operation)
 {
 	foreach_change(change, operation) commit_change(scaler, change);
@@ -642,8 +656,10 @@ static void commit(struct scaler *scaler, struct operation *operation)
 				      : "applied",
 			      NULL);
 	}
-	if (operation->pair)
+	if (operation->pair) {
 		scaler->stats.swaps++;
+		tell_swapped(scaler, operation);
+	}
 	unlink_operation(scaler, operation);
 	operation_free(operation);
 }

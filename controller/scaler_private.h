@@ -83,6 +83,8 @@ struct scaler {
 	struct scaler_stats stats;
 	scaler_subscription_fn answered; /* NULL: nobody waits */
 	void *answered_userdata;
+	scaler_swapped_fn swapped; /* NULL: nobody asks */
+	void *swapped_userdata;
 };
 /* --- operations --- */
 

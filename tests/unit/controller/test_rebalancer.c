@@ -329,6 +329,9 @@ TEST(a_host_that_refuses_loses_nothing)
 	AFTER({a, 10}, {b, 98});
 	CHECK_INT(a->resources[EBB_CPU].current, 200);
 	CHECK_INT(b->resources[EBB_CPU].current, 100);
+	/* Nobody owes anything for it. */
+	CHECK_INT(rebalance_credit(a->doc, EBB_CPU), 0);
+	CHECK_INT(rebalance_credit(b->doc, EBB_CPU), 0);
 }
 
 TEST(applications_swap_and_their_containers_follow)
@@ -349,6 +352,34 @@ TEST(applications_swap_and_their_containers_follow)
 	CHECK_INT(busy->resources[EBB_CPU].max, 552);
 	CHECK_INT(a->resources[EBB_CPU].max + b->resources[EBB_CPU].max, 248);
 	CHECK_INT(c->resources[EBB_CPU].current + d->resources[EBB_CPU].current, 552);
+	CHECK_INT(rebalance_credit(idle->doc, EBB_CPU), 152);
+	CHECK_INT(rebalance_credit(busy->doc, EBB_CPU), -152);
+}
+
+TEST(users_swap_and_all_that_is_theirs_follows)
+{
+	struct structure *u0, *u1;
+
+	start("'STRUCTURES_BALANCED':['user','application','container'],"
+	      "'BALANCING_POLICY':'thresholds'");
+	real_host("h0", 4);
+	a = real_container("a", "h0", 200, 200);
+	b = real_container("b", "h0", 200, 200);
+	add_application(model, "idle", 200, "'a'");
+	add_application(model, "busy", 200, "'b'");
+	/* Called like their applications. */
+	u0 = add_user(model, "{'name':'idle','type':'user','clusters':['idle'],"
+			     "'resources':{'cpu':{'max':200,'min':20}}}");
+	u1 = add_user(model, "{'name':'busy','type':'user','clusters':['busy'],"
+			     "'resources':{'cpu':{'max':200,'min':20}}}");
+	CHECK_INT(rebalancer_epoch(rebalancer, world_now), 0);
+	AFTER({a, 10}, {b, 198});
+	CHECK_INT(u0->resources[EBB_CPU].max, 128);
+	CHECK_INT(u1->resources[EBB_CPU].max, 272);
+	CHECK_INT(model_structure(model, "busy")->resources[EBB_CPU].max, 272);
+	CHECK_INT(b->resources[EBB_CPU].current, 272);
+	CHECK_INT(rebalance_credit(u1->doc, EBB_CPU), -72);
+	CHECK_INT(rebalance_credit(model_structure(model, "busy")->doc, EBB_CPU), 0);
 }
 
 static uint64_t state;
