@@ -549,7 +549,7 @@ static void random_site(void)
 				  0);
 	}
 	while (first < n && n_apps < 8) {
-		int end = MIN(n, first + below(5));
+		int size = below(5), end = MIN(n, first + size);
 
 		list[0] = '\0';
 		for (; first < end; first++)

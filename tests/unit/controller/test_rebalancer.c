@@ -417,22 +417,20 @@ static void random_site(bool parents)
 	struct used used[24];
 	int64_t sum = 0, after_sum = 0;
 	int n = 2 + below(22);
-	char list[512];
+	char list[512], name[16];
 
 	start(parents ? "'STRUCTURES_BALANCED':['application']" : "'CONTAINERS_SCOPE':'host'");
 	real_host("h0", 100);
 	real_host("h1", 100);
 	for (int i = 0; i < n; i++) {
 		int max = 50 + below(300), current = 20 + below(max - 19);
-		char name[8];
 
 		snprintf(name, sizeof(name), "c%d", i);
 		containers[i] = real_container(name, below(2) ? "h0" : "h1", current, max);
 		sum += current;
 	}
 	for (int first_one = 0, app = 0; first_one < n; app++) {
-		int end = MIN(n, first_one + 1 + below(5));
-		char name[8];
+		int size = 1 + below(5), end = MIN(n, first_one + size);
 
 		list[0] = '\0';
 		for (; first_one < end; first_one++)
