@@ -25,6 +25,23 @@ static bool same_cpus(const struct cpu_list *a, const struct cpu_list *b)
 	return true;
 }
 
+/* Where nobody writes cpusets: one that was written before may be too narrow for what the limit has
+ * grown to. */
+static void check_narrow(const struct structure *container, struct sanity_findings *findings)
+{
+	int64_t current = container->resources[EBB_CPU].current;
+	struct cpu_list found = {};
+
+	if (cpu_list_parse(container->cpus, &found) >= 0 && found.n &&
+	    (int64_t)found.n * EBB_SHARES_PER_CORE < current)
+		sanity_findings_add(
+			findings, SANITY_CORE_MAP, container->name, "cpu", false,
+			"%s may use %lld shares, but its cpuset is %s and cores are not "
+			"pinned there: write a wider cpuset on its host",
+			container->name, (long long)current, container->cpus);
+	cpu_list_clear(&found);
+}
+
 bool sanity_check_cores(struct model *model, struct structure *container,
 			struct sanity_findings *findings)
 {
@@ -42,9 +59,12 @@ bool sanity_check_cores(struct model *model, struct structure *container,
 				    container->name, host ? host->structure->name : "?");
 	if (!host || !host->connected || !container->live || !container->cpus ||
 	    state->allocated <= 0 || state->current <= 0 ||
-	    (container->in_flight | container->apply) & 1u << EBB_CPU ||
-	    !model_pins_cores(model, host))
+	    (container->in_flight | container->apply) & 1u << EBB_CPU)
 		return false;
+	if (!model_pins_cores(model, host)) {
+		check_narrow(container, findings);
+		return false;
+	}
 	if (cpumap_cpus(host->cpumap, container->name, &wanted) >= 0 &&
 	    cpu_list_parse(container->cpus, &found) >= 0)
 		differ = wanted.n && !same_cpus(&wanted, &found);

@@ -236,7 +236,7 @@ TEST(cores_of_which_nothing_is_known_or_meant_are_left_alone)
 	struct structure *c0;
 
 	start();
-	c0 = container("c0", 150, "3");
+	c0 = container("c0", 100, "3");
 	model_lock(model);
 	host->connected = false;
 	model_unlock(model);
@@ -251,6 +251,21 @@ TEST(cores_of_which_nothing_is_known_or_meant_are_left_alone)
 	model_cpus_reported(c0, NULL);
 	model_unlock(model);
 	CHECK_INT(look(), 0);
+	CHECK_INT(orders, 0);
+}
+
+TEST(a_cpuset_that_is_too_narrow_is_told)
+{
+	start();
+	container("c0", 150, "3");
+	container("c1", 150, "2-3");
+	container("c2", 50, "");
+	model_lock(model);
+	CHECK_INT(model_set_core_distribution(model, host->structure, CORES_NONE), 0);
+	model_unlock(model);
+	CHECK_INT(look(), 1);
+	check_found(0, "core_map", "c0", "may use 150 shares, but its cpuset is 3");
+	CHECK(!repaired(0));
 	CHECK_INT(orders, 0);
 }
 
