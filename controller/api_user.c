@@ -196,6 +196,56 @@ static void energy_put(void *userdata, struct http_call *call)
 	set_range(userdata, call, EBB_ENERGY, "max");
 }
 
+static void set_guard(struct api *api, struct http_call *call, bool guard)
+{
+	struct structure *user = api_lock_user(api, call);
+	_cleanup_free_ char *error = NULL;
+	int r;
+
+	if (!user)
+		return;
+	r = model_guard(api->model, user, guard, &error);
+	if (r >= 0 && !guard)
+		scaler_unguarded(api->scaler, user);
+	api_end_change(api, call, user, DB_USERS, r, error);
+}
+
+static void guard_put(void *userdata, struct http_call *call)
+{
+	set_guard(userdata, call, true);
+}
+
+static void unguard_put(void *userdata, struct http_call *call)
+{
+	set_guard(userdata, call, false);
+}
+
+static void set_resource_guard(struct api *api, struct http_call *call, bool guard)
+{
+	_cleanup_free_ char *error = NULL;
+	enum ebb_resource resource;
+	struct structure *user;
+	int r;
+
+	if (!api_resource(call, 1, &resource))
+		return;
+	user = api_lock_user(api, call);
+	if (!user)
+		return;
+	r = model_guard_resources(api->model, user, 1u << resource, guard, &error);
+	api_end_change(api, call, user, DB_USERS, r, error);
+}
+
+static void resource_guard_put(void *userdata, struct http_call *call)
+{
+	set_resource_guard(userdata, call, true);
+}
+
+static void resource_unguard_put(void *userdata, struct http_call *call)
+{
+	set_resource_guard(userdata, call, false);
+}
+
 const struct http_route api_user_routes[] = {
 	{HTTP_GET, "/user", user_list, false},
 	{HTTP_PUT, "/user/clusters/*/*", clusters_put, false},
@@ -203,6 +253,10 @@ const struct http_route api_user_routes[] = {
 	{HTTP_GET, "/user/*", user_get, false},
 	{HTTP_PUT, "/user/*", user_put, false},
 	{HTTP_DELETE, "/user/*", user_delete, false},
+	{HTTP_PUT, "/user/*/guard", guard_put, false},
+	{HTTP_PUT, "/user/*/unguard", unguard_put, false},
+	{HTTP_PUT, "/user/*/resources/*/guard", resource_guard_put, false},
+	{HTTP_PUT, "/user/*/resources/*/unguard", resource_unguard_put, false},
 	{HTTP_PUT, "/user/*/resources/*/*", range_put, false},
 	{HTTP_PUT, "/user/*/energy/max", energy_put, false},
 };

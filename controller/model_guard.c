@@ -154,8 +154,11 @@ int model_guard_resources(struct model *model, struct structure *structure, unsi
 		if (guard && state->max <= 0)
 			return fail_with(-EINVAL, ret_error,
 					 "%s has no max for %s yet: set one first, PUT "
-					 "/structure/%s/resources/%s/max",
-					 structure->name, name, structure->name, name);
+					 "/%s/%s/resources/%s/max",
+					 structure->name, name,
+					 structure->subtype == STRUCTURE_USER ? "user"
+									      : "structure",
+					 structure->name, name);
 		if (guard && structure->live && structure->physical[i] == INT64_MIN)
 			return fail_with(-EINVAL, ret_error,
 					 "The agent of %s cannot limit %s: `ebb doctor` on its "

@@ -90,6 +90,37 @@ TEST(users_can_be_read)
 	CHECK_INT(status, 405);
 }
 
+TEST(users_can_be_guarded)
+{
+	_cleanup_json_ json_t *doc = NULL, *after = NULL;
+	struct structure *user = NULL;
+
+	start();
+	doc = json_pack("{s:s, s:[], s:{s:{s:i, s:i}, s:{s:i, s:i}}}", "name", "user0", "clusters",
+			"resources", "cpu", "max", 800, "min", 20, "mem", "max", 0, "min", 0);
+	CHECK_INT(user_from_json(doc, NULL, &user, NULL), 0);
+	model_lock(f.api.model);
+	CHECK_INT(model_add(f.api.model, user), 0);
+	model_unlock(f.api.model);
+	ask("PUT", "/user/user0/resources/cpu/guard", NULL);
+	CHECK_INT(status, 200);
+	ask("PUT", "/user/user0/guard", NULL);
+	CHECK_INT(status, 200);
+	after = get("/user/user0");
+	CHECK(json_is_true(json_object_get(after, "guard")));
+	CHECK(user->guard && user->guard_state && user->resources[EBB_CPU].guard);
+	CHECK(user->resources[EBB_CPU].has_boundary && !user->resources[EBB_MEM].has_boundary);
+	refused("/user/user0/resources/mem/guard", NULL, 400, "PUT /user/user0/resources/mem/max");
+	refused("/user/user0/resources/energy/guard", NULL, 404, "energy");
+	refused("/user/nobody/guard", NULL, 404, "nobody");
+	ask("PUT", "/user/user0/resources/cpu/unguard", NULL);
+	CHECK_INT(status, 200);
+	CHECK(user->guard && !user->resources[EBB_CPU].guard);
+	ask("PUT", "/user/user0/unguard", NULL);
+	CHECK_INT(status, 200);
+	CHECK(!user->guard && !user->guard_state);
+}
+
 TEST(unknown_things_are_404)
 {
 	static const char *const paths[] = {

@@ -799,6 +799,49 @@ TEST(memberships_follow_an_edit)
 	CHECK_STR(there(DB_STRUCTURES, "app", "containers"), "[\"c0\"]");
 }
 
+TEST(applications_and_users_are_guarded_by_hand)
+{
+	struct structure *app, *u;
+	int64_t has;
+
+	start();
+	has = get("c0")->resources[EBB_CPU].current;
+	edit(DB_STRUCTURES, "app",
+	     "{'type':'structure','subtype':'application','name':'app','containers':['c0','c9'],"
+	     "'guard':false,'resources':{'cpu':{'max':800,'min':20,'guard':true},"
+	     "'mem':{'max':800,'min':20,'guard':false}}}");
+	edit(DB_USERS, "u",
+	     "{'type':'user','subtype':'user','name':'u','clusters':['app'],"
+	     "'resources':{'cpu':{'max':900,'min':20}}}");
+	edit(DB_SERVICES, "guardian",
+	     "{'config':{'STRUCTURE_GUARDED':['container','application','user']}}");
+	app = get("app");
+	u = model_user(model, "u");
+	edit(DB_STRUCTURES, "app", "{'guard':true}");
+	CHECK(app->guard && app->guard_state && app->resources[EBB_CPU].current == has);
+	/* It had no limits document. */
+	CHECK_STR(there(DB_LIMITS, "app", "resources.cpu.boundary"), "10");
+	CHECK_STR(there(DB_LIMITS, "app", "resources.mem"), "");
+	CHECK_INT(app->resources[EBB_CPU].upper, has - has / 10);
+	edit(DB_USERS, "u", "{'guard':true,'resources':{'cpu':{'guard':true}}}");
+	CHECK(u->guard && u->guard_state && u->resources[EBB_CPU].current == has);
+	CHECK_STR(there(DB_USERS, "u", "guard"), "true");
+	CHECK_STR(there(DB_LIMITS, "u", "resources.cpu.boundary"), "10");
+	/* Without a max there is nothing to guard within. */
+	edit(DB_USERS, "u", "{'resources':{'mem':{'max':0,'min':0,'guard':true}}}");
+	CHECK_STR(there(DB_USERS, "u", "resources.mem.guard"), "");
+	/* Whoever leads next goes on with it. */
+	lead(false);
+	edit(DB_LIMITS, "app", "{'resources':{'cpu':{'boundary':20}}}");
+	edit(DB_USERS, "u", "{'guard':false}");
+	lead(true);
+	CHECK(app->guard && app->guard_state && !u->guard);
+	CHECK_INT(app->resources[EBB_CPU].upper, has - has / 5);
+	edit(DB_STRUCTURES, "app", "{'guard':false}");
+	CHECK(!app->guard && !app->guard_state);
+	sound();
+}
+
 TEST(requests_are_taken)
 {
 	double now = wall_seconds();
