@@ -238,7 +238,7 @@ void api_end_change(struct api *api, struct http_call *call, struct structure *s
 	json_t *doc = NULL;
 
 	if (err >= 0) {
-		scaler_run(api->scaler);
+		scaler_run_for(api->scaler, structure);
 		doc = db == DB_LIMITS ? structure_limits_to_json(structure)
 				      : structure_to_json(structure);
 	}

@@ -186,7 +186,7 @@ static int take(struct poll *poll, struct host *host, const json_t *containers)
 			  "The Container Scaler of %s answers again", host->structure->name);
 	host->connected = true;
 	host->last_heard = wall_seconds();
-	scaler_run(scalers->scaler);
+	scaler_run_for(scalers->scaler, host->structure);
 	return 0;
 }
 

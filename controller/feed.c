@@ -454,7 +454,7 @@ static bool take(struct feed *feed, const struct feed_message *message, uint64_t
 	apply_limits(feed, session, message);
 	apply_samples(feed, session, message, received_ns);
 	guarding_samples_in(feed->model, feed->scaler, &feed->model->guardian);
-	scaler_run(feed->scaler);
+	scaler_run_for(feed->scaler, host->structure);
 	*ret_session = session;
 	return true;
 }

@@ -166,7 +166,7 @@ static double submit(struct submission *submission, const struct rebalance_decis
 				break;
 		}
 		if (at == decision->n && submission->swaps)
-			scaler_run(submission->rebalancer->scaler);
+			scaler_run_for(submission->rebalancer->scaler, NULL);
 		model_hold_end(&hold);
 	}
 	return hold.longest_s;

@@ -91,7 +91,7 @@ static bool slot_idle(const struct slot *slot)
 	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
 		if (slot->under_way[r])
 			return false;
-	return !slot->listed;
+	return !slot->group;
 }
 
 /* Structures go without a word to the scaler, too. */
@@ -311,11 +311,11 @@ int scaler_request(struct scaler *scaler, const struct request *asked)
 	waiting->next = slot->waiting;
 	slot->waiting = waiting;
 	scaler->stats.waiting++;
-	if (!slot->listed) {
-		slot->listed = true;
-		slot->next_waiting = scaler->waiting;
-		scaler->waiting = slot;
+	if (scaler_wait(scaler, slot, request.structure) < 0) {
+		drop_waiting(scaler, slot, waiting);
+		return -ENOMEM;
 	}
+	scaler_wake_slot(scaler, slot);
 	return 0;
 }
 
@@ -483,23 +483,6 @@ static void expire(struct scaler *scaler, struct slot *slot, struct waiting *wai
 	refuse(scaler, slot, waiting, "expired", reason);
 }
 
-/* Takes those off the list that wait no more. */
-static void unlist(struct scaler *scaler)
-{
-	struct slot **link = &scaler->waiting;
-
-	while (*link) {
-		struct slot *slot = *link;
-
-		if (slot->waiting) {
-			link = &slot->next_waiting;
-			continue;
-		}
-		*link = slot->next_waiting;
-		slot->listed = false;
-	}
-}
-
 static int level_of(const struct scaler *scaler, const struct slot *slot)
 {
 	const struct structure *s = scaler_structure(scaler, slot);
@@ -507,16 +490,18 @@ static int level_of(const struct scaler *scaler, const struct slot *slot)
 	return slot->user ? 2 : s && s->subtype == STRUCTURE_APPLICATION ? 1 : 0;
 }
 
-static void plan_requests(struct scaler *scaler, uint64_t now)
+static void plan_requests(struct scaler *scaler, struct slot *due, uint64_t now)
 {
 	_cleanup_free_ struct candidate *candidates = NULL;
 	double oldest = scaler_wall(scaler) - scaler->model->scaler.request_timeout;
 	size_t n = 0;
 
-	if (scaler->stats.waiting)
-		candidates = calloc(scaler->stats.waiting, sizeof(*candidates));
-	for (struct slot *slot = candidates ? scaler->waiting : NULL; slot;
-	     slot = slot->next_waiting)
+	for (struct slot *slot = due; slot; slot = slot->next_due)
+		for (struct waiting *w = slot->waiting; w; w = w->next)
+			n++;
+	candidates = n ? calloc(n, sizeof(*candidates)) : NULL;
+	n = 0;
+	for (struct slot *slot = candidates ? due : NULL; slot; slot = slot->next_due)
 		for (struct waiting *w = slot->waiting, *next; w; w = next) {
 			next = w->next;
 			if (w->since < oldest) {
@@ -537,12 +522,38 @@ static void plan_requests(struct scaler *scaler, uint64_t now)
 		qsort(candidates, n, sizeof(*candidates), by_rank);
 	for (size_t i = 0; i < n; i++)
 		plan_request(scaler, candidates[i].slot, candidates[i].waiting, now);
-	unlist(scaler);
 }
 
-void scaler_run(struct scaler *scaler)
+/* What the model wants of them is asked of it again. */
+static void want_again(struct scaler *scaler, struct slot *due)
+{
+	for (struct slot *slot = due; slot; slot = slot->next_due) {
+		struct structure *s = slot->later ? scaler_structure(scaler, slot) : NULL;
+
+		for (int r = 0; s && r < EBB_RESOURCE_MAX; r++)
+			if (slot->later & s->apply & 1u << r)
+				model_apply(scaler->model, s, r);
+		slot->later = 0;
+	}
+}
+
+static void wait_on(struct scaler *scaler, struct slot *due)
+{
+	while (due) {
+		struct slot *slot = due;
+		struct structure *s = slot->waiting ? scaler_structure(scaler, slot) : NULL;
+
+		due = slot->next_due;
+		if (s && scaler_wait(scaler, slot, s) < 0)
+			model_log(scaler->model, LOG_LEVEL_ERROR,
+				  "No memory to keep a request of %s for later", slot->name);
+	}
+}
+
+static void run_due(struct scaler *scaler)
 {
 	uint64_t now = scaler_now_ns(scaler);
+	struct slot *due;
 
 	/* What waits is tried when this controller leads, or expires. */
 	if (!scaler->model->leading) {
@@ -550,10 +561,25 @@ void scaler_run(struct scaler *scaler)
 		return;
 	}
 	operations_retry(scaler, now);
+	due = scaler_take_due(scaler);
+	want_again(scaler, due);
 	scaler_plan_applies(scaler, now);
-	plan_requests(scaler, now);
+	plan_requests(scaler, due, now);
+	wait_on(scaler, due);
 	scaler_flush(scaler, now);
 	sweep(scaler, now);
+}
+
+void scaler_run(struct scaler *scaler)
+{
+	scaler_wake_all(scaler);
+	run_due(scaler);
+}
+
+void scaler_run_for(struct scaler *scaler, const struct structure *about)
+{
+	scaler_wake(scaler, about);
+	run_due(scaler);
 }
 
 /* --- life --- */
@@ -565,7 +591,10 @@ int scaler_new(struct model *model, struct audit *audit, struct scaler **ret_sca
 	if (!scaler)
 		return -ENOMEM;
 	scaler->index = name_index_new();
-	if (!scaler->index) {
+	scaler->groups_by_host = name_index_new();
+	if (!scaler->index || !scaler->groups_by_host) {
+		name_index_free(scaler->index);
+		name_index_free(scaler->groups_by_host);
 		free(scaler);
 		return -ENOMEM;
 	}
@@ -610,6 +639,7 @@ void scaler_free(struct scaler *scaler)
 		scaler->slots = slot->next;
 		slot_free(slot);
 	}
+	scaler_wait_free(scaler);
 	name_index_free(scaler->index);
 	free(scaler);
 }

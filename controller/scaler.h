@@ -61,6 +61,9 @@ int scaler_request(struct scaler *scaler, const struct request *request);
 /* Model lock held: plans all waiting requests and what the model wants applied, and submits the
  * orders. After a feed message, an API change, and by time. */
 void scaler_run(struct scaler *scaler);
+/* The same for what has just been asked and for what waits on a host alone: that of `about`, or
+ * `about` itself. What waits elsewhere waits for scaler_run(). */
+void scaler_run_for(struct scaler *scaler, const struct structure *about);
 /* Model lock held: the structure is unguarded: its waiting requests are dropped. What is under way
  * goes on. */
 void scaler_unguarded(struct scaler *scaler, struct structure *structure);

@@ -172,7 +172,7 @@ struct part *part_new(enum ebb_resource resource, int64_t from, int64_t to)
 }
 
 /* `current` as the model set it, into force. */
-static void plan_apply(struct scaler *scaler, struct slot *slot, struct structure *s, int resource)
+static bool plan_apply(struct scaler *scaler, struct slot *slot, struct structure *s, int resource)
 {
 	const struct resource_state *state = &s->resources[resource];
 	struct decision *decision;
@@ -181,8 +181,7 @@ static void plan_apply(struct scaler *scaler, struct slot *slot, struct structur
 	part = part_new(resource, s->physical[resource], state->current);
 	if (!part || scaler_add_part(scaler, slot, s, part) < 0) {
 		free(part);
-		model_apply(scaler->model, s, resource);
-		return;
+		return false;
 	}
 	part->apply = true;
 	decision = &part->decision;
@@ -199,53 +198,33 @@ static void plan_apply(struct scaler *scaler, struct slot *slot, struct structur
 	decision->min = state->min;
 	decision->max = state->max;
 	decision->planned = part->to;
+	return true;
 }
+
 void scaler_plan_applies(struct scaler *scaler, uint64_t now)
 {
-	struct {
-		struct structure *s;
-		unsigned mask;
-	} *later = NULL;
 	struct structure *s;
-	size_t n = 0, room = 0;
 
-	/* Put back after the loop: the list would never end otherwise. */
 	while ((s = model_next_apply(scaler->model))) {
 		struct slot *slot = scaler_slot(scaler, s);
-		unsigned wanted = s->apply, held = slot ? 0 : wanted;
+		unsigned wanted = s->apply, held = 0;
 
 		s->apply = 0;
 		for (int r = 0; slot && r < EBB_RESOURCE_MAX; r++) {
 			if (!(wanted & 1u << r) || s->resources[r].current < 0)
 				continue;
 			if (scaler_held_back(scaler, slot, s, r, now) ||
-			    now < slot->apply_after_ns[r])
+			    now < slot->apply_after_ns[r] || !plan_apply(scaler, slot, s, r))
 				held |= 1u << r;
-			else
-				plan_apply(scaler, slot, s, r);
 		}
-		if (!held)
-			continue;
-		if (n == room) {
-			size_t larger = MAX(2 * room, (size_t)16);
-			void *more = reallocarray(later, larger, sizeof(*later));
-
-			if (!more) {
-				model_log(scaler->model, LOG_LEVEL_ERROR,
-					  "No memory to keep a limit of %s for later", s->name);
-				continue;
-			}
-			later = more;
-			room = larger;
-		}
-		later[n].s = s;
-		later[n++].mask = held;
+		/* It stays wanted, and is asked for again when its host has its turn. */
+		s->apply |= held;
+		if (!slot || (held && scaler_wait(scaler, slot, s) < 0))
+			model_log(scaler->model, LOG_LEVEL_ERROR,
+				  "No memory to keep a limit of %s for later", s->name);
+		else
+			slot->later |= held;
 	}
-	for (size_t i = 0; i < n; i++)
-		for (int r = 0; r < EBB_RESOURCE_MAX; r++)
-			if (later[i].mask & 1u << r)
-				model_apply(scaler->model, later[i].s, r);
-	free(later);
 }
 
 /* --- sending --- */
@@ -522,6 +501,7 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 	struct slot *slot = order->slot;
 	uint64_t now = scaler_now_ns(scaler);
 	bool gone = result->status == 404, ours = false;
+	const struct structure *host_structure = NULL;
 	struct operation *operation = NULL;
 	unsigned long subscription;
 	struct structure *s;
@@ -529,6 +509,8 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 	model_lock(model);
 	s = model_structure(model, slot->name);
 	subscription = s ? s->subscription : 0;
+	if (s && s->host)
+		host_structure = ((const struct host *)s->host)->structure;
 	scaler->stats.in_flight--;
 	for (struct part *part = order->parts; part; part = part->next) {
 		unsigned bit = 1u << part->resource;
@@ -558,9 +540,11 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 		model_container_gone(model, s);
 	}
 	order_free(order);
-	if (operation)
+	if (operation) {
 		operation_go_on(scaler, operation, now);
-	scaler_run(scaler);
+		scaler_wake(scaler, NULL);
+	}
+	scaler_run_for(scaler, host_structure);
 	scaler_flush(scaler, now);
 	model_unlock(model);
 	if (subscription && scaler->answered)

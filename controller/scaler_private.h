@@ -48,12 +48,13 @@ struct waiting {
  * name come, while an order is under way.
  */
 struct slot {
-	struct slot *next, *next_waiting;
+	struct slot *next, *next_waiting, *next_due;
 	char *key; /* of the index: users have names of their own */
 	const char *name;
 	bool user;
-	bool listed; /* among those that wait */
+	struct wait_group *group; /* that it waits in; NULL: none */
 	struct waiting *waiting;
+	unsigned later; /* 1 << resource: wanted by the model, held back the last time */
 	struct scaler_order *planned[2];  /* not sent yet; [1]: a slow one */
 	bool under_way[EBB_RESOURCE_MAX]; /* an order, or an operation */
 	uint64_t applied_ns;              /* the last order's, on the host's clock */
@@ -75,8 +76,10 @@ struct scaler {
 	struct model *model;
 	struct audit *audit;
 	struct order_sink sink;
-	struct slot *slots, *waiting;
+	struct slot *slots;
 	struct name_index *index;
+	struct wait_group *groups, *due;
+	struct name_index *groups_by_host;
 	struct scaler_order *planned, **planned_end; /* to be sent by scaler_flush() */
 	struct operation *operations;
 	uint64_t swept_ns;
@@ -169,6 +172,17 @@ double scaler_ms_since(uint64_t from_ns, uint64_t to_ns);
 /* Into the audit. `reason` NULL: the decision has its own. */
 void scaler_record(struct scaler *scaler, struct decision *decision, const char *outcome,
 		   const char *reason);
+
+/* scaler_wait.c */
+/* Until its host's turn comes: scaler_wake…(), then scaler_take_due(). -ENOMEM. */
+int scaler_wait(struct scaler *scaler, struct slot *slot, const struct structure *structure);
+void scaler_wake_slot(struct scaler *scaler, const struct slot *slot);
+/* What waits on a host, or on that of a container; with any other, or NULL, what waits on none. */
+void scaler_wake(struct scaler *scaler, const struct structure *structure);
+void scaler_wake_all(struct scaler *scaler);
+/* All that wait where something has changed, linked by next_due; they wait no more. */
+struct slot *scaler_take_due(struct scaler *scaler);
+void scaler_wait_free(struct scaler *scaler);
 
 /* scaler_order.c */
 /* Why nothing can be ordered for this resource at the moment; NULL: it can. */

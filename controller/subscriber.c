@@ -551,7 +551,7 @@ static int apply(struct subscription *sub, char **ret_error)
 	sub->give_up_ns =
 		timebase_now_ns(model->time) +
 		(uint64_t)(sub->agentless ? GIVE_UP_AGENTLESS_S : GIVE_UP_S) * EBB_NS_PER_SEC;
-	scaler_run(subscriber->scaler);
+	scaler_run_for(subscriber->scaler, s);
 	look(sub);
 	return 0;
 }
