@@ -137,8 +137,9 @@ static void read_values(const struct rebalance_snapshot *snapshot, struct struct
 		};
 		/* What a host accounts for is moved only where it is set aside. */
 		if (container)
-			values[k].usable &= state->current >= 0 &&
-					    (host->max[resource] == 0 || state->allocated > 0);
+			values[k].usable &=
+				state->current >= 0 &&
+				(!host || host->max[resource] == 0 || state->allocated > 0);
 	}
 }
 
@@ -157,7 +158,7 @@ static bool says_it_runs(const struct structure *s)
 /* A container that is not there does not count. */
 static bool is_there(const struct structure *s)
 {
-	return s->subtype != STRUCTURE_CONTAINER || (s->live && s->host);
+	return s->subtype != STRUCTURE_CONTAINER || (s->live && s->host_name);
 }
 
 static int take_node(struct rebalance_snapshot *snapshot, struct structure *s,
@@ -169,6 +170,7 @@ static int take_node(struct rebalance_snapshot *snapshot, struct structure *s,
 	struct rebalance_node node = {
 		.parent = REBALANCE_NONE,
 		.host = REBALANCE_NONE,
+		.host_name = REBALANCE_NONE,
 		.opted_out = opted_out(s),
 		/* What its document says (spec 2.4); sum_up() looks at what there is. */
 		.running = says_it_runs(s),
@@ -179,6 +181,8 @@ static int take_node(struct rebalance_snapshot *snapshot, struct structure *s,
 
 	if (r >= 0)
 		r = add_name(snapshot, s->name, &node.name);
+	if (r >= 0 && level == REBALANCE_CONTAINER && !s->host)
+		r = add_name(snapshot, s->host_name, &node.host_name);
 	if (r < 0)
 		return r;
 	values = &nodes->values[nodes->n * snapshot->n_resources];
@@ -187,11 +191,11 @@ static int take_node(struct rebalance_snapshot *snapshot, struct structure *s,
 		const struct host *host = s->host;
 
 		node.host_key = host;
-		node.reachable = host->connected;
+		node.reachable = !host || host->connected;
 		remember_usage(s, window);
 		for (size_t k = 0; k < snapshot->n_resources; k++)
 			values[k].usage =
-				host->connected ? usage_of(s, now_ns, snapshot->resources[k]) : NAN;
+				node.reachable ? usage_of(s, now_ns, snapshot->resources[k]) : NAN;
 	}
 	nodes->nodes[nodes->n++] = node;
 	return 0;
@@ -295,6 +299,45 @@ static int link_parents(struct rebalance_snapshot *snapshot, enum rebalance_leve
 	return 0;
 }
 
+struct hostless {
+	const char *host_name;
+	size_t node;
+};
+
+static int by_host_name(const void *a, const void *b)
+{
+	return strcmp(((const struct hostless *)a)->host_name,
+		      ((const struct hostless *)b)->host_name);
+}
+
+/* Hosts that are only a name: in a simulation. Nothing is accounted for there. */
+static int link_host_names(struct rebalance_snapshot *snapshot)
+{
+	struct rebalance_nodes *containers = &snapshot->levels[REBALANCE_CONTAINER];
+	_cleanup_free_ struct hostless *list = calloc(containers->n + 1, sizeof(*list));
+	size_t n = 0;
+	int r;
+
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < containers->n; i++)
+		if (containers->nodes[i].host_name != REBALANCE_NONE)
+			list[n++] = (struct hostless){
+				snapshot->names + containers->nodes[i].host_name, i};
+	qsort(list, n, sizeof(*list), by_host_name);
+	for (size_t i = 0; i < n; i++) {
+		if (i == 0 || strcmp(list[i].host_name, list[i - 1].host_name) != 0) {
+			r = reserve(&snapshot->hosts, sizeof(*snapshot->hosts), snapshot->n_hosts,
+				    &snapshot->hosts_room);
+			if (r < 0)
+				return r;
+			snapshot->hosts[snapshot->n_hosts++] = (struct rebalance_host){};
+		}
+		containers->nodes[list[i].node].host = snapshot->n_hosts - 1;
+	}
+	return 0;
+}
+
 static int link_hosts(struct rebalance_snapshot *snapshot)
 {
 	struct rebalance_nodes *containers = &snapshot->levels[REBALANCE_CONTAINER];
@@ -308,7 +351,7 @@ static int link_hosts(struct rebalance_snapshot *snapshot)
 	for (size_t i = 0; i < containers->n; i++)
 		containers->nodes[i].host =
 			find(keys, snapshot->n_hosts, containers->nodes[i].host_key);
-	return 0;
+	return link_host_names(snapshot);
 }
 
 /* --- sums --- */

@@ -23,9 +23,10 @@ struct rebalance_value {
 };
 
 struct rebalance_node {
-	size_t name;   /* rebalance_name() */
-	size_t parent; /* of the level above; REBALANCE_NONE: none */
-	size_t host;   /* of `hosts`: containers; REBALANCE_NONE: not known */
+	size_t name;      /* rebalance_name() */
+	size_t host_name; /* likewise in `names`; REBALANCE_NONE: its host is known by its key */
+	size_t parent;    /* of the level above; REBALANCE_NONE: none */
+	size_t host;      /* of `hosts`: containers; REBALANCE_NONE: not known */
 	bool opted_out;
 	bool running;   /* a container; an application that has one, a user that has such */
 	bool stopped;   /* an application without containers */

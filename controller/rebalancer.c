@@ -102,9 +102,7 @@ static bool go_together(const struct submission *submission, enum rebalance_leve
 {
 	if (donor == receiver)
 		return false;
-	if (level == REBALANCE_CONTAINER && (!donor->host || donor->host != receiver->host))
-		return false;
-	return true;
+	return level != REBALANCE_CONTAINER || strcmp(donor->host_name, receiver->host_name) == 0;
 }
 
 static void submit_swap(struct submission *submission, const struct rebalance_swap *swap)
@@ -202,7 +200,7 @@ static void note_epoch(struct rebalancer *rebalancer, const struct rebalance_con
 	rebalancer->stats.seconds = seconds;
 	rebalancer->stats.hold_s = MAX(rebalancer->stats.hold_s, hold_s);
 	pthread_mutex_unlock(&rebalancer->lock);
-	if (config->debug || swaps)
+	if (config->debug)
 		log_info("rebalancer: %zu donors, %zu receivers, %lu swaps; %.1f ms, lock held "
 			 "%.3f ms at most",
 			 decision->donors, decision->receivers, swaps, seconds * 1e3, hold_s * 1e3);

@@ -196,7 +196,11 @@ static void begin_swap(struct scaler *scaler, struct slot *slot, struct structur
 			       ebb_resource_name(resource));
 		return;
 	}
-	if (!s->host || s->host != from->host) {
+	if (!s->host || !from->host) {
+		verdict_wait(verdict, "its agent is not connected");
+		return;
+	}
+	if (s->host != from->host) {
 		verdict_refuse(verdict, "%s is on host %s, %s on host %s: they cannot swap",
 			       s->name, s->host_name ?: "?", from->name, from->host_name ?: "?");
 		return;

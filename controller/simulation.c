@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "guarding.h"
+#include "rebalancer.h"
 #include "request_document.h"
 #include "simulation_private.h"
 #include "ebb/cleanup.h"
@@ -387,7 +388,15 @@ static double next_time(const struct simulation *sim, size_t usage, size_t reque
 		at = fmin(at, sim->requests[request].at);
 	if (sim->n_expiries)
 		at = fmin(at, sim->expiries[0]);
-	return at;
+	return fmin(at, sim->rebalance_due);
+}
+
+/* From the beginning on, so that it has measured something when its first epoch is due. */
+static void rebalance(struct simulation *sim)
+{
+	sim->rebalance_due = sim->model->rebalancer.active
+				     ? rebalancer_turn(sim->rebalancer, sim->now)
+				     : INFINITY;
 }
 
 int simulation_run(struct simulation *sim, simulation_line_fn line, void *userdata)
@@ -397,11 +406,13 @@ int simulation_run(struct simulation *sim, simulation_line_fn line, void *userda
 
 	sim->line = line;
 	sim->line_userdata = userdata;
+	sim->rebalance_due = INFINITY;
 	sim->now = fmin(next_time(sim, 0, 0), sim->until);
 	for (size_t i = 0; i < sim->n_structures; i++)
 		list(sim, &sim->structures[i]);
 	tell_listed(sim);
 	work(sim);
+	rebalance(sim);
 	while (sim->error == 0 && (at = next_time(sim, usage, request)) <= sim->until) {
 		sim->now = at;
 		while (sim->n_expiries && sim->expiries[0] <= at)
@@ -410,6 +421,10 @@ int simulation_run(struct simulation *sim, simulation_line_fn line, void *userda
 		for (; request < sim->n_requests && sim->requests[request].at == at; request++)
 			ask(sim, &sim->requests[request]);
 		work(sim);
+		if (sim->rebalance_due <= at) {
+			rebalance(sim);
+			work(sim);
+		}
 	}
 	sim->now = sim->until;
 	if (sim->error == 0)
@@ -437,6 +452,8 @@ int simulation_new(const json_t *scenario, struct simulation **ret_simulation, c
 	}
 	if (r >= 0)
 		r = scaler_new(sim->model, sim->audit, &sim->scaler);
+	if (r >= 0)
+		r = rebalancer_new(sim->model, sim->scaler, &sim->rebalancer);
 	if (r >= 0) {
 		model_lock(sim->model);
 		r = simulation_load(sim, ret_error);
@@ -467,6 +484,7 @@ void simulation_free(struct simulation *sim)
 		order_clear(&mine->order);
 		free(mine);
 	}
+	rebalancer_free(sim->rebalancer);
 	scaler_free(sim->scaler);
 	audit_free(sim->audit);
 	if (sim->model)

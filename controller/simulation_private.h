@@ -50,6 +50,7 @@ struct simulation {
 	struct model *model;
 	struct audit *audit;
 	struct scaler *scaler;
+	struct rebalancer *rebalancer;
 	struct timebase time;
 	struct model_observer observer;
 	struct guard_observer guard_observer;
@@ -75,6 +76,7 @@ struct simulation {
 	struct simulated_order *orders, **last_order;
 	double *expiries; /* a heap: when to look whether a request has expired */
 	size_t n_expiries, expiries_room;
+	double rebalance_due; /* INFINITY: the ReBalancer is not ACTIVE */
 	int error;
 };
 

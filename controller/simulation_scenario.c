@@ -263,7 +263,6 @@ static void hold_limits(struct simulation *sim, struct structure *s)
 {
 	struct host *host = s->host;
 
-	s->live = true;
 	s->pinnable = host->max[EBB_CPU] > 0;
 	for (int r = 0; r < EBB_RESOURCE_MAX; r++) {
 		struct resource_state *state = &s->resources[r];
@@ -320,7 +319,11 @@ static int load_hosts(struct simulation *sim, char **ret_error)
 	for (size_t i = 0; i < sim->n_structures; i++) {
 		struct structure *s = sim->structures[i].structure;
 
-		if (s->subtype == STRUCTURE_CONTAINER && s->host)
+		if (s->subtype != STRUCTURE_CONTAINER)
+			continue;
+		/* Without a host, too: it is measured. */
+		s->live = true;
+		if (s->host)
 			hold_limits(sim, s);
 	}
 	return 0;

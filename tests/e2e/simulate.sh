@@ -152,6 +152,36 @@ echo '{"structures": [' | "$ebb" simulate - >"$tmp/out" 2>"$tmp/err"
 same broken_json_status $? 2
 check broken_json_place grep -q '^ebb: standard input:[0-9]*:[0-9]*: not JSON' "$tmp/err"
 
+# --- the rebalancer: a full host, c0 idle and c1 starved ---
+# rebalancer KEYS EDIT
+rebalancer() { echo "$full"' | .services = [{name: "rebalancer", type: "service", config: '"$1"'}]
+	| .structures[1].resources.cpu |= (.max = 200 | .guard = false)
+	| .structures[2].resources.cpu |= (.max = 200 | .current = 100 | .guard = false)
+	| .structures[0].resources.cpu.max = 300
+	| .structures[0].resources.cpu.core_usage_mapping |= del(.["3"])
+	| .until = 40 | .usages = [range(0; 40; 5) as $t | ({at: $t, structure: "c0", cpu: 10},
+		{at: $t, structure: "c1", cpu: 98})] | '"${2:-.}"; }
+asked='select(.request) | .at, .request | if type == "number" then . else
+	"\(.structure)+\(.amount)<\(.pair_structure) \(.field) \(.priority)" end'
+same rebalancer_rests_without_its_service \
+	"$(run two_containers "$(rebalancer '{}' 'del(.services)')" "$asked")" ''
+same rebalancer_rests_when_not_active \
+	"$(run two_containers "$(rebalancer '{ACTIVE: false}')" "$asked")" ''
+same rebalancer_swaps_by_rules "$(show two_containers "$(rebalancer '{}')" "$asked")" \
+	'30 c1+72<c0 current 2'
+same rebalancer_swaps_by_thresholds "$(show two_containers \
+	"$(rebalancer '{BALANCING_POLICY: "thresholds"}')" "$asked")" '30 c1+72<c0 current 2'
+same rebalancer_swaps_on_a_full_host "$(show two_containers "$(rebalancer '{}')" "$applied")" \
+	'c0=128@0,1 c1=172@2,1'
+same rebalancer_keeps_its_window "$(show two_containers "$(rebalancer \
+	'{WINDOW_TIMELAPSE: 10, WINDOW_DELAY: 0, STOLEN_PERCENTAGE: 0.2}')" "$asked" | cut -d' ' -f1-4)" \
+	'10 c1+36<c0 current 2'
+same rebalancer_asks_without_hosts "$(show two_containers "$(rebalancer '{}' 'del(.structures[0])')" \
+	"$asked")" '30 c1+72<c0 current 2'
+same rebalancer_keeps_applications_apart "$(show two_containers "$(rebalancer '{}' '.structures += [
+	{type: "structure", subtype: "application", name: "app", guard: false, containers: ["c0"],
+	 resources: {cpu: {max: 400, min: 20, guard: false}}}]')" "$asked")" ''
+
 # --- one rule ---
 eval_rule() { "$ebb" rule eval "$tmp/rule" - 2>&1; }
 jq '.rules[0]' "$scenarios/guarded.json" >"$tmp/rule"
