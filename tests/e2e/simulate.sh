@@ -22,13 +22,13 @@ full='.structures[0].resources.cpu |= (.max = 400 | .free = 0
 # --- requests, step by step on the core map ---
 same more_takes_the_next_free_core "$(show two_containers "$(ask c0 50)" "$applied")" c0=250@0,1,4
 same more_leaves_the_rest_free "$(run two_containers "$(ask c0 50)" \
-	"$final_host | [.free, .core_usage_mapping[\"4\"]]")" '[350,{"c0":50,"free":50}]'
+	"$final_host | [.free, (.core_usage_mapping[\"4\"] | .c0, .free)]")" '[350,50,50]'
 same less_gives_the_last_core_back "$(show two_containers "$(ask c0 -150)" "$applied")" c0=50@0
 same less_is_free_again "$(run two_containers "$(ask c0 -150)" "$final_host | .free")" 550
 same on_a_full_host_one_grows_by_what_another_gives \
 	"$(show two_containers "$full | $(ask c1 60 c0 -80)" "$applied")" 'c0=120@0,1 c1=260@2,3,1'
 same on_a_full_host_the_rest_is_free "$(run two_containers "$full | $(ask c1 60 c0 -80)" \
-	"$final_host | [.free, .core_usage_mapping[\"1\"]]")" '[20,{"c0":20,"c1":60,"free":20}]'
+	"$final_host | [.free, (.core_usage_mapping[\"1\"] | .c0, .c1, .free)]")" '[20,20,60,20]'
 same less_ends_at_min "$(show two_containers "$(ask c0 -500)" "$applied")" c0=20@0
 same more_ends_at_max "$(show two_containers "$(ask c0 500)" "$applied")" c0=400@0,1,4,5
 same cores_follow_the_topology "$(show two_containers "$(ask c0 50) | .topology = {h0: {\"0\":
