@@ -98,6 +98,18 @@ $(BUILD)/skel/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	@mkdir -p $(@D)
 	$(Q)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@
 
+# --- The API's description: as YAML for people, as bytes for the controller --------------------------
+$(BUILD)/yaml_to_json: packaging/yaml_to_json.c $(BUILD)/flags
+	$(call msg,LINK,$@)
+	$(Q)$(CC) -std=gnu11 $(WARN) -O1 -o $@ $< $$(pkg-config --cflags --libs yaml-0.1 jansson)
+
+$(BUILD)/skel/openapi_bytes.h: docs/openapi.yaml $(BUILD)/yaml_to_json
+	$(call msg,JSON,$@)
+	@mkdir -p $(@D)
+	$(Q)$(BUILD)/yaml_to_json --bytes $< > $@
+
+$(BUILD)/controller/openapi.o: | $(BUILD)/skel/openapi_bytes.h
+
 # --- C ----------------------------------------------------------------------------------------
 # Only the agent reads the skeletons.
 $(call objs,$(agent_SRC) agent/main.c $(wildcard tests/*/agent/*.c)): | $(SKEL)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "metrics.h"
+#include "openapi.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
 #include "ebb/util.h"
@@ -114,6 +115,11 @@ static void metrics_get(void *userdata, struct http_call *call)
 		http_reply_text(call, 200, "text/plain; version=0.0.4; charset=utf-8", text, len);
 }
 
+static void openapi_get(void *userdata, struct http_call *call)
+{
+	http_reply_text(call, 200, "application/json", openapi_json, openapi_json_len);
+}
+
 /* Of nothing there is no decision; of what is not known neither. True: answered 404. */
 static bool is_unknown(struct api *api, struct http_call *call, const char *name)
 {
@@ -181,6 +187,7 @@ const struct http_route api_system_routes[] = {
 	{HTTP_GET, "/heartbeat", heartbeat, true},
 	{HTTP_POST, "/feed", feed_post, false},
 	{HTTP_GET, "/metrics", metrics_get, false},
+	{HTTP_GET, "/openapi.json", openapi_get, false},
 	{HTTP_GET, "/decision", decision_list, false},
 };
 const size_t api_system_n_routes = ARRAY_SIZE(api_system_routes);
