@@ -295,14 +295,16 @@ void host_rebuild_accounting(struct model *model, struct host *host)
 {
 	release_strangers(model, host);
 	for (struct structure *s = host->containers; s; s = s->host_next) {
-		bool owns = cpumap_owned(host->cpumap, s->name) > 0;
+		bool owns = cpumap_owned(host->cpumap, s->name) > 0, says = false;
 
+		for (int i = 0; i < EBB_RESOURCE_MAX; i++)
+			says |= s->resources[i].allocated > 0;
 		for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
 			struct resource_state *state = &s->resources[i];
 
 			/* A document of the original system, which accounts without saying so:
 			 * whoever owns cores is accounted with all of its limits. */
-			if (state->allocated == 0 && owns && state->present && state->current > 0)
+			if (!says && owns && state->present && state->current > 0)
 				state->allocated = state->current;
 			/* More than `current` was growth under way when the controller ended: kept
 			 * until the agent says what is in force. An operation that was not done is
@@ -397,7 +399,8 @@ int accounting_take(struct model *model, struct structure *structure, enum ebb_r
 
 /*
  * The limit to be after `applied`: the range may have been changed while the order was under way.
- * The host sets aside the larger of the two; a min for which it has no room is left unmet.
+ * The host sets aside the larger of the two; a min for which it has no room is left unmet, and so
+ * is what somebody else wrote beyond that. What was not accounted is so wholly or not at all.
  */
 static int64_t into_range(struct model *model, struct structure *structure,
 			  enum ebb_resource resource, int64_t applied)
@@ -411,7 +414,13 @@ static int64_t into_range(struct model *model, struct structure *structure,
 			return state->min;
 	}
 	model_allocate(model, structure, resource, applied - state->allocated);
-	return managed && state->max > 0 ? MIN(applied, state->max) : applied;
+	if (!managed && state->allocated < applied) {
+		model_allocate(model, structure, resource, -state->allocated);
+		return applied;
+	}
+	if (state->max > 0 && (managed || (structure->guard && state->guard)))
+		applied = MIN(applied, state->max);
+	return MIN(applied, state->allocated);
 }
 
 void model_limit_applied(struct model *model, struct structure *structure,
@@ -468,7 +477,8 @@ static void adopt(struct model *model, struct structure *structure, enum ebb_res
 		model_apply(model, structure, resource);
 		return;
 	}
-	model_allocate(model, structure, resource, limit - state->allocated);
+	/* Also what is to be cut, until it is. */
+	model_allocate(model, structure, resource, found - state->allocated);
 	limit = MIN(limit, state->allocated);
 	model_log(model, LOG_LEVEL_INFO,
 		  "%s: its %s limit was changed from outside, %lld to %lld %s%s", structure->name,

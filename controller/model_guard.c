@@ -63,6 +63,24 @@ static int take_all(struct model *model, struct structure *structure, unsigned m
 	return r;
 }
 
+/* While nobody guarded it, it may have got a limit outside of its range. */
+static void into_range(struct model *model, struct structure *structure, unsigned mask)
+{
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
+		struct resource_state *state = &structure->resources[i];
+
+		if (!(mask & 1u << i) || state->allocated <= 0)
+			continue;
+		if (state->max > 0 && state->current > state->max) {
+			accounting_set_current(model, structure, i, state->max);
+			model_apply(model, structure, i);
+		} else if (structure->physical[i] >= 0 &&
+			   !((structure->in_flight | structure->apply) & 1u << i)) {
+			model_limit_applied(model, structure, i, structure->physical[i]);
+		}
+	}
+}
+
 static int refuse_host(const struct structure *structure, char **ret_error)
 {
 	if (structure->subtype != STRUCTURE_HOST)
@@ -129,6 +147,7 @@ int model_guard(struct model *model, struct structure *structure, bool guard, ch
 	if (structure_is_parent(structure))
 		prepare_parent(model, structure, guard);
 	model_set_guard_flag(model, structure, guard);
+	into_range(model, structure, mask);
 	touched_by_hand(model, structure);
 	model_guard_changed(model, structure);
 	return 0;
@@ -175,6 +194,8 @@ int model_guard_resources(struct model *model, struct structure *structure, unsi
 			structure->resources[i].guard = guard;
 	if (structure->guard && structure_is_parent(structure))
 		prepare_parent(model, structure, guard);
+	if (guard && structure->guard)
+		into_range(model, structure, mask);
 	touched_by_hand(model, structure);
 	if (structure->guard)
 		model_guard_changed(model, structure);

@@ -437,6 +437,11 @@ static void plan_request(struct scaler *scaler, struct slot *slot, struct waitin
 		refuse(scaler, slot, waiting, "refused", "it is not guarded any more");
 		return;
 	}
+	/* It came back meanwhile, without one and without room for one. */
+	if (s->subtype == STRUCTURE_CONTAINER && state->current < 0) {
+		refuse(scaler, slot, waiting, "refused", "its limit is not known any more");
+		return;
+	}
 	if (request->resource == EBB_CPU && !waiting->pair &&
 	    plan_budget_is_outdated(request->amount, request->power_budget,
 				    s->resources[EBB_ENERGY].present &&

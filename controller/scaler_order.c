@@ -274,12 +274,21 @@ static bool part_failed(struct scaler *scaler, struct slot *slot, struct part *p
 	return scaler_worth_a_line(slot->failures[part->resource]);
 }
 
+/* Somebody wrote another limit while the order was under way, which was no time to put it back. */
+static bool was_overwritten(const struct structure *s, int resource)
+{
+	const struct resource_state *state = &s->resources[resource];
+
+	return s->guard && state->guard && state->allocated > 0 &&
+	       s->physical[resource] != INT64_MIN && s->physical[resource] != state->current;
+}
+
 /* The order will not be, or was refused: everything is as it was before it was planned. */
 static void undo_part(struct scaler *scaler, struct slot *slot, struct structure *s,
 		      struct part *part, const char *why, uint64_t now)
 {
 	scaler_return_shares(scaler->model, s, part);
-	if (part->apply)
+	if (part->apply || was_overwritten(s, part->resource))
 		model_apply(scaler->model, s, part->resource);
 	if (part_failed(scaler, slot, part, why, now))
 		model_log(scaler->model, LOG_LEVEL_WARNING,

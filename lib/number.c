@@ -3,8 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 
 #include "ebb/cleanup.h"
 #include "ebb/util.h"
@@ -55,29 +53,4 @@ int parse_double(const char *text, double *ret_value)
 		return -ERANGE;
 	*ret_value = value;
 	return 0;
-}
-
-uint64_t random_u64(void)
-{
-	uint64_t value;
-
-	/* Up to 256 bytes come whole. It fails only before the pool is ready or under a filter that
-	 * forbids it; what is left then is good enough for jitter and session names. */
-	if (getrandom(&value, sizeof(value), 0) != sizeof(value)) {
-		struct timespec ts;
-		clock_gettime(CLOCK_REALTIME, &ts);
-		value = ((uint64_t)ts.tv_sec << 32 ^ (uint64_t)ts.tv_nsec) * 0x9e3779b97f4a7c15ULL;
-		value ^= value >> 29;
-	}
-	return value;
-}
-
-unsigned backoff_ms(unsigned attempt, unsigned base, unsigned cap)
-{
-	uint64_t delay = attempt < 32 ? (uint64_t)base << attempt : cap;
-
-	delay = MIN(delay, cap);
-	/* 75% to 125%, so that hosts that lost the controller together do not return together. */
-	uint64_t spread = delay / 2;
-	return (unsigned)MIN(delay - delay / 4 + random_u64() % (spread + 1), UINT32_MAX);
 }
