@@ -616,6 +616,127 @@ TEST(metrics_are_prometheus_text)
 	}
 }
 
+/* --- subscription: what becomes of the bodies is in test_subscription.c --- */
+
+#define HOST_BODY(name, port)                                                          \
+	"{'name':'" name "','host':'" name "','subtype':'host','host_rescaler_ip':"    \
+	"'127.0.0.1','host_rescaler_port':'" port "','resources':{'cpu':{'max':'800'," \
+	"'free':'800'},'mem':{'max':24576,'free':24576}}}"
+#define CONTAINER_BODY                                                                      \
+	"{'container':{'name':'c0','resources':{'cpu':{'max':'200','current':'200','min':"  \
+	"'20','guard':'false'},'mem':{'max':6144,'current':6144,'min':512,'guard':false}}," \
+	"'host_rescaler_ip':'h0','host_rescaler_port':'8000','host':'h0','guard':false,"    \
+	"'subtype':'container'},'limits':{'resources':{'cpu':{'boundary':10,"               \
+	"'boundary_type':'percentage_of_max'},'mem':{'boundary':10,'boundary_type':"        \
+	"'percentage_of_max'}}}}"
+#define APP_BODY                                                                            \
+	"{'app':{'name':'app1','guard':false,'subtype':'application','resources':{'cpu':"   \
+	"{'max':1600,'min':20,'guard':false},'mem':{'max':24576,'min':512,'guard':false}}," \
+	"'install_script':'','install_files':'','runtime_files':'','output_dir':'',"        \
+	"'start_script':'','stop_script':''},'limits':{'resources':{}}}"
+#define USER_BODY                                                               \
+	"{'user':{'name':'u0','subtype':'user','resources':{'cpu':{'max':2000," \
+	"'min':100},'mem':{'max':8192,'min':64},'energy':{'max':100,'min':20}}}}"
+
+static void deleted(const char *path, long want)
+{
+	ask("DELETE", path, NULL);
+	if (status != want)
+		TEST_FAIL("DELETE %s: %ld %s", path, status, body);
+}
+
+TEST(hosts_come_and_go_over_http)
+{
+	_cleanup_json_ json_t *doc = NULL;
+
+	start();
+	refused("/structure/host/h9", HOST_BODY("h9", "1"), 400, "Could not connect to host h9");
+	refused("/structure/host/h9", HOST_BODY("h8", "1"), 400, "must be the same");
+	refused("/structure/host/h9", "{", 400, NULL);
+	doc = put("/structure/host/h0/", HOST_BODY("h0", "1"));
+	CHECK_INT(number_at(doc, "resources.cpu.max"), 400);
+	refused("/structure/host/h0", HOST_BODY("h0", "1"), 409, "already");
+	json_decref(doc);
+	doc = put("/structure/host/h0/disks",
+		  "{'resources':{'disks':[{'name':'d','type':'SSD','load':0,'path':'/dev/x',"
+		  "'max_read':5,'free_read':5,'max_write':4,'free_write':4}]}}");
+	CHECK_INT(number_at(doc, "resources.disks.d.free_write"), 4);
+	ask("POST", "/structure/host/h0/disks",
+	    "{'resources':{'disks':[{'name':'d','max_read':'9','max_write':'8'}]}}");
+	CHECK_INT(status, 200);
+	ask("POST", "/structure/host/h0/disks",
+	    "{'resources':{'disks':[{'name':'e','max_read':'9','max_write':'8'}]}}");
+	CHECK_INT(status, 404);
+	refused("/structure/host/c0/disks", "{}", 404, "no host 'c0'");
+	deleted("/structure/host/c0", 404);
+	deleted("/structure/host/h0/", 200);
+	deleted("/structure/host/h0", 404);
+	deleted("/structure/container/c0", 404);
+}
+
+TEST(a_container_whose_agent_is_not_there_is_not_subscribed)
+{
+	start();
+	refused("/structure/container/c0", CONTAINER_BODY, 502, "c0 was not subscribed");
+	refused("/structure/container/c1", CONTAINER_BODY, 400, "must be the same");
+	refused("/structure/container/c0", "[]", 400, NULL);
+	deleted("/structure/container/h0", 404);
+	deleted("/structure/container/nobody", 404);
+	/* It is reported, and known on. */
+	deleted("/structure/container/c0/", 200);
+	ask("GET", "/structure/c0", NULL);
+	CHECK_INT(status, 200);
+}
+
+TEST(applications_and_users_come_and_go_over_http)
+{
+	_cleanup_json_ json_t *doc = NULL;
+
+	start();
+	doc = put("/structure/apps/app1", APP_BODY);
+	refused("/structure/apps/app1", APP_BODY, 409, "already");
+	json_decref(doc);
+	doc = put("/structure/container/c0/app1", NULL);
+	CHECK_INT(json_array_size(json_object_get(doc, "containers")), 1);
+	refused("/structure/container/c0/app1", NULL, 409, "belongs to app1 already");
+	refused("/structure/container/c1/nothing", NULL, 404, "no application 'nothing'");
+	refused("/structure/container/h0/app1", NULL, 404, "no container 'h0'");
+	deleted("/structure/container/c1/app1", 400);
+	json_decref(doc);
+	doc = put("/structure/app1/state/Running", NULL);
+	CHECK_STR(json_string_value(json_object_get(doc, "state")), "running");
+	refused("/structure/app1/state/resting", NULL, 400, "hdfs_uploading");
+	refused("/structure/c0/state/running", NULL, 400, "only applications");
+
+	json_decref(doc);
+	doc = put("/user/u0", USER_BODY);
+	refused("/user/u0", USER_BODY, 409, "already");
+	refused("/user/u1", USER_BODY, 400, "must be the same");
+	json_decref(doc);
+	doc = put("/user/clusters/u0/app1", NULL);
+	CHECK_INT(json_array_size(json_object_get(doc, "clusters")), 1);
+	refused("/user/clusters/u0/app1", NULL, 409, "belongs to u0");
+	refused("/user/clusters/nobody/app1", NULL, 404, "no user 'nobody'");
+	refused("/user/clusters/u0/c0", NULL, 404, "no application 'c0'");
+	json_decref(doc);
+	doc = put("/user/u0/resources/cpu/max", "{'value':'900'}");
+	CHECK_INT(number_at(doc, "resources.cpu.max"), 900);
+	json_decref(doc);
+	doc = put("/user/u0/energy/max", "{'value':'90'}");
+	CHECK_INT(number_at(doc, "resources.energy.max"), 90);
+	refused("/user/u0/resources/cpu/min", "{'value':901}", 400, "above max");
+	refused("/user/u0/resources/cpu/current", "{'value':901}", 400, "cannot be set");
+	refused("/user/u0/resources/gpu/max", "{'value':901}", 400, "'gpu'");
+	refused("/user/nobody/resources/cpu/max", "{'value':9}", 404, "no user");
+	deleted("/user/clusters/u0/app1/", 200);
+	deleted("/user/clusters/u0/app1/", 400);
+	deleted("/user/u0", 200);
+	deleted("/user/u0", 404);
+	deleted("/structure/container/c0/app1/", 200);
+	deleted("/structure/apps/app1", 200);
+	deleted("/structure/apps/app1", 404);
+}
+
 TEST(label_values_are_escaped)
 {
 	_cleanup_free_ char *text = metrics_escape("a\"b\\c\nd");

@@ -8,10 +8,14 @@
 #include <errno.h>
 
 #include "fake_host.h"
+#include "disks.h"
 #include "hierarchy.h"
+#include "memory_store.h"
 #include "subscriber.h"
 #include "ebb/cleanup.h"
+#include "ebb/log.h"
 #include "ebb/loop.h"
+#include "ebb/util.h"
 #include "../../test.h"
 
 static struct model *model;
@@ -1212,6 +1216,211 @@ TEST(states_of_applications)
 	CHECK_INT(application_set_state(model, find("c0"), "running", &error), -EINVAL);
 	model_unlock(model);
 	CHECK(strstr(error, "only applications have a state"));
+}
+
+/* --- desubscribing, whatever state it is in --- */
+
+TEST(a_container_that_went_gives_back_what_it_had)
+{
+	_cleanup_free_ char *host = NULL;
+
+	start();
+	CHECK_INT(put_disks(NULL, NULL, NULL), 0);
+	host = strdup(document_at("h0", "resources"));
+	begin_container("c0", with_disk(100, 150));
+	fake_answer_all(&fake, FATE_DONE);
+	check_done(200, NULL);
+	model_lock(model);
+	model_container_gone(model, find("c0"));
+	model_unlock(model);
+	CHECK_STR(document_at("h0", "resources.disks.ssd_0.load"), "1");
+	CHECK_INT(leave("c0", NULL), 0);
+	CHECK(!model_structure(model, "c0"));
+	CHECK_STR(document_at("h0", "resources"), host);
+}
+
+TEST(a_container_of_a_silent_host_gives_back_what_it_had)
+{
+	_cleanup_free_ char *before = NULL;
+
+	start();
+	before = strdup(document_at("h0", "resources"));
+	subscribe("container.guard", "true");
+	model_host(model, "h0")->connected = false;
+	CHECK_INT(leave("c0", NULL), 0);
+	CHECK_STR(document_at("h0", "resources"), before);
+	CHECK(find("c0")->automatic);
+	CHECK(!find("c0")->guard);
+}
+
+TEST(an_order_under_way_does_not_keep_a_container)
+{
+	_cleanup_free_ char *before = NULL;
+	struct request request = {
+		.resource = EBB_CPU, .amount = -50, .timestamp = 1000, .origin = "test"};
+
+	start();
+	before = strdup(document_at("h0", "resources"));
+	subscribe("container.guard", "true");
+	model->scaler.active = true;
+	decision_init(&request.decision);
+	model_lock(model);
+	request.structure = find("c0");
+	CHECK_INT(scaler_request(scaler, &request), 0);
+	request.resource = EBB_MEM;
+	scaler_run(scaler);
+	CHECK_INT(scaler_request(scaler, &request), 0);
+	model_unlock(model);
+	CHECK_INT(fake.n, 1);
+	CHECK_INT(leave("c0", NULL), 0);
+	CHECK_STR(document_at("h0", "resources"), before);
+	fake_answer_all(&fake, FATE_DONE);
+	check_adds_up();
+	CHECK_STR(document_at("h0", "resources"), before);
+	CHECK(find("c0")->automatic);
+}
+
+TEST(a_subscription_that_was_cut_short_is_taken_back_by_the_next_controller)
+{
+	struct memory_store memory;
+	struct store *store;
+	struct model *next;
+	_cleanup_json_ json_t *left = NULL;
+
+	start();
+	memory_store_init(&memory);
+	begin_container("c0", json_of(CONTAINER));
+	CHECK(fake_answer(&fake, FATE_DONE));
+	CHECK_STR(document_at("c0", "subscribing"), "true");
+	CHECK_STR(document_at("h0", "resources.cpu.free"), "200");
+	for (size_t i = 0; i < model->n_structures; i++) {
+		_cleanup_json_ json_t *doc = structure_to_json(model->structures[i]);
+
+		memory_store_set(&memory, DB_STRUCTURES, model->structures[i]->name, doc);
+	}
+	CHECK_INT(store_new(&memory_ops, &memory, &store), 0);
+	CHECK_INT(model_new(store, &next), 0);
+	/* It stood by, and takes over. */
+	model_lock(next);
+	CHECK_INT(model_set_leading(next, true), 0);
+	model_unlock(next);
+	CHECK(!model_structure(next, "c0"));
+	CHECK(model_structure(next, "c1"));
+	CHECK_INT(model_host(next, "h0")->free[EBB_CPU], 400);
+	CHECK_INT(model_host(next, "h0")->free[EBB_MEM], 8192);
+	model_free(next);
+	store_close(store);
+	memory_store_clear(&memory);
+}
+
+/* --- at random --- */
+
+static unsigned long long state;
+
+static unsigned pick(unsigned n)
+{
+	state = state * 6364136223846793005ull + 1442695040888963407ull;
+	return (unsigned)(state >> 33) % n;
+}
+
+static enum fate pick_fate(void)
+{
+	return pick(10) < 6 ? FATE_DONE : (enum fate)pick(FATE_MAX);
+}
+
+static void count_done(void *userdata, json_t *doc, unsigned with, const char *why)
+{
+	int *open = userdata;
+
+	CHECK(doc || why);
+	json_decref(doc);
+	(*open)--;
+}
+
+static void begin_random(const char *name, int *open)
+{
+	int cpu = 1 + (int)pick(250), mem = 64 + (int)pick(4000);
+	json_t *body =
+		pick(2) ? with_disk((int)pick(300) + 1, (int)pick(300) + 1) : json_of(CONTAINER);
+	json_t *container = json_object_get(body, "container");
+
+	json_object_set_new(container, "name", json_string(name));
+	json_object_set_new(container, "guard", json_boolean(pick(2)));
+	json_object_set_new(at(container, "resources.cpu"), "current", json_integer(cpu));
+	json_object_set_new(at(container, "resources.cpu"), "max", json_integer(cpu + 20));
+	json_object_set_new(at(container, "resources.mem"), "current", json_integer(mem));
+	json_object_set_new(at(container, "resources.mem"), "min", json_integer(mem / 2));
+	(*open)++;
+	subscriber_container(subscriber, name, body, count_done, open);
+	json_decref(body);
+}
+
+static void random_step(int *open)
+{
+	char name[] = "c0";
+	struct structure *s;
+
+	name[1] = (char)('0' + pick(4));
+	s = model_structure(model, name);
+	switch (pick(8)) {
+	case 0:
+	case 1: begin_random(name, open); break;
+	case 2:
+		if (s)
+			CHECK_INT(leave(name, NULL), 0);
+		break;
+	case 3:
+		virtual_now += pick(10);
+		subscriber_tick(subscriber);
+		break;
+	case 4:
+		if (pick(4))
+			break;
+		model_lock(model);
+		if (s && s->live)
+			model_container_gone(model, s);
+		else
+			register_container(name);
+		model_unlock(model);
+		break;
+	default: fake_answer(&fake, pick_fate()); break;
+	}
+}
+
+TEST(whatever_happens_all_shares_come_back)
+{
+	const char *seed = getenv("EBB_SEED");
+	_cleanup_free_ char *before = NULL;
+	int open = 0;
+
+	state = seed ? strtoull(seed, NULL, 10) : random_u64() >> 1;
+	printf("# EBB_SEED=%llu\n", state);
+	start();
+	log_set_level(LOG_LEVEL_ERROR);
+	CHECK_INT(put_disks(NULL, NULL, NULL), 0);
+	before = strdup(document_at("h0", "resources"));
+	for (int i = 0; i < 5000; i++) {
+		random_step(&open);
+		check_adds_up();
+		model_lock(model);
+		/* What the disks' documents say is what containers hold. */
+		if (disks_settle(model_host(model, "h0")))
+			TEST_FAIL("step %d: the disks did not add up", i);
+		model_unlock(model);
+	}
+	fake_answer_all(&fake, FATE_DONE);
+	virtual_now += 60;
+	subscriber_tick(subscriber);
+	fake_answer_all(&fake, FATE_DONE);
+	CHECK_INT(open, 0);
+	for (char c = '0'; c < '4'; c++) {
+		char name[] = {'c', c, '\0'};
+
+		if (model_structure(model, name))
+			CHECK_INT(leave(name, NULL), 0);
+	}
+	CHECK_STR(document_at("h0", "resources"), before);
+	log_set_level(LOG_LEVEL_INFO);
 }
 
 TEST_MAIN()
