@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "boundaries.h"
+#include "hierarchy.h"
 #include "model_private.h"
 #include "scaler_private.h"
 #include "ebb/cleanup.h"
@@ -598,13 +599,17 @@ static void commit_parent(struct scaler *scaler, const struct operation *operati
 			  const struct parent_change *parent)
 {
 	enum ebb_resource resource = operation->request.resource;
-	struct structure *s = scaler_structure(scaler, parent->slot);
+	struct structure *s = scaler_structure(scaler, parent->slot), *user;
 
 	if (!s)
 		return;
 	if (operation->request.field == REQUEST_MAX)
 		s->resources[resource].max += parent->done;
 	operation_parent_changed(scaler, s, resource);
+	/* Its user has no part in it, but for the sum. */
+	user = parent->parent == SIZE_MAX ? hierarchy_parent(s) : NULL;
+	if (user)
+		operation_parent_changed(scaler, user, resource);
 }
 
 static bool is_partial(const struct operation *operation, int64_t done, int64_t planned)

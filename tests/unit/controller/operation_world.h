@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "hierarchy.h"
+#include "memory_store.h"
 #include "scaler.h"
 #include "scaler_plan.h"
 #include "ebb/cleanup.h"
@@ -31,6 +32,8 @@ static struct {
 	size_t n_orders;  /* ever, modulo ORDERS_MAX they are all answered */
 	bool no_sink;     /* orders are not taken */
 	json_t *in_force; /* name -> resource -> limit */
+	struct memory_store memory;
+	struct store *store;
 	double now;
 } world;
 
@@ -120,7 +123,7 @@ static void answer_nth(size_t nth, enum world_answer how)
 
 		if (scaler_body_limit(order->order.body, r, &limit) < 0)
 			continue;
-		if (how == ANSWER_FLOOR && limit < world_floor)
+		if (how == ANSWER_FLOOR && r == EBB_MEM && limit < world_floor)
 			limit = world_floor;
 		if (how <= ANSWER_FLOOR || how == ANSWER_LOST_DONE)
 			set_in_force(order->order.container, r, limit);
@@ -227,32 +230,39 @@ static void world_end(void *arg)
 {
 	struct order_result result = {.status = 0};
 
+	world.no_sink = true;
 	for (size_t i = 0; i < ORDERS_MAX; i++) {
 		void *userdata = world.orders[i].order.userdata;
 
 		if (!world.orders[i].waits)
 			continue;
 		world_order_clear(&world.orders[i]);
-		world.no_sink = true;
 		scaler_order_done(world.scaler, userdata, &result);
 	}
 	if (world.scaler)
 		scaler_free(world.scaler);
 	if (world.audit)
 		audit_free(world.audit);
+	if (world.store)
+		store_close(world.store);
 	if (world.model)
 		model_free(world.model);
+	if (world.in_force)
+		memory_store_clear(&world.memory);
 	json_decref(world.in_force);
 	memset(&world, 0, sizeof(world));
 }
 
-static void world_start_with(struct store *store)
+/* A controller over what is in the database. */
+static void world_boot(void)
 {
-	test_at_end(world_end, NULL);
-	world.now = 1000;
-	world.in_force = json_object();
-	CHECK_INT(model_new(store, &world.model), 0);
+	CHECK_INT(store_new(&memory_ops, &world.memory, &world.store), 0);
+	CHECK_INT(model_new(world.store, &world.model), 0);
+	CHECK_INT(store_start(world.store), 0);
 	world.model->time = &world_time;
+	model_lock(world.model);
+	CHECK_INT(model_set_leading(world.model, true), 0);
+	model_unlock(world.model);
 	CHECK_INT(audit_new(NULL, 4096, &world.audit), 0);
 	CHECK_INT(scaler_new(world.model, world.audit, &world.scaler), 0);
 	scaler_set_sink(world.scaler, (struct order_sink){world_submit, NULL});
@@ -264,7 +274,11 @@ static void world_start_with(struct store *store)
 
 __attribute__((unused)) static void world_start(void)
 {
-	world_start_with(NULL);
+	test_at_end(world_end, NULL);
+	world.now = 1000;
+	world.in_force = json_object();
+	memory_store_init(&world.memory);
+	world_boot();
 }
 
 /* Of so many cores and 4,096 MiB. */
@@ -342,12 +356,34 @@ __attribute__((unused)) static struct structure *add_parent(enum structure_subty
 			"subtype", structure_subtype_name(subtype), "name", name,
 			user ? "clusters" : "containers", list, "resources", "cpu", "max", cpu_max,
 			"min", cpu_min, "mem", "max", 8192, "min", 64);
-	if (structure_from_json(doc, NULL, &s, &error) < 0)
+	if ((user ? user_from_json(doc, NULL, &s, &error)
+		  : structure_from_json(doc, NULL, &s, &error)) < 0)
 		TEST_FAIL("%s: %s", name, error);
 	model_lock(world.model);
 	CHECK_INT(model_add(world.model, s), 0);
 	model_unlock(world.model);
 	return s;
+}
+
+/* It dies as it stands, and another begins where the database left off. Agents register next. */
+__attribute__((unused)) static void world_crash(void)
+{
+	json_t *documents[DB_MAX], *limits;
+	double now = world.now;
+
+	CHECK_INT(store_flush(world.store), 0);
+	for (int i = 0; i < DB_MAX; i++)
+		documents[i] = json_deep_copy(world.memory.documents[i]);
+	limits = json_incref(world.in_force);
+	world_end(NULL);
+	memory_store_init(&world.memory);
+	for (int i = 0; i < DB_MAX; i++) {
+		json_decref(world.memory.documents[i]);
+		world.memory.documents[i] = documents[i];
+	}
+	world.in_force = limits;
+	world.now = now;
+	world_boot();
 }
 
 /* Without a turn of the scaler. */
