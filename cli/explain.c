@@ -22,12 +22,18 @@ static enum style outcome_style(const char *outcome)
 	return STYLE_YELLOW;
 }
 
-/* "14:03:12.345  cpu 150 -> 180 shares  applied" */
+/* Is it about the ceiling, not the limit in force? */
+static bool about_max(const json_t *d)
+{
+	return !strcmp(json_get_text(d, "field"), "max");
+}
+
+/* "14:03:12.345  cpu 150 -> 180 shares  applied", "cpu max 400 -> 340 shares" */
 static void print_headline(FILE *out, const json_t *d, enum ebb_resource resource, bool color)
 {
 	const char *outcome = json_get_text(d, "outcome");
 	double at = json_get_real(d, "at", 0), whole = floor(at);
-	int64_t before = json_get_integer(d, "current", -1);
+	int64_t before = json_get_integer(d, about_max(d) ? "max" : "current", -1);
 	int64_t after = json_get_integer(d, "applied", -1);
 	int64_t requested = json_get_integer(d, "requested", 0);
 	time_t seconds = (time_t)whole;
@@ -40,8 +46,9 @@ static void print_headline(FILE *out, const json_t *d, enum ebb_resource resourc
 	strftime(today, sizeof(today), "%F", localtime_r(&now, &tm));
 	if (strcmp(day, today))
 		fprintf(out, "%s ", day);
-	fprintf(out, "%s.%03d  %s%s ", clock, (int)((at - whole) * 1000),
-		style_start(STYLE_BOLD, color), json_get_text(d, "resource"));
+	fprintf(out, "%s.%03d  %s%s %s", clock, (int)((at - whole) * 1000),
+		style_start(STYLE_BOLD, color), json_get_text(d, "resource"),
+		about_max(d) ? "max " : "");
 	if (before >= 0)
 		fprintf(out, "%lld", (long long)before);
 	else
@@ -103,6 +110,28 @@ static void print_asked(FILE *out, const json_t *d, enum ebb_resource resource)
 	fputs(".\n", out);
 }
 
+/* What is done together with it, or not at all. */
+static void print_operation(FILE *out, const json_t *d)
+{
+	int64_t operation = json_get_integer(d, "operation", 0);
+	int64_t requested = json_get_integer(d, "requested", 0);
+	const char *pair = json_get_text(d, "pair");
+
+	if (operation <= 0 && !*pair)
+		return;
+	fputs("    ", out);
+	if (*pair)
+		fprintf(out,
+			requested < 0 ? "A swap: what it gives up goes to %s"
+				      : "A swap: it gets what %s gives up",
+			pair);
+	else
+		fputs("All of it or nothing", out);
+	if (operation > 0)
+		fprintf(out, ", operation %lld", (long long)operation);
+	fputs(".\n", out);
+}
+
 static void print_planned(FILE *out, const json_t *d)
 {
 	int64_t planned = json_get_integer(d, "planned", -1);
@@ -111,8 +140,8 @@ static void print_planned(FILE *out, const json_t *d)
 
 	if (planned < 0)
 		return;
-	fprintf(out, "    Planned: %lld", (long long)planned);
-	if (min >= 0 && max >= 0)
+	fprintf(out, "    Planned: %s%lld", about_max(d) ? "a max of " : "", (long long)planned);
+	if (min >= 0 && max >= 0 && !about_max(d))
 		fprintf(out, " within %lld..%lld", (long long)min, (long long)max);
 	if (*cpus)
 		fprintf(out, ", on CPUs %s", cpus);
@@ -127,9 +156,15 @@ static void print_result(FILE *out, const json_t *d)
 	double sent = json_get_real(d, "sent_ms", NAN);
 	double applied = json_get_real(d, "applied_ms", NAN);
 	int64_t after = json_get_integer(d, "applied", -1);
+	const char *subtype = json_get_text(d, "subtype");
 
 	fputs("    Result: ", out);
-	if (after >= 0)
+	/* An application or a user has no agent: its limit is the sum of its containers'. */
+	if (after >= 0 && about_max(d))
+		fprintf(out, "its max is %lld", (long long)after);
+	else if (after >= 0 && *subtype && strcmp(subtype, "container") != 0)
+		fprintf(out, "its containers have %lld", (long long)after);
+	else if (after >= 0)
 		fprintf(out, "the agent read back %lld", (long long)after);
 	else
 		fputs(*outcome ? outcome : "not known yet", out);
@@ -171,6 +206,7 @@ char *explain_decision(const json_t *decision, bool color)
 	print_headline(out, tame, resource, color);
 	print_measured(out, tame);
 	print_asked(out, tame, resource);
+	print_operation(out, tame);
 	print_planned(out, tame);
 	print_result(out, tame);
 	if (fclose(out)) {

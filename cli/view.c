@@ -123,11 +123,13 @@ void decision_brief(const json_t *decision, char *text, size_t size)
 {
 	const char *resource = json_get_text(decision, "resource");
 	const char *outcome = json_get_text(decision, "outcome");
-	int64_t before = json_get_integer(decision, "current", -1);
+	bool max = strcmp(json_get_text(decision, "field"), "max") == 0;
+	int64_t before = json_get_integer(decision, max ? "max" : "current", -1);
 	int64_t after = json_get_integer(decision, "applied", -1);
 
 	if (after >= 0 && before >= 0)
-		snprintf(text, size, "%s %lld>%lld", resource, (long long)before, (long long)after);
+		snprintf(text, size, "%s %s%lld>%lld", resource, max ? "max " : "",
+			 (long long)before, (long long)after);
 	else if (after >= 0)
 		snprintf(text, size, "%s >%lld", resource, (long long)after);
 	else

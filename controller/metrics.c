@@ -261,6 +261,14 @@ static void write_scaler(FILE *out, const struct scaler_stats *stats)
 		"ebb_scaler_results_total{result=\"refused\"} %lu\n"
 		"ebb_scaler_results_total{result=\"expired\"} %lu\n",
 		stats->applied, stats->failed, stats->refused, stats->expired);
+	value(out, "ebb_scaler_operations_total", "counter",
+	      "Operations begun: changes of max, swaps, what applications and users ask for",
+	      stats->operations);
+	value(out, "ebb_scaler_swaps_total", "counter", "Swaps done", stats->swaps);
+	value(out, "ebb_scaler_rollbacks_total", "counter", "Operations taken back",
+	      stats->rolled_back);
+	value(out, "ebb_scaler_operations_open", "gauge",
+	      "Operations under way, or being taken back", stats->operations_open);
 	value(out, "ebb_scaler_waiting", "gauge", "Requests that wait for room or for an order",
 	      stats->waiting);
 	value(out, "ebb_scaler_in_flight", "gauge", "Orders under way", stats->in_flight);

@@ -29,35 +29,100 @@ static int get_number(const json_t *doc, const char *key, double by_default, dou
 		       : 0;
 }
 
+/* `structure_type` says where a name is looked up; without it users come last. */
+static struct structure *find(struct model *model, const char *name, const char *type)
+{
+	bool user = type && strcmp(type, structure_subtype_name(STRUCTURE_USER)) == 0;
+	struct structure *s = user ? NULL : model_structure(model, name);
+
+	return !s && (user || !type) ? model_user(model, name) : s;
+}
+
+static int check_target(const struct structure *s, const char *type, const char *resource,
+			char **ret_error)
+{
+	enum ebb_resource r = resource ? ebb_resource_from_name(resource) : EBB_RESOURCE_INVALID;
+
+	if (s->subtype == STRUCTURE_HOST)
+		return fail_with(-EINVAL, ret_error,
+				 "%s is a host, and only containers, applications and users are "
+				 "scaled",
+				 s->name);
+	if (type && strcmp(type, structure_subtype_name(s->subtype)) != 0)
+		return fail_with(-EINVAL, ret_error, "%s is a %s, not a %s", s->name,
+				 structure_subtype_name(s->subtype), type);
+	if (r == EBB_RESOURCE_INVALID || !s->resources[r].present)
+		return fail_with(-EINVAL, ret_error, "%s has no resource %s", s->name,
+				 resource ? resource : "of no name");
+	if (s->subtype == STRUCTURE_CONTAINER && s->resources[r].current < 0)
+		return fail_with(-EINVAL, ret_error, "the %s limit of %s is not known", resource,
+				 s->name);
+	return 0;
+}
+
+static int get_field(const json_t *doc, enum request_field *ret_field, char **ret_error)
+{
+	const json_t *value = json_object_get(doc, "field");
+	const char *field = json_string_value(value);
+
+	*ret_field = REQUEST_CURRENT;
+	if (!value || json_is_null(value) || (field && strcmp(field, "current") == 0))
+		return 0;
+	if (!field || strcmp(field, "max") != 0)
+		return fail_with(-EINVAL, ret_error, "its field is %s: use current or max",
+				 field ? field : "no text");
+	*ret_field = REQUEST_MAX;
+	return 0;
+}
+
+/* Half of a swap is worse than none. */
+static int get_pair(struct model *model, const json_t *doc, const char *type, const char *resource,
+		    struct request *request, char **ret_error)
+{
+	const json_t *value = json_object_get(doc, "pair_structure");
+	const char *name = json_string_value(value);
+	const struct structure *s = request->structure;
+	struct structure *pair;
+	int r;
+
+	if (!value || json_is_null(value))
+		return 0;
+	pair = name ? find(model, name, type ?: structure_subtype_name(s->subtype)) : NULL;
+	if (!pair || pair == s)
+		return fail_with(-EINVAL, ret_error, "it cannot swap with %s",
+				 pair   ? "itself"
+				 : name ? name
+					: "what is no name");
+	r = check_target(pair, structure_subtype_name(s->subtype), resource, ret_error);
+	if (r < 0)
+		return r;
+	if (s->subtype != STRUCTURE_CONTAINER && request->field != REQUEST_MAX)
+		return fail_with(-EINVAL, ret_error, "a %s swaps max, not current",
+				 structure_subtype_name(s->subtype));
+	request->pair = pair;
+	return 0;
+}
+
 static int get_target(struct model *model, const json_t *doc, struct request *request,
 		      char **ret_error)
 {
 	const char *name = json_string_value(json_object_get(doc, "structure"));
 	const char *resource = json_string_value(json_object_get(doc, "resource"));
-	const char *field = json_string_value(json_object_get(doc, "field"));
-	struct structure *s = name ? model_structure(model, name) : NULL;
+	const char *type = json_string_value(json_object_get(doc, "structure_type"));
+	int r;
 
-	if (!s)
+	request->structure = name ? find(model, name, type) : NULL;
+	if (!request->structure)
 		return fail_with(-EINVAL, ret_error, "there is no structure %s",
 				 name ? name : "in it");
-	if (s->subtype != STRUCTURE_CONTAINER)
-		return fail_with(-EINVAL, ret_error, "%s is a %s, and only containers are scaled",
-				 name, structure_subtype_name(s->subtype));
-	request->structure = s;
-	request->resource = resource ? ebb_resource_from_name(resource) : EBB_RESOURCE_INVALID;
-	if (request->resource == EBB_RESOURCE_INVALID || !s->resources[request->resource].present)
-		return fail_with(-EINVAL, ret_error, "%s has no resource %s", name,
-				 resource ? resource : "of no name");
-	if (field && strcmp(field, "current") != 0)
-		return fail_with(-EINVAL, ret_error, "only field current can be asked for, not %s",
-				 field);
-	/* Half of a swap is worse than none. */
-	if (json_is_string(json_object_get(doc, "pair_structure")))
-		return fail_with(-EINVAL, ret_error, "swaps with a pair_structure are not done");
-	if (s->resources[request->resource].current < 0)
-		return fail_with(-EINVAL, ret_error, "the %s limit of %s is not known", resource,
-				 name);
-	return 0;
+	r = check_target(request->structure, type, resource, ret_error);
+	if (r < 0)
+		return r;
+	request->resource = ebb_resource_from_name(resource);
+	r = get_field(doc, &request->field, ret_error);
+	if (r < 0)
+		return r;
+	return get_pair(model, doc, type, resource, request, ret_error);
 }
 
 int request_from_document(struct model *model, const json_t *doc, double now,
@@ -74,6 +139,8 @@ int request_from_document(struct model *model, const json_t *doc, double now,
 		r = get_number(doc, "amount", NAN, &amount, ret_error);
 	if (r >= 0)
 		r = get_number(doc, "priority", 0, &priority, ret_error);
+	if (r >= 0)
+		r = get_number(doc, "power_budget", 0, &request.power_budget, ret_error);
 	if (r >= 0)
 		r = get_number(doc, "timestamp", now, &request.timestamp, ret_error);
 	if (r < 0)

@@ -77,6 +77,57 @@ TEST(a_limit_that_nobody_asked_to_change)
 	CHECK(strstr(got, "  cpu unlimited -> 100 shares  applied\n"));
 }
 
+static json_t *swap(const char *outcome, const char *reason)
+{
+	return json_pack("{s:s s:s s:s s:i s:s s:s s:s s:i s:i s:i s:i s:i s:s s:s}", "resource",
+			 "cpu", "origin", "rebalancer", "rule", "", "operation", 12, "subtype",
+			 "container", "field", "current", "pair", "c0", "requested", 60, "current",
+			 200, "planned", 260, "min", 20, "max", 400, "outcome", outcome, "reason",
+			 reason);
+}
+
+TEST(a_swap_tells_with_whom)
+{
+	json_t *decision = swap("applied", "");
+
+	json_object_set_new(decision, "applied", json_integer(260));
+	CHECK_STR(details(decision), "    The rebalancer asked for +60 shares.\n"
+				     "    A swap: it gets what c0 gives up, operation 12.\n"
+				     "    Planned: 260 within 20..400.\n"
+				     "    Result: the agent read back 260.\n");
+	CHECK(strstr(got, "  cpu 200 -> 260 shares  applied\n"));
+}
+
+TEST(a_rollback_tells_whose_fault_it_was)
+{
+	json_t *decision = swap("rolled back", "c1: it answered 500: no such cgroup");
+
+	json_object_set_new(decision, "requested", json_integer(-60));
+	CHECK(strstr(details(decision),
+		     "    A swap: what it gives up goes to c0, operation 12.\n"));
+	CHECK(strstr(got, "    Result: rolled back: c1: it answered 500: no such cgroup.\n"));
+	CHECK(strstr(got, "  cpu 200 (-60 asked) shares  rolled back\n"));
+}
+
+TEST(a_max_is_not_what_is_in_force)
+{
+	json_t *decision = swap("applied", "");
+
+	json_object_del(decision, "pair");
+	json_object_set_new(decision, "field", json_string("max"));
+	json_object_set_new(decision, "subtype", json_string("application"));
+	json_object_set_new(decision, "planned", json_integer(460));
+	json_object_set_new(decision, "applied", json_integer(460));
+	CHECK(strstr(details(decision), "    All of it or nothing, operation 12.\n"
+					"    Planned: a max of 460.\n"
+					"    Result: its max is 460.\n"));
+	CHECK(strstr(got, "  cpu max 400 -> 460 shares  applied\n"));
+	decision = swap("applied", "");
+	json_object_set_new(decision, "subtype", json_string("application"));
+	json_object_set_new(decision, "applied", json_integer(260));
+	CHECK(strstr(details(decision), "    Result: its containers have 260.\n"));
+}
+
 TEST(a_hostile_document_is_tamed)
 {
 	json_t *decision =

@@ -71,6 +71,10 @@ TEST(decision_survives_json)
 	snprintf(in.rule, sizeof(in.rule), "CpuRescaleUp");
 	snprintf(in.outcome, sizeof(in.outcome), "partial");
 	snprintf(in.cpus, sizeof(in.cpus), "0,1,4");
+	in.operation = 4711;
+	snprintf(in.subtype, sizeof(in.subtype), "application");
+	snprintf(in.field, sizeof(in.field), "max");
+	snprintf(in.pair, sizeof(in.pair), "app0");
 	in.usage = 97.5;
 	in.current = 100;
 	in.requested = -40;
@@ -89,6 +93,10 @@ TEST(decision_survives_json)
 	CHECK_STR(out.rule, "CpuRescaleUp");
 	CHECK_STR(out.cpus, "0,1,4");
 	CHECK_STR(out.outcome, "partial");
+	CHECK_INT(out.operation, 4711);
+	CHECK_STR(out.subtype, "application");
+	CHECK_STR(out.field, "max");
+	CHECK_STR(out.pair, "app0");
 	CHECK_NEAR(out.usage, 97.5, 1e-9);
 	CHECK(isnan(out.throttled));
 	CHECK_INT(out.requested, -40);
@@ -97,6 +105,23 @@ TEST(decision_survives_json)
 	CHECK_INT(out.events_down, 3);
 	CHECK_NEAR(out.applied_ms, 12.345, 1e-9);
 	CHECK(isnan(out.sent_ms));
+}
+
+/* One of an earlier version is about the limit of a container, and of no operation. */
+TEST(an_older_decision_is_read)
+{
+	_cleanup_json_ json_t *json =
+		json_pack("{s:i, s:s, s:s}", "id", 3, "resource", "cpu", "structure", "c0");
+	struct decision out;
+
+	CHECK_INT(decision_from_json(json, &out), 0);
+	CHECK_INT(out.operation, 0);
+	CHECK_STR(out.subtype, "container");
+	CHECK_STR(out.field, "current");
+	CHECK_STR(out.pair, "");
+	json_decref(json);
+	json = decision_to_json(&out);
+	CHECK(json_is_null(json_object_get(json, "operation")));
 }
 
 TEST(decision_cut_inside_a_character_is_still_json)
@@ -178,6 +203,22 @@ TEST(file_is_read_back)
 	CHECK_STR(text_of(0, "structure"), "new");
 	CHECK_STR(text_of(1, "structure"), "kept");
 	CHECK_INT(id_of(5), 1);
+}
+
+TEST(numbers_of_operations_go_on_after_a_restart)
+{
+	struct decision decision;
+
+	make_dir();
+	CHECK_INT(audit_new(path, 8, &audit), 0);
+	CHECK_INT(audit_next_operation(audit), 1);
+	CHECK_INT(audit_next_operation(audit), 2);
+	decision_init(&decision);
+	decision.operation = 2;
+	audit_add(audit, &decision);
+	audit_free(TAKE_PTR(audit));
+	CHECK_INT(audit_new(path, 8, &audit), 0);
+	CHECK_INT(audit_next_operation(audit), 3);
 }
 
 TEST(file_survives_a_torn_line_and_a_gap)

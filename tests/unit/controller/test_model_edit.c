@@ -858,8 +858,13 @@ TEST(requests_are_taken)
 	request("r5", "h0", "cpu", 50, now, "");
 	request("r6", "c0", "moonlight", 50, now, "");
 	request("r7", "c0", "cpu", 0, now, "");
-	request("r8", "c0", "cpu", 50, now, ",'field':'max'");
-	request("r9", "c0", "cpu", 50, now, ",'pair_structure':'c1'");
+	request("r8", "c0", "cpu", 50, now, ",'field':'min'");
+	request("r9", "c0", "cpu", 50, now, ",'pair_structure':'nobody'");
+	request("r10", "c0", "cpu", 50, now, ",'pair_structure':'c0'");
+	request("r11", "c0", "cpu", 50, now, ",'pair_structure':'h0'");
+	request("r12", "c0", "cpu", 50, now, ",'structure_type':'user'");
+	request("r13", "c0", "cpu", 50, now, ",'structure_type':'application'");
+	request("r14", "c0", "cpu", 50, now, ",'power_budget':'much'");
 	request("ra", "c0", "cpu", 50, now, ",'amount':1e300");
 	request("rb", "c0", "cpu", 50, now, ",'amount':'lots'");
 	edit(DB_REQUESTS, "rc", "{'type':'request'}");
@@ -876,6 +881,31 @@ TEST(requests_are_taken)
 	/* Events are nobody's business here. */
 	edit(DB_EVENTS, "e1", "{'type':'event','name':'CpuBottleneck'}");
 	CHECK_STR(there(DB_EVENTS, "e1", "type"), "\"event\"");
+}
+
+TEST(requests_of_all_kinds_are_taken)
+{
+	double now = wall_seconds();
+
+	start();
+	edit(DB_STRUCTURES, "app",
+	     "{'type':'structure','subtype':'application','name':'app','containers':['c0'],"
+	     "'resources':{'cpu':{'max':400,'min':20}}}");
+	edit(DB_USERS, "c0",
+	     "{'name':'c0','clusters':['app'],'resources':{'cpu':{'max':400,'min':20}}}");
+	request("r1", "c0", "cpu", -40, now, ",'field':'max','priority':2");
+	CHECK_INT(get("c0")->resources[EBB_CPU].max, 360);
+	CHECK_INT(get("c0")->resources[EBB_CPU].current, 100);
+	request("r2", "app", "cpu", 30, now, ",'structure_type':'application'");
+	check_in_force("c0");
+	CHECK_INT(get("c0")->resources[EBB_CPU].current, 130);
+	CHECK_INT(get("app")->resources[EBB_CPU].current, 130);
+	request("r3", "c0", "cpu", -60, now, ",'structure_type':'user','field':'max'");
+	CHECK(model_user(model, "c0"));
+	CHECK_INT(model_user(model, "c0")->resources[EBB_CPU].max, 340);
+	CHECK_INT(get("app")->resources[EBB_CPU].max, 340);
+	CHECK_INT(get("c0")->resources[EBB_CPU].max, 300);
+	check_in_force("c0");
 }
 
 /* Somebody asks for 50 shares more for c0, and nothing can be written. */
