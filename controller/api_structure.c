@@ -165,10 +165,12 @@ static void parameter_put(void *userdata, struct http_call *call)
 
 	if (!api_resource(call, 1, &resource))
 		return;
-	if (strcmp(param, "max") && strcmp(param, "min") && strcmp(param, "weight")) {
+	if (strcmp(param, "max") && strcmp(param, "min") && strcmp(param, "weight") &&
+	    (strcmp(param, "current") || resource != EBB_ENERGY)) {
 		http_reply_error(call, 400,
 				 "Parameter '%s' cannot be set. Use max, min or weight; the limit "
-				 "in force follows from them and from usage",
+				 "in force follows from them and from usage (but that of energy, "
+				 "current)",
 				 param);
 		return;
 	}

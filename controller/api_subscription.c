@@ -59,21 +59,14 @@ static void app_put(void *userdata, struct http_call *call)
 	struct api *api = userdata;
 	_cleanup_json_ json_t *body = http_body_object(call);
 	_cleanup_free_ char *error = NULL;
-	struct structure *s;
-	json_t *doc = NULL;
+	struct structure *s = NULL;
 	int r;
 
 	if (!body)
 		return;
 	model_lock(api->model);
 	r = subscribe_application(api->model, call->captures[0], body, &s, &error);
-	if (r >= 0)
-		doc = structure_to_json(s);
-	model_unlock(api->model);
-	if (r < 0)
-		api_reply_failure(call, r, error);
-	else
-		api_reply(call, doc);
+	api_end_change(api, call, s, DB_STRUCTURES, r, error);
 }
 
 /* With the lock taken, or 404, or 412. `capture`: where its name is. */
@@ -150,7 +143,6 @@ static void change_membership(struct api *api, struct http_call *call, membershi
 	struct structure *container = lock_kind(api, call, 0, STRUCTURE_CONTAINER);
 	_cleanup_free_ char *error = NULL;
 	struct structure *app;
-	json_t *doc = NULL;
 	int r;
 
 	if (!container)
@@ -165,16 +157,8 @@ static void change_membership(struct api *api, struct http_call *call, membershi
 		return;
 	}
 	r = change(api->model, app, container, &error);
-	if (r >= 0)
-		doc = structure_to_json(app);
-	model_unlock(api->model);
 	/* The original's answer to what is no member. */
-	if (r == -ENOENT)
-		r = -EINVAL;
-	if (r < 0)
-		api_reply_failure(call, r, error);
-	else
-		api_reply(call, doc);
+	api_end_change(api, call, app, DB_STRUCTURES, r == -ENOENT ? -EINVAL : r, error);
 }
 
 static void membership_put(void *userdata, struct http_call *call)
@@ -197,7 +181,6 @@ static void change_disks(struct api *api, struct http_call *call, disks_fn chang
 	_cleanup_json_ json_t *body = http_body_object(call);
 	_cleanup_free_ char *error = NULL;
 	struct structure *s;
-	json_t *doc = NULL;
 	int r;
 
 	if (!body)
@@ -206,15 +189,7 @@ static void change_disks(struct api *api, struct http_call *call, disks_fn chang
 	if (!s)
 		return;
 	r = change(api->model, s, body, &error);
-	if (r >= 0) {
-		scaler_run(api->scaler);
-		doc = structure_to_json(s);
-	}
-	model_unlock(api->model);
-	if (r < 0)
-		api_reply_failure(call, r, error);
-	else
-		api_reply(call, doc);
+	api_end_change(api, call, s, DB_STRUCTURES, r, error);
 }
 
 static void disks_put(void *userdata, struct http_call *call)
@@ -232,19 +207,12 @@ static void state_put(void *userdata, struct http_call *call)
 	struct api *api = userdata;
 	struct structure *s = api_lock_structure(api, call);
 	_cleanup_free_ char *error = NULL;
-	json_t *doc = NULL;
 	int r;
 
 	if (!s)
 		return;
 	r = application_set_state(api->model, s, call->captures[1], &error);
-	if (r >= 0)
-		doc = structure_to_json(s);
-	model_unlock(api->model);
-	if (r < 0)
-		api_reply_failure(call, r, error);
-	else
-		api_reply(call, doc);
+	api_end_change(api, call, s, DB_STRUCTURES, r, error);
 }
 
 /* Before those of api_structure.c: "container" and the like come before any name. */

@@ -267,8 +267,8 @@ int model_guard(struct model *model, struct structure *structure, bool guard, ch
 /* The resources of `mask` (1 << resource): all of them or, when one is refused, none. */
 int model_guard_resources(struct model *model, struct structure *structure, unsigned mask,
 			  bool guard, char **ret_error);
-/* Spec 3.3: `param` is "max", "min" or "weight". -EINVAL with `ret_error`: min > max, max above the
- * host, negative. */
+/* Spec 3.3: `param` is "max", "min" or "weight", of energy "current" as well. -EINVAL with
+ * `ret_error`: min > max, max above the host, negative, current outside of them; -ENOSPC. */
 int model_set_parameter(struct model *model, struct structure *structure,
 			enum ebb_resource resource, const char *param, double value,
 			char **ret_error);

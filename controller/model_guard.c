@@ -297,15 +297,49 @@ static int set_min(struct structure *structure, enum ebb_resource resource, int6
 	return 0;
 }
 
+/*
+ * A power limit is set by hand, or by whoever shares out a budget: no usage of ours moves it. What
+ * a host's agent cannot order is only accounted.
+ */
+static int set_energy(struct model *model, struct structure *structure, int64_t current,
+		      char **ret_error)
+{
+	struct resource_state *state = &structure->resources[EBB_ENERGY];
+	int64_t more = state->allocated > 0 ? current - state->allocated : 0;
+	bool ordered = structure->live && structure->physical[EBB_ENERGY] != INT64_MIN;
+
+	if (current < state->min || (state->max > 0 && current > state->max))
+		return fail_with(-EINVAL, ret_error,
+				 "current %lld of %s energy is not from min %lld to max %lld",
+				 (long long)current, structure->name, (long long)state->min,
+				 (long long)state->max);
+	if (more > 0 && more > model_free_for(structure, EBB_ENERGY))
+		return fail_with(
+			-ENOSPC, ret_error,
+			"Host %s has %lld W of energy free, %s needs %lld more: lower that "
+			"of others first",
+			structure->host_name ? structure->host_name : "?",
+			(long long)model_free_for(structure, EBB_ENERGY), structure->name,
+			(long long)more);
+	/* What goes back does so once it is in force. */
+	if (more > 0 || !ordered)
+		model_allocate(model, structure, EBB_ENERGY, more);
+	accounting_set_current(model, structure, EBB_ENERGY, current);
+	if (ordered && state->allocated > 0)
+		model_apply(model, structure, EBB_ENERGY);
+	return 0;
+}
+
 int model_set_parameter(struct model *model, struct structure *structure,
 			enum ebb_resource resource, const char *param, double value,
 			char **ret_error)
 {
 	struct resource_state *state = &structure->resources[resource];
 	bool is_weight = strcmp(param, "weight") == 0, is_max = strcmp(param, "max") == 0;
+	bool is_current = strcmp(param, "current") == 0 && resource == EBB_ENERGY;
 	int r = 0;
 
-	if (!is_weight && !is_max && strcmp(param, "min") != 0)
+	if (!is_weight && !is_max && !is_current && strcmp(param, "min") != 0)
 		return fail_with(-EINVAL, ret_error,
 				 "Parameter '%s' cannot be set: use max, min or weight", param);
 	if (!isfinite(value) || value < 0 || value > EXACT_MAX)
@@ -321,6 +355,8 @@ int model_set_parameter(struct model *model, struct structure *structure,
 				 structure->name, ebb_resource_name(resource));
 	if (is_weight)
 		state->weight = value;
+	else if (is_current)
+		r = set_energy(model, structure, (int64_t)value, ret_error);
 	else if (is_max)
 		r = set_max(model, structure, resource, (int64_t)value, ret_error);
 	else

@@ -1313,6 +1313,43 @@ TEST(a_subscription_that_was_cut_short_is_taken_back_by_the_next_controller)
 	memory_store_clear(&memory);
 }
 
+TEST(the_power_limit_of_a_container_is_set_by_hand)
+{
+	_cleanup_free_ char *error = NULL, *before = NULL;
+	struct structure *c0;
+
+	start();
+	begin_host("h0", body_with(HOST, "name", "'h0'"));
+	check_done(200, NULL);
+	subscribe("container.resources.energy",
+		  "{'max': 150, 'current': 60, 'min': 10, 'guard': false}");
+	c0 = find("c0");
+	/* Its agent knows nothing of it: it is only accounted. */
+	CHECK_STR(text_at(fake.containers, "c0.energy"), "");
+	CHECK_STR(document_at("h0", "resources.energy.free"), "140");
+	model_lock(model);
+	CHECK_INT(model_set_parameter(model, c0, EBB_ENERGY, "current", 100, NULL), 0);
+	model_unlock(model);
+	CHECK_STR(document_at("h0", "resources.energy.free"), "100");
+	CHECK_STR(document_at("c0", "resources.energy.current"), "100");
+	check_adds_up();
+	model_lock(model);
+	CHECK_INT(model_set_parameter(model, c0, EBB_ENERGY, "current", 20, NULL), 0);
+	CHECK_INT(model_set_parameter(model, find("h0"), EBB_ENERGY, "max", 100, NULL), 0);
+	model_unlock(model);
+	before = everything();
+	model_lock(model);
+	CHECK_INT(model_set_parameter(model, c0, EBB_ENERGY, "current", 9, &error), -EINVAL);
+	CHECK(strstr(error, "not from min 10 to max 150"));
+	free(TAKE_PTR(error));
+	CHECK_INT(model_set_parameter(model, c0, EBB_ENERGY, "current", 101, &error), -ENOSPC);
+	CHECK(strstr(error, "has 80 W of energy free"));
+	free(TAKE_PTR(error));
+	CHECK_INT(model_set_parameter(model, c0, EBB_CPU, "current", 100, &error), -EINVAL);
+	model_unlock(model);
+	check_same(before, "a power limit that cannot be");
+}
+
 /* --- at random --- */
 
 static unsigned long long state;
