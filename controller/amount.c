@@ -140,7 +140,9 @@ static double demand_less(const struct rule *rule, const struct resource_state *
 	 * idle: a container that has not started its work yet looks like that. */
 	if (!is_rate(rule->resource) || level > current * IDLE)
 		target = fmax(target, current / 2);
-	target = fmax(target, (double)resource->min);
+	/* Members that are at their min give nothing, however little they use: more than the others
+	 * have to spare would be taken from what they need. */
+	target = fmax(fmax(target, (double)resource->min), measure->need);
 	return fit(resource, target, LOWER_MARGINS) > current ? current : target;
 }
 

@@ -305,6 +305,7 @@ static bool fire_request(struct evaluation *e, struct resource_guard *guard,
 		.throttled = stats->throttled,
 		.held_back = guard->held_back,
 		.of_members = e->sample->of_members,
+		.need = e->sample->need[rule->resource],
 		.growth = stats->growth,
 	};
 	bool pinned = false;

@@ -51,6 +51,8 @@ struct guard_sample {
 	 * over CPUs, so it may exceed 100). With the usage it tells the demand. NAN unknown */
 	double held_back;
 	bool of_members; /* sums: others may leave unused what one of them is held back from */
+	/* Of members: what they need in all, none less than its min. */
+	double need[EBB_RESOURCE_MAX];
 	double pressure[EBB_RESOURCE_MAX]; /* NAN unknown */
 	double wait;                       /* NAN unknown */
 };
@@ -110,6 +112,7 @@ struct guard_measure {
 	double throttled; /* CPU: share of periods; > 0 says that usage is no demand */
 	double held_back; /* CPU: see struct guard_sample, of the newest sample */
 	bool of_members;  /* likewise */
+	double need;      /* likewise; 0: not known */
 	double growth;    /* per second */
 	unsigned raises;  /* made in a row while pinned at the limit */
 	int64_t undo;     /* limit that a lowering just took away; 0: none */

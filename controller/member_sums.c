@@ -27,7 +27,8 @@ struct contribution {
 	bool slow;
 	unsigned valid; /* 1 << resource */
 	bool knows_throttled, knows_held_back;
-	int64_t usage[EBB_RESOURCE_MAX], throttled, held_back;
+	int64_t usage[EBB_RESOURCE_MAX], need[EBB_RESOURCE_MAX];
+	int64_t throttled, held_back;
 };
 
 int member_sums_new(struct structure *parent)
@@ -67,6 +68,8 @@ static void replace(const struct structure *child, const struct contribution *be
 		add(child, MEMBER_USAGE + (unsigned)r,
 		    (to->valid & bit ? to->usage[r] : 0) -
 			    (from->valid & bit ? from->usage[r] : 0));
+		add(child, MEMBER_NEED + (unsigned)r,
+		    (to->valid & bit ? to->need[r] : 0) - (from->valid & bit ? from->need[r] : 0));
 		add(child, MEMBER_MEASURED + (unsigned)r,
 		    (to->valid & bit ? 1 : 0) - (from->valid & bit ? 1 : 0));
 	}
@@ -135,6 +138,8 @@ static void take(struct contribution *c, const struct guard_sample *sample, uint
 		/* Memory is a level, all else a rate. */
 		c->usage[r] = mean(c->usage[r], sample->usage[r],
 				   c->valid & bit && r != EBB_MEM ? weight : 1);
+		/* An eighth of what it has then is left, as `demand` leaves it. */
+		c->need[r] = MAX(c->usage[r] * 8 / 7, parts((double)c->of->resources[r].min));
 		c->valid |= bit;
 	}
 	if (!(c->valid & 1u << EBB_CPU))
@@ -294,6 +299,7 @@ void members_sample(const struct structure *parent, struct guard_sample *ret_sam
 			continue;
 		ret_sample->valid |= 1u << r;
 		ret_sample->usage[r] = (double)values[MEMBER_USAGE + r] / unit;
+		ret_sample->need[r] = (double)values[MEMBER_NEED + r] / unit;
 	}
 	if (values[MEMBER_KNOW_THROTTLED])
 		ret_sample->throttled =

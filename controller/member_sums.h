@@ -18,8 +18,9 @@ enum member_value {
 	/* Of members measured lately; by enum ebb_resource. */
 	MEMBER_USAGE = 0,
 	MEMBER_MEASURED = MEMBER_USAGE + EBB_RESOURCE_MAX, /* how many have a usage */
+	MEMBER_NEED = MEMBER_MEASURED + EBB_RESOURCE_MAX,
 	/* CPU of those whose throttling is known: used, and of that used in throttled periods. */
-	MEMBER_RAN = MEMBER_MEASURED + EBB_RESOURCE_MAX,
+	MEMBER_RAN = MEMBER_NEED + EBB_RESOURCE_MAX,
 	MEMBER_RAN_THROTTLED,
 	MEMBER_KNOW_THROTTLED,
 	MEMBER_HELD_BACK, /* CPU that throttling kept them from using */

@@ -31,11 +31,13 @@ static const struct timebase virtual = {virtual_wall, virtual_ns, NULL};
 static struct {
 	size_t n;
 	char last[128];
+	int64_t amount;
 } asked;
 
 static void requested(void *userdata, const struct request *request)
 {
 	asked.n++;
+	asked.amount = request->amount;
 	snprintf(asked.last, sizeof(asked.last), "%s %s %s %s by %s",
 		 structure_subtype_name(request->structure->subtype), request->structure->name,
 		 ebb_resource_name(request->resource), request->amount > 0 ? "more" : "less",
@@ -331,6 +333,7 @@ TEST(one_that_is_held_back_asks_for_what_it_lacks)
 		now += 1;
 	}
 	CHECK_STR(asked.last, "application app cpu more by guardian");
+	CHECK_INT(asked.amount, 40 + 40 / 4);
 	/* Nobody is, and the idle one may give. */
 	asked.n = 0;
 	for (int i = 0; i < 30 && !asked.n; i++) {
@@ -340,6 +343,26 @@ TEST(one_that_is_held_back_asks_for_what_it_lacks)
 		now += 1;
 	}
 	CHECK_STR(asked.last, "application app cpu less by guardian");
+}
+
+TEST(members_at_their_min_have_nothing_to_spare)
+{
+	struct structure *app;
+
+	start();
+	container("c0", 60, 512);
+	container("c1", 40, 512)->resources[EBB_CPU].min = 40;
+	app = application("app", "['c0','c1']");
+	guard(app, true);
+	for (int i = 0; i < 30 && !asked.n; i++) {
+		sample("c0", 28, 10);
+		sample("c1", 0, 10);
+		samples_in();
+		now += 1;
+	}
+	/* 28 of 7/8, and the 40 that the other keeps, however little it uses. */
+	CHECK_STR(asked.last, "application app cpu less by guardian");
+	CHECK_INT(asked.amount, 32 + 40 - 100);
 }
 
 TEST(at_most_every_100_ms)
