@@ -126,6 +126,7 @@ bool api_query_bool(struct http_call *call, const char *key, int *ret_value);
  * what is measured or decided from second to second. It is the same on every controller.
  */
 void api_etag(struct http_call *call, enum store_db db, const json_t *doc);
+void api_resume_etag(struct http_deferred *deferred, enum store_db db, const json_t *doc);
 /* For GET. True: the caller has it so already, and has been answered 304. */
 bool api_if_none_match(struct http_call *call, enum store_db db, const json_t *doc);
 /* Before a change. `doc` is what is there, NULL: nothing. False: answered 412. */

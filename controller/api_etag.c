@@ -8,12 +8,27 @@
 #include "document_merge.h"
 #include "ebb/cleanup.h"
 
+#define TAG_SIZE 32
+
+static void tag_of(enum store_db db, const json_t *doc, char tag[TAG_SIZE])
+{
+	snprintf(tag, TAG_SIZE, "\"%016" PRIx64 "\"", document_version(db, doc));
+}
+
 void api_etag(struct http_call *call, enum store_db db, const json_t *doc)
 {
-	char tag[32];
+	char tag[TAG_SIZE];
 
-	snprintf(tag, sizeof(tag), "\"%016" PRIx64 "\"", document_version(db, doc));
+	tag_of(db, doc, tag);
 	http_reply_header(call, "ETag", tag);
+}
+
+void api_resume_etag(struct http_deferred *deferred, enum store_db db, const json_t *doc)
+{
+	char tag[TAG_SIZE];
+
+	tag_of(db, doc, tag);
+	http_resume_header(deferred, "ETag", tag);
 }
 
 /* Does the list of a header name what is there? `doc` NULL: nothing is. */

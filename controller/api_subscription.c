@@ -15,9 +15,10 @@ static void answer(void *userdata, json_t *doc, unsigned status, const char *mes
 {
 	struct http_deferred *deferred = userdata;
 
-	if (doc)
+	if (doc) {
+		api_resume_etag(deferred, DB_STRUCTURES, doc);
 		http_resume_json(deferred, 200, doc);
-	else
+	} else
 		http_resume_error(deferred, status, message);
 }
 

@@ -52,7 +52,7 @@ static int check_body(const char *name, const json_t *body, const json_t **ret_a
 					      "output_dir",     "start_script",  "stop_script",
 					      "framework"};
 	static const char *const range_keys[] = {"max", "min", "guard"};
-	const json_t *app, *state;
+	const json_t *app = NULL, *state;
 	int r;
 
 	r = body_object(body, "app", &app, ret_error);
@@ -123,7 +123,7 @@ static int check_user(const char *name, const json_t *body, const json_t **ret_u
 {
 	static const char *const keys[] = {"name", "subtype", "resources"};
 	static const char *const range_keys[] = {"max", "min"};
-	const json_t *user, *method;
+	const json_t *user = NULL, *method;
 	int r;
 
 	r = body_object(body, "user", &user, ret_error);

@@ -231,6 +231,14 @@ TEST(the_version_of_a_document)
 	CHECK(version != document_version(DB_STRUCTURES, doc));
 }
 
+TEST(what_comes_in_without_a_body_is_refused)
+{
+	start();
+	refused("/user/u2", "{}", 400, "user");
+	refused("/user/u2", "{'user':[]}", 400, "user");
+	refused("/structure/apps/a2", "{}", 400, "app");
+}
+
 /* --- page by page --- */
 
 /* Adds applications a000, a001, ... to the two containers and the host. */
