@@ -21,6 +21,9 @@
 #define PRIORITY    2
 #define ORIGIN      "rebalancer"
 #define HEARTBEAT_S 10.0
+/* A swap is two orders and more: the largest first, the rest in the epochs that follow. */
+#define SWAPS_MAX      4096
+#define SWAPS_PER_HOLD 16
 
 struct rebalancer {
 	struct model *model;
@@ -146,25 +149,42 @@ static void submit_swap(struct submission *submission, const struct rebalance_sw
 	submission->swaps++;
 }
 
+/* Those of one level stay together. */
+static int largest_first(const void *a, const void *b)
+{
+	const struct rebalance_swap *x = a, *y = b;
+
+	if (x->level != y->level)
+		return x->level < y->level ? -1 : 1;
+	if (x->amount != y->amount)
+		return x->amount > y->amount ? -1 : 1;
+	if (x->receiver != y->receiver)
+		return x->receiver < y->receiver ? -1 : 1;
+	return (x->donor > y->donor) - (x->donor < y->donor);
+}
+
 /* Returns the longest hold of the lock. */
 static double submit(struct submission *submission, const struct rebalance_decision *decision)
 {
 	struct model *model = submission->rebalancer->model;
 	struct model_hold hold = {.model = model};
-	size_t at = 0;
+	size_t n = MIN(decision->n, (size_t)SWAPS_MAX), at = 0;
 
-	while (at < decision->n) {
+	if (decision->n)
+		qsort(decision->swaps, decision->n, sizeof(*decision->swaps), largest_first);
+	while (at < n) {
+		/* Of parents all containers are looked at. */
+		bool parents = decision->swaps[at].level != REBALANCE_CONTAINER;
+		size_t end = MIN(n, at + (parents ? 1 : SWAPS_PER_HOLD));
+
 		model_hold_begin(&hold);
 		/* Who leads no more has nothing to say. */
 		if (!model->leading)
-			at = decision->n;
-		while (at < decision->n) {
+			at = end = n;
+		while (at < end)
 			submit_swap(submission, &decision->swaps[at++]);
-			if (model_hold_is_over(&hold))
-				break;
-		}
-		if (at == decision->n && submission->swaps)
-			scaler_run_for(submission->rebalancer->scaler, NULL);
+		/* Plans just these: that takes longer than to ask for them. */
+		scaler_run_for(submission->rebalancer->scaler, NULL);
 		model_hold_end(&hold);
 	}
 	return hold.longest_s;
