@@ -586,8 +586,52 @@ TEST(an_agent_that_dies_between_leaves_nothing_behind)
 	begin_container("c0", json_of(CONTAINER));
 	CHECK(fake_answer(&fake, FATE_DONE));
 	CHECK_INT(fake_answer_all(&fake, FATE_UNREACHED), 3);
-	check_done(502, "is not known");
+	check_done(502, "could not be put back yet");
 	check_same(before, "an agent that died");
+}
+
+TEST(old_limits_are_put_back_when_the_host_answers_again)
+{
+	_cleanup_free_ char *before = NULL;
+
+	start();
+	before = everything();
+	begin_container("c0", json_of(CONTAINER));
+	CHECK(fake_answer(&fake, FATE_DONE));
+	CHECK(fake_answer(&fake, FATE_UNANSWERED));
+	fake_answer_all(&fake, FATE_UNREACHED);
+	check_done(502, "will be when its host answers");
+	/* What was ordered is in force, and nobody was told. */
+	CHECK_STR(text_at(fake.containers, "c0.cpu.cpu_allowance_limit"), "200");
+	subscriber_tick(subscriber);
+	CHECK_INT(fake.n, 0);
+	virtual_now += 2;
+	model_host(model, "h0")->connected = false;
+	subscriber_tick(subscriber);
+	CHECK_INT(fake.n, 0);
+	model_host(model, "h0")->connected = true;
+	subscriber_tick(subscriber);
+	CHECK_INT(fake_answer_all(&fake, FATE_UNREACHED), 1);
+	virtual_now += 2;
+	subscriber_tick(subscriber);
+	CHECK_INT(fake_answer_all(&fake, FATE_DONE), 1);
+	check_same(before, "an agent that was away");
+	virtual_now += 2;
+	subscriber_tick(subscriber);
+	CHECK_INT(fake.n, 0);
+}
+
+TEST(what_somebody_wants_meanwhile_is_not_put_back)
+{
+	start();
+	begin_container("c0", json_of(CONTAINER));
+	CHECK(fake_answer(&fake, FATE_DONE));
+	CHECK_INT(fake_answer_all(&fake, FATE_UNREACHED), 3);
+	check_done(502, "could not be put back yet");
+	subscribe(NULL, NULL);
+	virtual_now += 2;
+	subscriber_tick(subscriber);
+	CHECK_INT(fake.n, 0);
 }
 
 TEST(memory_that_cannot_be_lowered_takes_all_of_it_back)
