@@ -278,9 +278,14 @@ static void add_structure(struct model *model, enum store_db db, const char *id,
 	_cleanup_structure_ struct structure *structure = NULL;
 	struct structure *s;
 	const json_t *limits = json_object_get(model->early_limits, id);
+	const struct structure *user = db == DB_USERS ? NULL : model_user(model, id);
+	_cleanup_json_ json_t *of_user = NULL;
 	char *error = NULL;
 	int r;
 
+	/* They came before, and were taken for those of the user of that name. */
+	if (!limits && user)
+		limits = of_user = structure_limits_to_json(user);
 	r = model_parse(db, doc, &structure, &error);
 	if (r >= 0 && strcmp(id, "free") == 0 && db != DB_USERS)
 		r = fail_with(-EINVAL, &error, "that is what the core map calls what nobody has");

@@ -6,6 +6,7 @@
 
 #include "hierarchy.h"
 #include "member_sums.h"
+#include "snapshoter_structures.h"
 #include "test.h"
 #include "series_world.h"
 
@@ -436,6 +437,65 @@ TEST(only_kinds_that_are_to_be_guarded)
 		now += 0.5;
 	}
 	CHECK_STR(asked.last, "application app cpu more by guardian");
+}
+
+/* As the original's documents have it. */
+TEST(windows_that_end_long_ago)
+{
+	_cleanup_json_ json_t *config =
+		parse("{'STRUCTURE_GUARDED':'application','WINDOW_TIMELAPSE':10,'WINDOW_DELAY':20,"
+		      "'EVENT_TIMEOUT':120}");
+	struct structure *app;
+	double began;
+
+	start();
+	CHECK_INT(guardian_config_from_json(config, &model->guardian, NULL), 0);
+	container("c0", 100, 512);
+	container("c1", 100, 512);
+	app = application("app", "['c0','c1']");
+	guard(app, true);
+	began = now;
+	for (int i = 0; i < 60 && !asked.n; i++) {
+		sample("c0", 96, 10);
+		sample("c1", 90, 10);
+		samples_in();
+		now += 1;
+	}
+	CHECK_STR(asked.last, "application app cpu more by guardian");
+	CHECK(now - began > 20);
+}
+
+TEST(what_is_in_force_gets_into_the_document)
+{
+	const struct snapshoter_structures_config config = {
+		.structures = SERIES_APPLICATION,
+		.resources = 1u << EBB_CPU,
+	};
+	struct aggregate_result result;
+	struct structure *app, *c0;
+
+	start();
+	c0 = container("c0", 100, 512);
+	app = application("app", "['c0']");
+	guard(app, true);
+	CHECK_INT(snapshoter_structures_run(model, &config, &result), 0);
+	model_lock(model);
+	c0->resources[EBB_CPU].current = 130;
+	model_touch(model, c0, MODEL_DIRTY_STRUCTURE);
+	model_unlock(model);
+	sample("c0", 50, 10);
+	samples_in();
+	CHECK_INT(app->resources[EBB_CPU].current, 130);
+	/* The guardian does not write at each change: who sums up does. */
+	CHECK_INT(snapshoter_structures_run(model, &config, &result), 0);
+	CHECK_INT(result.changed, 1);
+	CHECK_INT(snapshoter_structures_run(model, &config, &result), 0);
+	CHECK_INT(result.changed, 0);
+	/* What an order has not put in force yet, or somebody else has set, is for the guardian to
+	 * see when the model has taken it over. */
+	c0->physical[EBB_CPU] = 400;
+	CHECK_INT(snapshoter_structures_run(model, &config, &result), 0);
+	CHECK_INT(app->resources[EBB_CPU].current, 130);
 }
 
 TEST(samples_of_its_own)

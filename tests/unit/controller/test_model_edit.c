@@ -723,7 +723,7 @@ TEST(users_have_limits_and_names_of_their_own)
 	     "{'type':'structure','subtype':'application','name':'u0','containers':[],"
 	     "'resources':{'cpu':{'max':400,'min':10}}}");
 	CHECK(get("u0") && model_user(model, "u0"));
-	CHECK_STR(there(DB_LIMITS, "u0", "name"), "");
+	CHECK_STR(boundary_of(get("u0")), "8");
 	edit(DB_LIMITS, "u0",
 	     "{'type':'limit','name':'u0','resources':{'cpu':{'boundary':33,"
 	     "'boundary_type':'percentage_of_max'}}}");
