@@ -16,8 +16,8 @@ int main(int argc, char **argv)
 	/* A peer that hangs up is an error of that write, not the end of the controller. */
 	signal(SIGPIPE, SIG_IGN);
 
-	/* Every thread has an arena of its own otherwise: a tenth more memory with 30,000 containers,
-	 * and no time gained under one lock. */
+	/* Every thread has an arena of its own otherwise: a tenth more memory with 30,000
+	 * containers, and no time gained under one lock. */
 	mallopt(M_ARENA_MAX, 2);
 
 	r = controller_options_load(argc, argv, &options);
