@@ -6,8 +6,10 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -20,7 +22,8 @@
 #include "ebb/loop.h"
 #include "ebb/units.h"
 
-#define TOKEN "a-secret-of-enough-characters"
+#define ONLINE "/sys/devices/system/cpu/online"
+#define TOKEN  "a-secret-of-enough-characters"
 
 static struct {
 	struct cgroup_tree tree;
@@ -40,6 +43,7 @@ static struct {
 	struct http_server *other; /* of another controller */
 	char other_url[96];
 	const char *second; /* --controller, too */
+	char online[96];    /* the agent takes this file for the list of online CPUs; "": none */
 	json_t *at_other;   /* messages that came there */
 } t;
 
@@ -178,6 +182,14 @@ static void remove_container(const char *name)
 	}
 }
 
+/* In a child: nobody else sees the mount, and it goes with the child. */
+static int fake_online(const char *file)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -1;
+	return mount(file, ONLINE, NULL, MS_BIND, NULL);
+}
+
 static void start_agent(const char *period)
 {
 	const char *build = getenv("BUILD");
@@ -196,6 +208,8 @@ static void start_agent(const char *period)
 
 		if (log >= 0)
 			dup2(log, STDERR_FILENO);
+		if (t.online[0] && fake_online(t.online) < 0)
+			_exit(126);
 		execl(program, program, "--listen", "127.0.0.1:0", "--controller", controller,
 		      "--name", "h0", "--containers", t.containers, "--pin-dir", t.pin_dir,
 		      "--token-file", t.token_file, "--period", period, (char *)NULL);
@@ -605,6 +619,61 @@ TEST(feed_registers_anew_when_the_controller_forgot)
 		loop_turn(t.loop, 20);
 	CHECK(received() > from);
 	CHECK(received() - from < 15);
+}
+
+static void write_online(const char *text)
+{
+	FILE *f = fopen(t.online, "we");
+
+	CHECK(f && fputs(text, f) >= 0);
+	fclose(f);
+}
+
+/* Of the last message with a registration: how many CPUs it has, and its session. */
+static size_t registered_cpus(const char **ret_session)
+{
+	for (size_t i = received(); i-- > 0;) {
+		json_t *registration = json_object_get(message_at(i), "register");
+
+		if (!registration)
+			continue;
+		*ret_session = json_string_value(json_object_get(message_at(i), "session"));
+		return json_array_size(json_object_get(registration, "cpus"));
+	}
+	return 0;
+}
+
+TEST(feed_registers_anew_when_cpus_go_and_come_back)
+{
+	const char *session, *first;
+	int status;
+	pid_t pid;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP("needs two CPUs, for one to go");
+	set_up("100");
+	stop_agent();
+	snprintf(t.online, sizeof(t.online), "%s/online", t.dir);
+	write_online("0-1\n");
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		_exit(fake_online(t.online) < 0);
+	CHECK(waitpid(pid, &status, 0) == pid);
+	if (status)
+		SKIP("no mount can be made here");
+	json_array_clear(t.messages);
+	start_agent("100");
+	UNTIL(registered_cpus(&session) == 2);
+	first = session;
+	/* As the kernel lists it when CPU 0 has gone. */
+	write_online("1\n");
+	UNTIL(registered_cpus(&session) == 1);
+	CHECK(strcmp(session, first) != 0);
+	CHECK_INT(json_array_size(json_object_get(message_at(received() - 1), "added")), 2);
+	write_online("0-1\n");
+	UNTIL(registered_cpus(&session) == 2);
+	CHECK(strcmp(session, first) != 0);
 }
 
 TEST(feed_keeps_samples_while_the_controller_is_away)
