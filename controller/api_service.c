@@ -22,6 +22,7 @@ static bool key_is_text(const char *key)
 		"POWER_MODEL",
 		"EVENTS_SYSTEM",
 		"FEED",
+		"CORE_DISTRIBUTION",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)

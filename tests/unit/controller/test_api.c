@@ -496,6 +496,11 @@ TEST(service_values_keep_their_meaning)
 			  json_object_get(json_object_get(doc, "config"), "GUARDABLE_RESOURCES")),
 		  2);
 	json_decref(doc);
+	doc = put("/service/scaler/CORE_DISTRIBUTION", "{'value':'Spread_P&L'}");
+	CHECK_INT(f.model->scaler.core_distribution, CORES_SPREAD_PL);
+	json_decref(doc);
+	doc = put("/service/guardian/STRUCTURE_GUARDED", "{'value':['container','user']}");
+	json_decref(doc);
 	doc = put("/service/scaler", "{'REQUEST_TIMEOUT':'30','CHECK_CORE_MAP':'true'}");
 	CHECK_INT(number_at(doc, "config.REQUEST_TIMEOUT"), 30);
 	CHECK(json_is_true(json_object_get(json_object_get(doc, "config"), "CHECK_CORE_MAP")));
@@ -550,6 +555,8 @@ TEST(bad_service_changes_are_refused)
 	refused("/service/guardian/lower", "{'value':1}", 400, "lower");
 	refused("/service/guardian/STRUCTURE_GUARDED", "{'value':5}", 400, NULL);
 	refused("/service/scaler/POLLING_FREQUENCY", "{'value':-3}", 400, NULL);
+	refused("/service/scaler/CORE_DISTRIBUTION", "{'value':'group'}", 400, "Group");
+	refused("/service/scaler/CORE_DISTRIBUTION", "{'value':7}", 400, "CORE_DISTRIBUTION");
 	/* All of them or none. */
 	refused("/service/guardian", "{'EVENT_TIMEOUT':33,'WINDOW_TIMELAPSE':'x'}", 400, NULL);
 	refused("/service/guardian", "{'EVENT_TIMEOUT':33,'WINDOW_TIMELAPSE':-1}", 400, NULL);
