@@ -78,6 +78,8 @@ void guarding_evaluate(struct model *model, struct scaler *scaler, struct struct
 		guarding_follow_members(model, structure, sample->at);
 	show_usage(structure, sample, true);
 	guardian_evaluate(config, model->ruleset, structure, sample, &outcome);
+	if (structure->sums)
+		guarding_ask_below_max(structure, config, &outcome);
 	pass_on(model, scaler, structure, &outcome, times);
 }
 

@@ -113,6 +113,37 @@ void guarding_follow_members(struct model *model, struct structure *parent, doub
 	}
 }
 
+void guarding_ask_below_max(struct structure *parent, const struct guardian_config *config,
+			    struct guard_outcome *outcome)
+{
+	unsigned asked = 0;
+
+	for (unsigned i = 0; i < outcome->n_requests; i++)
+		asked |= 1u << outcome->requests[i].resource;
+	for (int r = 0; r < EBB_RESOURCE_MAX; r++) {
+		const struct resource_state *state = &parent->resources[r];
+
+		if (!state->present || !state->guard || state->max <= 0 ||
+		    state->current <= state->max || !(config->guardable & 1u << r)) {
+			parent->sums->above[r] = 0;
+			continue;
+		}
+		if (asked & 1u << r || parent->sums->above[r] == state->current)
+			continue;
+		parent->sums->above[r] = state->current;
+		outcome->requests[outcome->n_requests++] = (struct guard_request){
+			.resource = r,
+			.amount = state->max - state->current,
+			.usage = state->usage,
+			.peak = NAN,
+			.throttled = NAN,
+			.upper = state->upper,
+			.lower = state->lower,
+			.current = state->current,
+		};
+	}
+}
+
 /* --- samples --- */
 
 static void evaluate(struct model *model, struct scaler *scaler, struct member_sums *sums,

@@ -21,5 +21,9 @@ void guarding_member(struct model *model, struct structure *container,
 		     const struct sample_times *times);
 /* `current` of a guarded application or user is what its members have in force, from `at` on. */
 void guarding_follow_members(struct model *model, struct structure *parent, double at);
+/* A guarded application or user that has more in force than its max asks for less, whatever it
+ * uses; once for each value that it finds. */
+void guarding_ask_below_max(struct structure *parent, const struct guardian_config *config,
+			    struct guard_outcome *outcome);
 
 #endif

@@ -46,8 +46,9 @@ struct member_sums {
 	bool slow;      /* the newest sample of a member was */
 	bool unwritten; /* `current` in its document is older */
 	uint64_t evaluated_ns, sampled_ns, received_ns;
-	int64_t seen[EBB_RESOURCE_MAX]; /* `current` at the last evaluation; -1: none yet */
-	int8_t asked[EBB_RESOURCE_MAX]; /* sign of what was asked for, until that has come */
+	int64_t seen[EBB_RESOURCE_MAX];  /* `current` at the last evaluation; -1: none yet */
+	int64_t above[EBB_RESOURCE_MAX]; /* `current` above max that less was asked for; 0: none */
+	int8_t asked[EBB_RESOURCE_MAX];  /* sign of what was asked for, until that has come */
 };
 
 /* For model_add(). -ENOMEM. */

@@ -366,6 +366,28 @@ TEST(members_at_their_min_have_nothing_to_spare)
 	CHECK_INT(asked.amount, 32 + 40 - 100);
 }
 
+TEST(what_is_above_max_is_brought_down)
+{
+	struct structure *app;
+
+	start();
+	container("c0", 400, 512);
+	container("c1", 400, 512);
+	app = application("app", "['c0','c1']");
+	app->resources[EBB_CPU].max = 750;
+	guard(app, true);
+	/* In use or not; once. */
+	for (int i = 0; i < 5; i++) {
+		sample("c0", 370, 10);
+		sample("c1", 370, 10);
+		samples_in();
+		now += 1;
+	}
+	CHECK_STR(asked.last, "application app cpu less by guardian");
+	CHECK_INT(asked.n, 1);
+	CHECK_INT(asked.amount, -50);
+}
+
 TEST(at_most_every_100_ms)
 {
 	struct structure *app;
