@@ -237,8 +237,10 @@ static json_t *order_body(struct scaler *scaler, struct structure *s, struct sca
 		_cleanup_free_ char *cores = NULL;
 
 		if (part->resource == EBB_CPU) {
-			cores = cores_for(scaler, s, part->to,
-					  part->change ? part->change->row : NULL);
+			bool back = part->change &&
+				    part->change->operation->phase == OPERATION_TAKE_BACK;
+
+			cores = cores_for(scaler, s, part->to, back ? part->change->row : NULL);
 			snprintf(part->decision.cpus, sizeof(part->decision.cpus), "%s",
 				 cores ? cores : "");
 			if (part->change)

@@ -210,6 +210,31 @@ TEST(a_starved_container_gets_what_an_idle_one_has_on_a_full_host)
 	CHECK_INT(swaps(), 2);
 }
 
+static const char *cpus_of(const char *name)
+{
+	static char cpus[64];
+	_cleanup_json_ json_t *decisions = audit_query(audit, name, 1);
+	const json_t *decision = json_array_get(decisions, 0);
+
+	snprintf(cpus, sizeof(cpus), "%s", json_string_value(json_object_get(decision, "cpus")));
+	return cpus;
+}
+
+/* It is told to leave those that it gives away, at once: else they look like another hand's. */
+TEST(a_donor_is_pinned_to_the_cores_that_it_keeps)
+{
+	start("");
+	real_host("h0", 2);
+	a = real_container("a", "h0", 150, 200);
+	b = real_container("b", "h0", 50, 200);
+	a->pinnable = b->pinnable = true;
+	CHECK_INT(rebalancer_epoch(rebalancer, world_now), 0);
+	AFTER({a, 10}, {b, 49});
+	CHECK_INT(a->resources[EBB_CPU].current, 98);
+	CHECK_STR(cpus_of("a"), "0");
+	CHECK_STR(cpus_of("b"), "1,0");
+}
+
 TEST(nothing_is_decided_before_half_a_window_was_seen)
 {
 	start("'WINDOW_DELAY':4");
