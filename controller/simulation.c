@@ -49,7 +49,8 @@ static void list(struct simulation *sim, struct simulated *one)
 
 static struct simulated *simulated(const struct simulation *sim, const struct structure *s)
 {
-	struct simulated *one = name_index_get(sim->index, s->name);
+	bool user = s->subtype == STRUCTURE_USER;
+	struct simulated *one = name_index_get(user ? sim->user_index : sim->index, s->name);
 
 	return one && one->structure == s ? one : NULL;
 }
@@ -445,7 +446,8 @@ int simulation_new(const json_t *scenario, struct simulation **ret_simulation, c
 	sim->guard_observer = (struct guard_observer){on_fired, sim};
 	sim->scenario = json_deep_copy(scenario);
 	sim->index = name_index_new();
-	r = sim->scenario && sim->index ? model_new(NULL, &sim->model) : -ENOMEM;
+	sim->user_index = name_index_new();
+	r = sim->scenario && sim->index && sim->user_index ? model_new(NULL, &sim->model) : -ENOMEM;
 	if (r >= 0) {
 		sim->model->time = &sim->time;
 		r = audit_new(NULL, DECISIONS_KEPT, &sim->audit);
@@ -491,6 +493,8 @@ void simulation_free(struct simulation *sim)
 		model_free(sim->model);
 	if (sim->index)
 		name_index_free(sim->index);
+	if (sim->user_index)
+		name_index_free(sim->user_index);
 	free(sim->structures);
 	free(sim->usages);
 	free(sim->requests);

@@ -145,6 +145,7 @@ void simulation_tell_applied(struct simulation *sim, const struct order *order)
 void simulation_tell_final(struct simulation *sim)
 {
 	_cleanup_json_ json_t *structures = json_array(), *limits = json_array();
+	_cleanup_json_ json_t *users = json_array(), *final = NULL;
 	struct scaler_stats stats;
 
 	scaler_get_stats(sim->scaler, &stats);
@@ -152,10 +153,14 @@ void simulation_tell_final(struct simulation *sim)
 		const struct structure *s = sim->structures[i].structure;
 		json_t *of_it = structure_limits_to_json(s);
 
-		if (json_array_append_new(structures, structure_to_json(s)) < 0 ||
+		if (json_array_append_new(s->subtype == STRUCTURE_USER ? users : structures,
+					  structure_to_json(s)) < 0 ||
 		    (of_it && json_array_append_new(limits, of_it) < 0))
 			sim->error = -ENOMEM;
 	}
-	tell(sim, json_pack("{s:{s:O, s:O, s:I}}", "final", "structures", structures, "limits",
-			    limits, "requests_left", (json_int_t)stats.waiting));
+	final = json_pack("{s:O, s:O, s:I}", "structures", structures, "limits", limits,
+			  "requests_left", (json_int_t)stats.waiting);
+	if (json_array_size(users))
+		json_object_set(final, "users", users);
+	tell(sim, json_pack("{s:O}", "final", final));
 }

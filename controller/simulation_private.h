@@ -58,8 +58,8 @@ struct simulation {
 
 	struct simulated *structures; /* sorted by name */
 	size_t n_structures;
-	struct name_index *index;       /* name -> struct simulated */
-	struct simulated_usage *usages; /* sorted by `due`, then as they were given */
+	struct name_index *index, *user_index; /* name -> struct simulated */
+	struct simulated_usage *usages;        /* sorted by `due`, then as they were given */
 	size_t n_usages;
 	struct simulated_request *requests;
 	size_t n_requests;

@@ -86,54 +86,82 @@ static int check_members(const json_t *object, const char *where, const char *co
 static int by_name(const void *a, const void *b)
 {
 	const struct simulated *x = a, *y = b;
+	int r = strcmp(x->structure->name, y->structure->name);
 
-	return strcmp(x->structure->name, y->structure->name);
+	return r ? r : (int)x->structure->subtype - (int)y->structure->subtype;
 }
 
-static struct simulated *find(const struct simulation *sim, const char *name)
+/* Users have names of their own: `type` says whom a name that both have means. */
+static struct simulated *find(const struct simulation *sim, const char *name, const char *type)
 {
-	return name ? name_index_get(sim->index, name) : NULL;
+	struct simulated *one = NULL;
+
+	if (!name)
+		return NULL;
+	if (!type || strcmp(type, "user") != 0)
+		one = name_index_get(sim->index, name);
+	if (!one && (!type || strcmp(type, "user") == 0))
+		one = name_index_get(sim->user_index, name);
+	return one;
+}
+
+static int add_structure(struct simulation *sim, const char *list, size_t i, json_t *doc,
+			 char **ret_error)
+{
+	bool user = strcmp(list, "users") == 0;
+	_cleanup_free_ char *error = NULL;
+	struct structure *structure;
+	int r;
+
+	r = model_parse(user ? DB_USERS : DB_STRUCTURES, doc, &structure, &error);
+	if (r < 0)
+		return r == -EINVAL ? fail_with(r, ret_error, "%s[%zu]: %s", list, i,
+						error ? error : "not a structure")
+				    : r;
+	r = model_add(sim->model, structure);
+	if (r < 0) {
+		if (r == -EEXIST)
+			fail_with(r, ret_error, "%s[%zu].name: %s is there twice", list, i,
+				  structure->name);
+		structure_free(structure);
+		return r == -EEXIST ? -EINVAL : r;
+	}
+	sim->structures[sim->n_structures++].structure = structure;
+	return 0;
 }
 
 static int load_documents(struct simulation *sim, char **ret_error)
 {
-	json_t *list, *doc;
-	size_t i;
+	static const char *const lists[] = {"structures", "users"};
+	json_t *documents[ARRAY_SIZE(lists)], *doc;
+	size_t i, room = 1;
 	int r;
 
-	r = get_list(sim->scenario, "structures", &list, ret_error);
-	if (r < 0)
-		return r;
-	sim->structures = calloc(json_array_size(list) + 1, sizeof(*sim->structures));
+	for (size_t k = 0; k < ARRAY_SIZE(lists); k++) {
+		r = get_list(sim->scenario, lists[k], &documents[k], ret_error);
+		if (r < 0)
+			return r;
+		room += json_array_size(documents[k]);
+	}
+	sim->structures = calloc(room, sizeof(*sim->structures));
 	if (!sim->structures)
 		return -ENOMEM;
-	json_array_foreach(list, i, doc) {
-		_cleanup_free_ char *error = NULL;
-		struct structure *structure;
-
-		r = structure_from_json(doc, NULL, &structure, &error);
-		if (r < 0)
-			return r == -EINVAL ? fail_with(r, ret_error, "structures[%zu]: %s", i,
-							error ? error : "not a structure")
-					    : r;
-		r = model_add(sim->model, structure);
-		if (r < 0) {
-			if (r == -EEXIST)
-				fail_with(r, ret_error, "structures[%zu].name: %s is there twice",
-					  i, structure->name);
-			structure_free(structure);
-			return r == -EEXIST ? -EINVAL : r;
+	for (size_t k = 0; k < ARRAY_SIZE(lists); k++) {
+		json_array_foreach(documents[k], i, doc) {
+			r = add_structure(sim, lists[k], i, doc, ret_error);
+			if (r < 0)
+				return r;
 		}
-		sim->structures[sim->n_structures++].structure = structure;
 	}
 	qsort(sim->structures, sim->n_structures, sizeof(*sim->structures), by_name);
 	for (i = 0; i < sim->n_structures; i++) {
 		struct simulated *one = &sim->structures[i];
+		bool user = one->structure->subtype == STRUCTURE_USER;
 
 		one->sampled_at = NAN;
 		for (int k = 0; k < EBB_RESOURCE_MAX; k++)
 			one->changed_at[k] = -INFINITY;
-		r = name_index_add(sim->index, one->structure->name, one);
+		r = name_index_add(user ? sim->user_index : sim->index, one->structure->name, one);
 		if (r < 0)
 			return r;
 	}
@@ -166,7 +194,7 @@ static int load_limits(struct simulation *sim, char **ret_error)
 	json_array_foreach(list, i, doc) {
 		const char *name = json_string_value(json_object_get(doc, "name"));
 		_cleanup_free_ char *error = NULL;
-		struct simulated *one = find(sim, name);
+		struct simulated *one = find(sim, name, NULL);
 
 		if (!name)
 			return member_fail(ret_error, "limits", i, "name",
@@ -468,7 +496,7 @@ static int load_usage(struct simulation *sim, const json_t *doc, size_t index,
 		r = get_seconds(doc, "usages", index, "at", &usage->at, ret_error);
 	if (r < 0)
 		return r;
-	usage->of = find(sim, name);
+	usage->of = find(sim, name, json_string_value(json_object_get(doc, "structure_type")));
 	if (!usage->of)
 		return fail_with(-EINVAL, ret_error,
 				 "usages[%zu].structure: must be the name of one of structures%s%s",
@@ -545,7 +573,7 @@ static int check_partner(const struct simulation *sim, const json_t *doc, size_t
 			 const char *member, const char *resource, char **ret_error)
 {
 	const char *name = json_string_value(json_object_get(doc, member));
-	const struct simulated *one = find(sim, name);
+	const struct simulated *one = find(sim, name, NULL);
 
 	if (!one)
 		return fail_with(-EINVAL, ret_error,
