@@ -6,6 +6,7 @@
 #include "args.h"
 #include "cli.h"
 #include "json_file.h"
+#include "replay.h"
 #include "controller/simulation.h"
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
@@ -45,12 +46,17 @@ static int run_scenario(const char *path)
 
 static int simulate(struct cli *cli, int argc, char **argv)
 {
-	const char *error, *word;
+	const char *error, *word, *audit = NULL;
+	const struct arg_option options[] = {{"--from-audit", 0, NULL, &audit}};
 	int r;
 
-	r = args_parse(argv + 1, NULL, 0, false, &error, &word);
+	r = args_parse(argv + 1, options, ARRAY_SIZE(options), false, &error, &word);
 	if (r < 0)
 		return cli_usage(&verb_simulate, "%s: %s", word, error);
+	if (audit && r)
+		return cli_usage(&verb_simulate, "a scenario, or decisions on record");
+	if (audit)
+		return replay_audit(cli, audit);
 	if (r != 1)
 		return cli_usage(&verb_simulate,
 				 r ? "one scenario at a time" : "no scenario given");
@@ -61,7 +67,7 @@ static int simulate(struct cli *cli, int argc, char **argv)
 
 const struct verb verb_simulate = {
 	.name = "simulate",
-	.usage = "SCENARIO.json",
+	.usage = "SCENARIO.json | --from-audit FILE|URL",
 	.summary = "what a controller would decide, without a cluster",
 	.help = "Runs the controller's own guardian, scaler and rebalancer over a scenario, in virtual\n"
 		"time, and prints each decision as a line of JSON. \"-\" is standard input.\n"
@@ -74,6 +80,10 @@ const struct verb verb_simulate = {
 		"              \"field\": \"current\" or \"max\", \"pair_structure\": NAME, ...}]\n"
 		"  until       SECONDS; without it, the last usage or request\n"
 		"  evaluate    \"sample\": at each usage; \"window\": every WINDOW_TIMELAPSE\n"
+		"\n"
+		"--from-audit works decisions on record out again, each by its rule and what was measured\n"
+		"and free then: from a controller's file of decisions, or from the controller at URL.\n"
+		"Differences are printed, and the exit status is 1.\n"
 		"\n"
 		"Lines: limits, event, request, operation, applied; the last one is final. The same\n"
 		"scenario gives the same bytes. docs/simulate.md has all of it.\n",

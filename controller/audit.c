@@ -16,8 +16,8 @@
 #include "ebb/log.h"
 
 #define ROTATE_BYTES (64LL << 20)
-/* A line is 500 to 900 bytes; more than this of a file is never read back. */
-#define LINE_BYTES 1024
+/* A line is 500 to 1,400 bytes; more than this of a file is never read back. */
+#define LINE_BYTES 1536
 /* Decisions copied per hold of the lock: 64 of 1.5 KiB take some 10 us. */
 #define CHUNK     64
 #define SCAN      512 /* looked at in one hold of the lock */
@@ -138,6 +138,7 @@ static json_t *field_to_json(const struct decision *decision, size_t field)
 json_t *decision_to_json(const struct decision *decision)
 {
 	const char *resource = ebb_resource_name(decision->resource);
+	_cleanup_json_ json_t *grounds = grounds_to_json(&decision->grounds);
 	json_t *json = json_object();
 
 	if (json_object_set_new(json, "id", json_integer((json_int_t)decision->id)) < 0 ||
@@ -146,6 +147,8 @@ json_t *decision_to_json(const struct decision *decision)
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
 		if (json_object_set_new(json, fields[i].name, field_to_json(decision, i)) < 0)
 			goto fail;
+	if (grounds && json_object_set(json, "grounds", grounds) < 0)
+		goto fail;
 	return json;
 fail:
 	json_decref(json);
@@ -184,6 +187,7 @@ int decision_from_json(const json_t *json, struct decision *ret_decision)
 				*(int64_t *)at = json_integer_value(value);
 		}
 	}
+	grounds_from_json(json_object_get(json, "grounds"), &decision.grounds);
 	*ret_decision = decision;
 	return 0;
 }

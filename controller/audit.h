@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "grounds.h"
 #include "ebb/units.h"
 
 struct decision {
@@ -42,6 +43,7 @@ struct decision {
 	int64_t applied; /* the limit read back; -1: none */
 	/* milliseconds since the sample was taken; NAN: did not happen */
 	double received_ms, evaluated_ms, sent_ms, applied_ms;
+	struct grounds grounds; /* the same once more, exactly */
 };
 
 /* Nothing asked, planned or measured yet: times and usages NAN, limits -1. */

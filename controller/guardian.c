@@ -2,6 +2,7 @@
 #include "guardian.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -279,9 +280,7 @@ static void add_request(struct evaluation *e, struct resource_guard *guard, cons
 		.resource = rule->resource,
 		.amount = amount,
 		.rule = rule,
-		.usage = m->usage,
-		.peak = m->peak,
-		.throttled = m->throttled,
+		.measure = *m,
 		.upper = state->upper,
 		.lower = state->lower,
 		.current = state->current,
@@ -388,7 +387,9 @@ void guardian_evaluate(const struct guardian_config *config, const struct rulese
 	};
 	unsigned measured = 0;
 
-	memset(ret_outcome, 0, sizeof(*ret_outcome));
+	/* Requests are set one by one, and most samples have none. */
+	memset(&ret_outcome->n_requests, 0,
+	       sizeof(*ret_outcome) - offsetof(struct guard_outcome, n_requests));
 	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
 		if (sample->valid & 1u << r)
 			structure->resources[r].usage = sample->usage[r];

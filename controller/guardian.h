@@ -77,11 +77,26 @@ void guard_state_limit_changed(struct guard_state *state, enum ebb_resource reso
 void guard_state_limit_follows(struct guard_state *state, enum ebb_resource resource,
 			       int64_t limit);
 
+/* What the amount of a request is decided on. Units of the resource; NAN: unknown. */
+struct guard_measure {
+	double usage;     /* mean over the window */
+	double before;    /* the same without the newest sample */
+	double peak;      /* highest sample: up: in the window, down: over the evidence */
+	double last;      /* newest sample */
+	double throttled; /* CPU: share of periods; > 0 says that usage is no demand */
+	double held_back; /* CPU: see struct guard_sample, of the newest sample */
+	bool of_members;  /* likewise */
+	double need;      /* likewise; 0: not known */
+	double growth;    /* per second */
+	unsigned raises;  /* made in a row while pinned at the limit */
+	int64_t undo;     /* limit that a lowering just took away; 0: none */
+};
+
 struct guard_request {
 	enum ebb_resource resource;
 	int64_t amount; /* never 0 */
 	const struct rule *rule;
-	double usage, peak, throttled; /* what it was decided on */
+	struct guard_measure measure; /* what it was decided on */
 	int64_t upper, lower, current;
 	int events_up, events_down;
 };
@@ -102,21 +117,6 @@ struct guard_outcome {
 void guardian_evaluate(const struct guardian_config *config, const struct ruleset *rules,
 		       struct structure *structure, const struct guard_sample *sample,
 		       struct guard_outcome *ret_outcome);
-
-/* What the amount of a request is decided on. Units of the resource; NAN: unknown. */
-struct guard_measure {
-	double usage;     /* mean over the window */
-	double before;    /* the same without the newest sample */
-	double peak;      /* highest sample: up: in the window, down: over the evidence */
-	double last;      /* newest sample */
-	double throttled; /* CPU: share of periods; > 0 says that usage is no demand */
-	double held_back; /* CPU: see struct guard_sample, of the newest sample */
-	bool of_members;  /* likewise */
-	double need;      /* likewise; 0: not known */
-	double growth;    /* per second */
-	unsigned raises;  /* made in a row while pinned at the limit */
-	int64_t undo;     /* limit that a lowering just took away; 0: none */
-};
 
 /* Does usage stand at the limit, so that it does not tell the demand? */
 bool guardian_pinned(enum ebb_resource resource, int64_t current,

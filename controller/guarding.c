@@ -29,9 +29,9 @@ static void pass_on(struct model *model, struct scaler *scaler, struct structure
 		decision_init(decision);
 		snprintf(decision->rule, sizeof(decision->rule), "%s",
 			 asked->rule ? asked->rule->name : "");
-		decision->usage = asked->usage;
-		decision->peak = asked->peak;
-		decision->throttled = asked->throttled;
+		decision->usage = asked->measure.usage;
+		decision->peak = asked->measure.peak;
+		decision->throttled = asked->measure.throttled;
 		decision->current = asked->current;
 		decision->upper = asked->upper;
 		decision->lower = asked->lower;
@@ -39,6 +39,21 @@ static void pass_on(struct model *model, struct scaler *scaler, struct structure
 		decision->max = state->max;
 		decision->events_up = asked->events_up;
 		decision->events_down = asked->events_down;
+		if (asked->rule)
+			decision->grounds = (struct grounds){
+				.has_amount = true,
+				.policy = asked->rule->policy,
+				.rescale_up = asked->rule->rescale_up,
+				.rule_amount = asked->rule->amount,
+				.measure = asked->measure,
+				.boundary = state->boundary,
+				.boundary_type = state->boundary_type,
+				.current = asked->current,
+				.min = state->min,
+				.max = state->max,
+				.upper = asked->upper,
+				.lower = asked->lower,
+			};
 		if (scaler_request(scaler, &request) >= 0 && s->sums)
 			s->sums->asked[asked->resource] = asked->amount > 0 ? 1 : -1;
 	}

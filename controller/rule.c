@@ -137,7 +137,12 @@ static int get_count(const json_t *doc, const json_t *object, const char *key, i
 	return 0;
 }
 
-static enum rescale_policy policy_from_name(const char *name)
+const char *rescale_policy_name(enum rescale_policy policy)
+{
+	return policy < RESCALE_POLICY_MAX ? policy_names[policy] : NULL;
+}
+
+enum rescale_policy rescale_policy_from_name(const char *name)
 {
 	for (int i = 0; i < RESCALE_POLICY_MAX; i++)
 		if (name && !strcmp(policy_names[i], name))
@@ -228,7 +233,7 @@ static int read_request_action(const json_t *doc, struct rule *rule, char **ret_
 	rule->rescale_up = direction_of(doc);
 	if (rule->rescale_up == 0)
 		return invalid(doc, ret_error, "\"rescale_type\" must be \"up\" or \"down\".");
-	rule->policy = policy_from_name(policy);
+	rule->policy = rescale_policy_from_name(policy);
 	if (rule->policy == RESCALE_POLICY_MAX)
 		return invalid(doc, ret_error,
 			       "\"rescale_policy\" must be \"amount\", \"proportional\", "
@@ -483,7 +488,7 @@ int rule_set_amount(json_t *doc, double amount, char **ret_error)
 
 int rule_set_policy(json_t *doc, const char *name, char **ret_error)
 {
-	enum rescale_policy policy = policy_from_name(name);
+	enum rescale_policy policy = rescale_policy_from_name(name);
 	int direction = direction_of(doc);
 	double amount;
 	int r;

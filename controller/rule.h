@@ -31,6 +31,10 @@ enum rescale_policy {
 	RESCALE_POLICY_MAX,
 };
 
+/* "amount", …; RESCALE_POLICY_MAX for any other name. */
+const char *rescale_policy_name(enum rescale_policy policy);
+enum rescale_policy rescale_policy_from_name(const char *name);
+
 /* Variables a rule can read about one resource of a structure; see rule_variable_index(). */
 enum rule_variable {
 	/* RESOURCE.structure.RESOURCE.* */

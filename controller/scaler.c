@@ -387,6 +387,8 @@ static void plan_limit(struct scaler *scaler, struct slot *slot, struct structur
 		.free = model_free_for(s, resource),
 	};
 	plan = scaler_plan(&input);
+	waiting->request.decision.grounds.has_plan = true;
+	waiting->request.decision.grounds.plan = input;
 	if (plan.verdict == PLAN_NOTHING || plan.verdict == PLAN_WAIT)
 		goto out;
 	part = part_new(resource, state->current, plan.target);

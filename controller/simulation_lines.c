@@ -116,8 +116,8 @@ void simulation_tell_request(struct simulation *sim, const struct request *reque
 void simulation_tell_operation(struct simulation *sim, const struct decision *decision)
 {
 	/* Of this run only, or of real time. */
-	static const char *const left_out[] = {"id",           "at",      "received_ms",
-					       "evaluated_ms", "sent_ms", "applied_ms"};
+	static const char *const left_out[] = {
+		"id", "at", "received_ms", "evaluated_ms", "sent_ms", "applied_ms", "grounds"};
 	json_t *doc = decision_to_json(decision);
 
 	for (size_t i = 0; i < ARRAY_SIZE(left_out); i++)

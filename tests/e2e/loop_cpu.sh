@@ -33,6 +33,14 @@ has_reasons() {
 }
 check every_direction_has_its_reason has_reasons
 
+# The same once more, from what is on record: of the file, and of the controller.
+same_again() {
+	"$BUILD/ebb" simulate --from-audit "$1" >"$TMP/replayed" || { cat "$TMP/replayed" >&2; return 1; }
+	jq -es 'last.replayed | .differences == 0 and .amounts > 1 and .plans > 1' "$TMP/replayed" >/dev/null
+}
+check decisions_of_the_file_come_out_the_same same_again "$TMP/audit.jsonl"
+check decisions_of_the_controller_come_out_the_same same_again "$CONTROLLER_ADDRESS"
+
 # An operator's limit on top: the limit follows at once, up to it and no further.
 ask PUT /structure/web/resources/cpu/max '{"value":60}' >/dev/null
 busy web "$cores"

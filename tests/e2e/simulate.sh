@@ -182,6 +182,27 @@ same rebalancer_keeps_applications_apart "$(show two_containers "$(rebalancer '{
 	{type: "structure", subtype: "application", name: "app", guard: false, containers: ["c0"],
 	 resources: {cpu: {max: 400, min: 20, guard: false}}}]')" "$asked")" ''
 
+# --- decisions on record ---
+decision='{"id": 7, "at": 5, "structure": "c0", "resource": "cpu", "origin": "guardian", "rule": "CpuRescaleUp",
+	"requested": 75, "planned": 225, "outcome": "applied", "applied": 225, "grounds": {
+	"amount": {"usage": 140, "before": null, "peak": 140, "last": 140, "throttled": null, "held_back": null,
+		"need": 0, "of_members": false, "growth": null, "undo": 0, "raises": 0, "policy": "amount", "amount": 75, "type": "up",
+		"boundary": 10, "boundary_type": "percentage_of_max", "current": 150, "min": 20, "max": 400,
+		"upper": 110, "lower": 70},
+	"plan": {"base": 150, "amount": 75, "current": 150, "allocated": 150, "min": 20, "max": 400, "free": 300}}}'
+# again EDIT: replays the decision, edited.
+again() { jq -c "$1" <<<"$decision" | "$ebb" simulate --from-audit - 2>&1 | jq -c '.difference // .replayed | [.of, .recorded, .replayed, .differences]' | paste -sd' '; }
+same a_decision_comes_out_the_same "$(again .)" '[null,null,null,0]'
+same another_amount_is_a_difference "$(again '.requested = 80')" '["requested",80,75,null] [null,null,null,1]'
+same another_limit_is_a_difference "$(again '.planned = 250')" '["planned",250,225,null] [null,null,null,1]'
+same another_measurement_is_a_difference "$(again '.grounds.amount.max = 200')" '["requested",75,50,null] [null,null,null,1]'
+jq -c '.requested = 80' <<<"$decision" | "$ebb" simulate --from-audit - >/dev/null
+same differences_status $? 1
+printf '%s\n{"id": 8, "struc' "$(jq -c . <<<"$decision")" | "$ebb" simulate --from-audit - >/dev/null
+same a_line_that_is_being_written $? 0
+echo 'no' | "$ebb" simulate --from-audit - >"$tmp/out" 2>"$tmp/err"
+same no_decisions_status "$? $(wc -c <"$tmp/out")" '2 0'
+
 # --- one rule ---
 eval_rule() { "$ebb" rule eval "$tmp/rule" - 2>&1; }
 jq '.rules[0]' "$scenarios/guarded.json" >"$tmp/rule"

@@ -124,6 +124,13 @@ static void plane_decided(void *userdata, const struct decision *decision)
 	int64_t ordered;
 
 	plane->n_decisions++;
+	if (decision->grounds.has_plan && decision->planned >= 0 &&
+	    grounds_plan(&decision->grounds).target != decision->planned)
+		snprintf(plane->unexplained, sizeof(plane->unexplained),
+			 "%s: %s: planned %lld, and %lld from what is on record",
+			 decision->structure, ebb_resource_name(decision->resource),
+			 (long long)decision->planned,
+			 (long long)grounds_plan(&decision->grounds).target);
 	plane->n_applied += applied;
 	if (!plane->answering || (!applied && !failed) ||
 	    strcmp(decision->structure, plane->answering->container) != 0 ||

@@ -162,7 +162,7 @@ TEST(guardian_counts_saturation_twice)
 	CHECK_INT(t.outcome.up_events[EBB_CPU], 2);
 	CHECK_INT(asked(), 100);
 	CHECK_STR(t.outcome.requests[0].rule->name, "CpuRescaleUp");
-	CHECK_NEAR(t.outcome.requests[0].throttled, 0.5, 1e-6);
+	CHECK_NEAR(t.outcome.requests[0].measure.throttled, 0.5, 1e-6);
 	CHECK_INT(t.outcome.requests[0].current, 200);
 	CHECK_INT(t.outcome.requests[0].upper, 180);
 	CHECK_INT(t.outcome.requests[0].events_up, 2);
