@@ -134,9 +134,7 @@ void guarding_ask_below_max(struct structure *parent, const struct guardian_conf
 		outcome->requests[outcome->n_requests++] = (struct guard_request){
 			.resource = r,
 			.amount = state->max - state->current,
-			.usage = state->usage,
-			.peak = NAN,
-			.throttled = NAN,
+			.measure = {.usage = state->usage, .peak = NAN, .throttled = NAN},
 			.upper = state->upper,
 			.lower = state->lower,
 			.current = state->current,
