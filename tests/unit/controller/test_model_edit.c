@@ -630,6 +630,46 @@ TEST(a_deleted_rule_stays_away)
 	CHECK(!json_object_get(model->rules, "cpu_saturated"));
 }
 
+/* Of everything that has an ETag. */
+static void versions(uint64_t got[6])
+{
+	_cleanup_json_ json_t *container = structure_to_json(get("c0"));
+	_cleanup_json_ json_t *in_host = structure_to_json(get("h0"));
+	_cleanup_json_ json_t *limits = structure_limits_to_json(get("c0"));
+
+	got[0] = document_version(DB_STRUCTURES, container);
+	got[1] = document_version(DB_STRUCTURES, in_host);
+	got[2] = document_version(DB_LIMITS, limits);
+	got[3] = document_version(DB_RULES, json_object_get(model->rules, "CpuRescaleUp"));
+	got[4] = document_version(DB_SERVICES, json_object_get(model->services, "guardian"));
+	got[5] = document_version(DB_SERVICES, json_object_get(model->services, "scaler"));
+}
+
+/* A client that reads from the one and writes to the other is not told that something changed. */
+TEST(a_standby_has_the_versions_of_the_leader)
+{
+	uint64_t leader[6], standby[6];
+
+	start();
+	versions(leader);
+	again();
+	CHECK(!model->leading);
+	versions(standby);
+	for (size_t i = 0; i < ARRAY_SIZE(leader); i++)
+		if (leader[i] != standby[i])
+			TEST_FAIL("version %zu differs", i);
+	lead(true);
+	settle();
+	versions(standby);
+	for (size_t i = 0; i < ARRAY_SIZE(leader); i++)
+		if (leader[i] != standby[i])
+			TEST_FAIL("version %zu differs after the takeover", i);
+	edit(DB_STRUCTURES, "c0", "{'resources':{'cpu':{'max':300}}}");
+	versions(standby);
+	CHECK(standby[0] != leader[0]);
+	CHECK(standby[2] == leader[2]);
+}
+
 TEST(services_follow_an_edit)
 {
 	start();
