@@ -8,6 +8,7 @@
 
 #include "container_scaler.h"
 #include "fail.h"
+#include "limit_debt.h"
 #include "rescaler.h"
 #include "scaler_plan.h"
 #include "subscription.h"
@@ -20,9 +21,6 @@
 #define GIVE_UP_AGENTLESS_S 45
 #define CONTAINER_SCALER_MS 20000
 #define CONNECTIVITY_MS     5000
-#define DEBT_RETRY_NS       EBB_NS_PER_SEC
-#define DEBT_GIVE_UP_NS     (600 * EBB_NS_PER_SEC)
-#define DEBTS_MAX           1000
 
 enum stage {
 	STAGE_ASKING,    /* the agent, or whether there is one; one order of ours is out */
@@ -59,15 +57,6 @@ struct subscription {
 	char *message;
 };
 
-/* Old limits that could not be put back yet: the host does not answer. */
-struct debt {
-	struct debt *next;
-	char *name, *host_name, *address;
-	json_t *body;
-	bool agentless, under_way;
-	uint64_t due_ns, give_up_ns;
-};
-
 struct subscriber {
 	struct model *model;
 	struct scaler *scaler;
@@ -75,9 +64,8 @@ struct subscriber {
 	/* Under the model's lock. */
 	struct subscription *under_way, *finished;
 	unsigned long last;
-	struct debt *debts;
-	unsigned n_debts;
-	unsigned n; /* under way, and debts; read without the lock, too */
+	struct limit_debts *debts;
+	unsigned n; /* under way; read without the lock, too */
 };
 
 /* --- life of one --- */
@@ -369,141 +357,6 @@ static json_t *old_limits(const struct subscription *sub)
 	return NULL;
 }
 
-/* Its agent has said what is in force again. */
-static void take_limits(struct subscriber *subscriber, const char *name, bool agentless,
-			const json_t *resources)
-{
-	struct model *model = subscriber->model;
-	struct structure *s = model_structure(model, name);
-	_cleanup_json_ json_t *limits = json_object();
-
-	if (!s || !s->automatic || !s->live || s->in_flight || agentless)
-		return;
-	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
-		int64_t limit;
-
-		if (scaler_body_limit(resources, i, &limit) >= 0)
-			json_object_set_new(limits, ebb_resource_name(i), json_integer(limit));
-	}
-	if (s->pinnable)
-		json_object_set_new(limits, "cpus", json_string(""));
-	(void)model_limits_reported(model, s, limits);
-}
-
-static void debt_free(struct subscriber *subscriber, struct debt *debt)
-{
-	struct debt **link = &subscriber->debts;
-
-	while (*link && *link != debt)
-		link = &(*link)->next;
-	if (*link) {
-		*link = debt->next;
-		subscriber->n_debts--;
-		__atomic_sub_fetch(&subscriber->n, 1, __ATOMIC_RELAXED);
-	}
-	free(debt->name);
-	free(debt->host_name);
-	free(debt->address);
-	json_decref(debt->body);
-	free(debt);
-}
-
-/* Lock held. False: nobody will put them back. */
-static bool owe_limits(const struct subscription *sub)
-{
-	struct subscriber *subscriber = sub->subscriber;
-	struct debt *debt = NULL;
-	uint64_t now = timebase_now_ns(subscriber->model->time);
-
-	if (subscriber->n_debts < DEBTS_MAX)
-		debt = calloc(1, sizeof(*debt));
-	if (!debt)
-		return false;
-	debt->name = strdup(sub->name);
-	debt->host_name = strdup(sub->host_name);
-	debt->address = strdup(sub->address);
-	debt->body = old_limits(sub);
-	debt->agentless = sub->agentless;
-	debt->due_ns = now + DEBT_RETRY_NS;
-	debt->give_up_ns = now + DEBT_GIVE_UP_NS;
-	debt->next = subscriber->debts;
-	subscriber->debts = debt;
-	subscriber->n_debts++;
-	__atomic_add_fetch(&subscriber->n, 1, __ATOMIC_RELAXED);
-	if (debt->name && debt->host_name && debt->address && debt->body)
-		return true;
-	debt_free(subscriber, debt);
-	return false;
-}
-
-static void debt_answered(void *userdata, void *order_userdata, const struct order_result *result)
-{
-	struct subscriber *subscriber = userdata;
-	struct debt *debt = order_userdata;
-	bool again = !result->status || result->status == ORDER_NOT_SENT;
-
-	model_lock(subscriber->model);
-	debt->under_way = false;
-	debt->due_ns = timebase_now_ns(subscriber->model->time) + DEBT_RETRY_NS;
-	if (result->ok) {
-		take_limits(subscriber, debt->name, debt->agentless, result->resources);
-		model_log(subscriber->model, LOG_LEVEL_INFO,
-			  "%s, which was not subscribed, has its old limits again", debt->name);
-	}
-	if (!again)
-		debt_free(subscriber, debt);
-	model_unlock(subscriber->model);
-}
-
-/* Is it still as it was left, with nobody else to say what its limits are? */
-static bool is_owed(const struct subscriber *subscriber, const struct debt *debt, uint64_t now)
-{
-	const struct structure *s = model_structure(subscriber->model, debt->name);
-
-	return now < debt->give_up_ns && subscriber->model->leading &&
-	       (!s || (s->subtype == STRUCTURE_CONTAINER && s->automatic &&
-		       strcmp(s->host_name, debt->host_name) == 0));
-}
-
-static void pay(struct subscriber *subscriber, struct debt *debt)
-{
-	const struct host *host = model_host(subscriber->model, debt->host_name);
-	struct order order = {
-		.address = strdup(host && host->address ? host->address : debt->address),
-		.container = strdup(debt->name),
-		.body = json_incref(debt->body),
-		.timeout_ms = debt->agentless ? CONTAINER_SCALER_MS : 0,
-		.without_token = debt->agentless,
-		.userdata = debt,
-		.done = debt_answered,
-		.done_userdata = subscriber,
-	};
-
-	debt->under_way = order.address && order.container &&
-			  subscriber->sink.submit(subscriber->sink.userdata, &order) >= 0;
-	if (debt->under_way)
-		return;
-	free(order.address);
-	free(order.container);
-	json_decref(order.body);
-}
-
-/* Lock held. */
-static void pay_debts(struct subscriber *subscriber, uint64_t now)
-{
-	for (struct debt *debt = subscriber->debts, *next; debt; debt = next) {
-		const struct host *host = model_host(subscriber->model, debt->host_name);
-
-		next = debt->next;
-		if (debt->under_way || by_name(subscriber, debt->name))
-			continue;
-		if (!is_owed(subscriber, debt, now))
-			debt_free(subscriber, debt);
-		else if (now >= debt->due_ns && host && host->connected)
-			pay(subscriber, debt);
-	}
-}
-
 static void restored(void *userdata, void *order_userdata, const struct order_result *result)
 {
 	struct subscriber *subscriber = userdata;
@@ -512,11 +365,13 @@ static void restored(void *userdata, void *order_userdata, const struct order_re
 
 	model_lock(subscriber->model);
 	if (result->ok) {
-		take_limits(subscriber, sub->name, sub->agentless, result->resources);
+		limit_debts_taken_back(subscriber->model, sub->name, sub->agentless,
+				       result->resources);
 	} else {
 		bool later = !result->status || result->status == ORDER_NOT_SENT;
 
-		later = later && owe_limits(sub);
+		later = later && limit_debts_add(subscriber->debts, sub->name, sub->host_name,
+						 sub->address, sub->agentless, old_limits(sub));
 		fail_with(0, &message, "%s. Its old limits could not be put back yet (%s)%s",
 			  sub->message ? sub->message : "", result->error,
 			  later ? "; they will be when its host answers" : "");
@@ -796,13 +651,19 @@ static void give_up(struct subscription *sub)
 	look(sub);
 }
 
+static bool is_under_way(void *userdata, const char *name)
+{
+	return by_name(userdata, name) != NULL;
+}
+
 void subscriber_tick(void *userdata)
 {
 	struct subscriber *subscriber = userdata;
 	struct model *model = subscriber->model;
 	uint64_t now;
 
-	if (!__atomic_load_n(&subscriber->n, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&subscriber->n, __ATOMIC_RELAXED) &&
+	    !limit_debts_any(subscriber->debts))
 		return;
 	model_lock(model);
 	now = timebase_now_ns(model->time);
@@ -815,7 +676,7 @@ void subscriber_tick(void *userdata)
 		else
 			look(sub);
 	}
-	pay_debts(subscriber, now);
+	limit_debts_pay(subscriber->debts, is_under_way, subscriber);
 	unlock(subscriber);
 }
 
@@ -826,6 +687,11 @@ int subscriber_new(struct model *model, struct scaler *scaler, struct order_sink
 
 	if (!subscriber)
 		return -ENOMEM;
+	subscriber->debts = limit_debts_new(model, sink);
+	if (!subscriber->debts) {
+		free(subscriber);
+		return -ENOMEM;
+	}
 	subscriber->model = model;
 	subscriber->scaler = scaler;
 	subscriber->sink = sink;
@@ -847,8 +713,7 @@ void subscriber_free(struct subscriber *subscriber)
 			  subscriber->under_way->name);
 		fail(subscriber->under_way, -ESHUTDOWN, message);
 	}
-	while (subscriber->debts)
-		debt_free(subscriber, subscriber->debts);
 	unlock(subscriber);
+	limit_debts_free(subscriber->debts);
 	free(subscriber);
 }
