@@ -89,14 +89,34 @@ static struct structure *structure_of(const struct scaler *scaler, const struct 
 	return s;
 }
 
+static void link_operation(struct scaler *scaler, struct operation *operation)
+{
+	operation->next = scaler->operations;
+	if (operation->next)
+		operation->next->prev = operation;
+	scaler->operations = operation;
+	scaler->stats.operations_open++;
+}
+
 static void unlink_operation(struct scaler *scaler, struct operation *operation)
 {
-	struct operation **link = &scaler->operations;
-
-	while (*link != operation)
-		link = &(*link)->next;
-	*link = operation->next;
+	if (operation->prev)
+		operation->prev->next = operation->next;
+	else
+		scaler->operations = operation->next;
+	if (operation->next)
+		operation->next->prev = operation->prev;
 	scaler->stats.operations_open--;
+}
+
+/* It goes on with the next turn of the scaler. */
+static void set_stuck(struct scaler *scaler, struct operation *operation)
+{
+	if (operation->stuck)
+		return;
+	operation->stuck = true;
+	operation->next_stuck = scaler->stuck;
+	scaler->stuck = operation;
 }
 
 /* Others may order what it has held back. */
@@ -114,6 +134,7 @@ static void let_go(struct scaler *scaler, struct operation *operation)
 		s->in_flight &= ~bit;
 		s->operating &= ~bit;
 		model_touch(scaler->model, s, MODEL_DIRTY_STRUCTURE);
+		scaler_wake(scaler, s);
 	}
 	foreach_parent(parent, operation)
 	{
@@ -123,6 +144,7 @@ static void let_go(struct scaler *scaler, struct operation *operation)
 		if (s)
 			s->in_flight &= ~bit;
 	}
+	scaler_wake(scaler, NULL);
 }
 
 static void hold(struct scaler *scaler, struct operation *operation)
@@ -698,8 +720,10 @@ static void take_back(struct scaler *scaler, struct operation *operation, uint64
 	unsigned ms;
 
 	operation->phase = OPERATION_TAKE_BACK;
-	if (now < operation->not_before_ns)
+	if (now < operation->not_before_ns) {
+		set_stuck(scaler, operation);
 		return;
+	}
 	foreach_change(change, operation)
 	{
 		struct structure *s = structure_of(scaler, change);
@@ -717,14 +741,20 @@ static void take_back(struct scaler *scaler, struct operation *operation, uint64
 	}
 	ms = backoff_ms(operation->failures++, RETRY_FIRST_MS, RETRY_CAP_MS);
 	operation->not_before_ns = now + ms * EBB_NS_PER_MS;
+	if (!operation->under_way)
+		set_stuck(scaler, operation);
 }
 
 void operation_go_on(struct scaler *scaler, struct operation *operation, uint64_t now)
 {
 	bool ahead = false;
 
-	if (operation->under_way || !scaler->model->leading)
+	if (operation->under_way)
 		return;
+	if (!scaler->model->leading) {
+		set_stuck(scaler, operation);
+		return;
+	}
 	if (operation->phase == OPERATION_RELEASE && !operation->failure[0]) {
 		operation->phase = OPERATION_GROW;
 		if (!move_shares(scaler, operation))
@@ -775,10 +805,8 @@ void operation_start(struct scaler *scaler, struct operation *operation, uint64_
 	}
 	verdict->what = VERDICT_DONE;
 	operation->number = audit_next_operation(scaler->audit);
-	operation->next = scaler->operations;
-	scaler->operations = operation;
+	link_operation(scaler, operation);
 	scaler->stats.operations++;
-	scaler->stats.operations_open++;
 	hold(scaler, operation);
 	order_all(scaler, operation, true);
 	operation_go_on(scaler, operation, now);
@@ -786,10 +814,19 @@ void operation_start(struct scaler *scaler, struct operation *operation, uint64_
 
 void operations_retry(struct scaler *scaler, uint64_t now)
 {
-	for (struct operation *operation = scaler->operations, *next; operation; operation = next) {
-		next = operation->next;
-		if (!operation->under_way)
-			operation_go_on(scaler, operation, now);
+	struct operation *stuck = scaler->stuck;
+
+	/* With each answer of any agent is too often. */
+	if (!stuck || now - scaler->retried_ns < RETRY_FIRST_MS / 2 * EBB_NS_PER_MS)
+		return;
+	scaler->retried_ns = now;
+	scaler->stuck = NULL;
+	while (stuck) {
+		struct operation *operation = stuck;
+
+		stuck = operation->next_stuck;
+		operation->stuck = false;
+		operation_go_on(scaler, operation, now);
 	}
 }
 
@@ -808,6 +845,8 @@ void operations_lose(struct scaler *scaler, struct slot *slot)
 
 void operations_abandon(struct scaler *scaler)
 {
+	for (; scaler->stuck; scaler->stuck = scaler->stuck->next_stuck)
+		scaler->stuck->stuck = false;
 	for (struct operation *operation = scaler->operations, *next; operation; operation = next) {
 		next = operation->next;
 		if (operation->under_way)

@@ -551,10 +551,8 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 		model_container_gone(model, s);
 	}
 	order_free(order);
-	if (operation) {
+	if (operation)
 		operation_go_on(scaler, operation, now);
-		scaler_wake(scaler, NULL);
-	}
 	scaler_run_for(scaler, host_structure);
 	scaler_flush(scaler, now);
 	model_unlock(model);

@@ -81,7 +81,8 @@ struct scaler {
 	struct wait_group *groups, *due;
 	struct name_index *groups_by_host;
 	struct scaler_order *planned, **planned_end; /* to be sent by scaler_flush() */
-	struct operation *operations;
+	struct operation *operations, *stuck;
+	uint64_t retried_ns;
 	uint64_t swept_ns;
 	struct scaler_stats stats;
 	scaler_subscription_fn answered; /* NULL: nobody waits */
@@ -136,7 +137,9 @@ enum operation_phase {
 };
 
 struct operation {
-	struct operation *next;
+	struct operation *next, *prev;
+	struct operation *next_stuck;
+	bool stuck; /* it goes on by time */
 	uint64_t number;
 	struct request request; /* as asked; its pointers are not to be followed */
 	char *name, *pair;      /* who asked, and its pair; NULL: no swap */
