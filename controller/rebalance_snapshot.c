@@ -288,7 +288,7 @@ static int link_parents(struct rebalance_snapshot *snapshot, enum rebalance_leve
 		size_t parent = find(keys, above->n, nodes->nodes[i].parent_key);
 
 		nodes->nodes[i].parent = parent;
-		if (parent != REBALANCE_NONE && parent + 2 < above->n + 2)
+		if (parent != REBALANCE_NONE)
 			first[parent + 2]++;
 	}
 	for (size_t i = 2; i < above->n + 2; i++)
