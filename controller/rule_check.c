@@ -173,6 +173,18 @@ static bool is_of_another(const char *path)
 	       strncmp(path, "cpu.", 4) != 0;
 }
 
+/* What the rebalancer knows of a structure. */
+static bool is_of_swaps(const char *path)
+{
+	static const char *const names[] = {"usage", "current", "max", "min"};
+	const char *last = strrchr(path, '.');
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(last + 1, names[i]))
+			return true;
+	return false;
+}
+
 static int check_variable(const struct check *check, const json_t *node, const char *below,
 			  const char *path)
 {
@@ -197,8 +209,7 @@ static int check_variable(const struct check *check, const json_t *node, const c
 			"cpu.structure.cpu.usage",
 			shown(path), path);
 	default:
-		if (rule_variable_index(NULL, path) >= 0 && !is_of_another(path) &&
-		    !strstr(path, ".limits."))
+		if (rule_variable_index(NULL, path) >= 0 && is_of_swaps(path))
 			return 0;
 		return refuse(
 			check, node, below,

@@ -196,6 +196,8 @@ TEST(variables_have_to_exist)
 		"rule.\">\"[0].var: ", "events.scale.up");
 	refused(request_rule("{'>':[{'var':'events.scale.left'},1]}"),
 		"rule.\">\"[0].var: ", "events.scale.left");
+	refused(swap_rule("{'<':[{'var':'cpu.structure.cpu.peak'},5]}"),
+		"rule.\"<\"[0].var: ", "rebalancer");
 	refused(swap_rule("{'<':[{'var':'cpu.limits.cpu.upper'},5]}"),
 		"rule.\"<\"[0].var: ", "rebalancer");
 }
