@@ -15,8 +15,9 @@
 #include "ebb/util.h"
 
 static const struct verb *const verbs[] = {
-	&verb_ps,  &verb_top,    &verb_guard,   &verb_unguard,  &verb_set,  &verb_rules,
-	&verb_why, &verb_doctor, &verb_migrate, &verb_simulate, &verb_rule,
+	&verb_ps,          &verb_top, &verb_guard,  &verb_unguard, &verb_set,      &verb_subscribe,
+	&verb_desubscribe, &verb_app, &verb_user,   &verb_apply,   &verb_rules,    &verb_limits,
+	&verb_service,     &verb_why, &verb_doctor, &verb_migrate, &verb_simulate, &verb_rule,
 };
 
 static const struct verb *find_verb(const char *name)
@@ -33,8 +34,8 @@ static void print_help(FILE *out)
 	      "Usage: ebb [OPTION...] VERB [ARGUMENT...]\n\n",
 	      out);
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		fprintf(out, "  %-9s %s\n", verbs[i]->name, verbs[i]->summary);
-	fputs("  help      more about a verb: ebb help VERB\n\n"
+		fprintf(out, "  %-11s %s\n", verbs[i]->name, verbs[i]->summary);
+	fputs("  help        more about a verb: ebb help VERB\n\n"
 	      "Options, before or after the verb:\n"
 	      "  --controller URL   the controller [EBB_CONTROLLER or http://127.0.0.1:5000]; of\n"
 	      "                     several, separated by commas, the one that leads\n"
@@ -42,7 +43,7 @@ static void print_help(FILE *out)
 	      "http://127.0.0.1:8000]\n"
 	      "  --token-file FILE  a file with the token, where one is asked for "
 	      "[EBB_TOKEN_FILE]\n"
-	      "  --json             print JSON (ps, top, rules, why, doctor)\n"
+	      "  --json             print JSON, where something is printed\n"
 	      "  --help, --version\n\n"
 	      "Exit status: 0 done, 1 failed, 2 not understood. NO_COLOR turns colours off.\n",
 	      out);

@@ -2,6 +2,7 @@
 #include "request.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,8 @@
 #include "ebb/http_client.h"
 
 #define TIMEOUT_MS 5000
+/* A subscription waits for its host: the controller gives up after 45 s. */
+#define CHANGE_TIMEOUT_MS 60000
 
 char *address_normalize(const char *text)
 {
@@ -47,25 +50,37 @@ char *request_path(const char *prefix, const char *name, const char *rest)
 	return path;
 }
 
-/* One line for a refusal, from {"message"} where the answer has one. */
-static int refuse(const struct cli *cli, long status, const json_t *doc)
+/* The reason of a failure, in one line. `error` < 0: it is returned. */
+__attribute__((format(printf, 3, 4))) static int because(int error, char **ret_error,
+							 const char *format, ...)
+{
+	va_list args;
+	char *text;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	if (text)
+		text_tame(text);
+	*ret_error = text;
+	return error;
+}
+
+/* From {"message"} where the answer has one. */
+static int refuse(const struct cli *cli, long status, const json_t *doc, char **ret_error)
 {
 	const char *message = json_string_value(json_object_get(doc, "message"));
-	_cleanup_free_ char *tame = message ? strdup(message) : NULL;
+	int r = status == 404 ? -ENOENT : status == 412 ? -ESTALE : -EINVAL;
 
-	if (tame)
-		text_tame(tame);
-	if (status == 401 || status == 403) {
-		cli_fail("the controller wants %s token: give its file with --token-file FILE, or "
-			 "in EBB_TOKEN_FILE",
-			 cli->token ? "another" : "a");
-		return -EPERM;
-	}
-	if (tame)
-		cli_fail("%s", tame);
-	else
-		cli_fail("%s answered %ld", cli->controller, status);
-	return status == 404 ? -ENOENT : -EINVAL;
+	if (status == 401 || status == 403)
+		return because(-EPERM, ret_error,
+			       "the controller wants %s token: give its file with --token-file "
+			       "FILE, or in EBB_TOKEN_FILE",
+			       cli->token ? "another" : "a");
+	if (message)
+		return because(r, ret_error, "%s", message);
+	return because(r, ret_error, "%s answered %ld", cli->controller, status);
 }
 
 bool request_split_location(const char *location, char **ret_address, char **ret_path)
@@ -109,69 +124,102 @@ static int follow(struct http_session *session, struct http_request_options *opt
 	return r;
 }
 
-static int call(const struct cli *cli, const char *method, const char *path, const char *text,
-		struct http_result *result, char **ret_leader)
+static int call(const struct cli *cli, const struct request *request, const char *text,
+		struct http_result *result, char **ret_etag, char **ret_leader)
 {
+	_cleanup_free_ char *match = NULL;
+	const char *headers[] = {NULL, NULL};
 	struct http_request_options options = {
-		.method = method,
+		.method = request->method,
 		.address = cli->controller,
-		.path = path,
+		.path = request->path,
 		.body = text,
 		.body_len = text ? strlen(text) : 0,
 		.token = cli->token,
-		.timeout_ms = TIMEOUT_MS,
+		.timeout_ms = strcmp(request->method, "GET") ? CHANGE_TIMEOUT_MS : TIMEOUT_MS,
+		.headers = headers,
 	};
 	struct http_session *session;
-	int r = http_session_new(&session);
+	const char *etag;
+	int r;
 
+	if (request->if_match && asprintf(&match, "If-Match: %s", request->if_match) < 0)
+		return -ENOMEM;
+	headers[0] = match ? match : request->only_new ? "If-None-Match: *" : NULL;
+	r = http_session_new(&session);
 	if (r < 0)
 		return r;
 	r = http_session_call(session, &options, result);
 	if (r >= 0 && result->status == 307)
 		r = follow(session, &options, result, ret_leader);
+	etag = r >= 0 && ret_etag ? http_session_header(session, "ETag") : NULL;
+	if (etag)
+		*ret_etag = strdup(etag);
 	http_session_free(session);
+	return r;
+}
+
+int request_send(const struct cli *cli, const struct request *request, json_t **ret_doc,
+		 char **ret_etag, char **ret_error)
+{
+	_cleanup_free_ char *text = request->body ? json_dumps(request->body, JSON_COMPACT) : NULL;
+	_cleanup_json_ json_t *doc = NULL;
+	_cleanup_free_ char *leader = NULL, *etag = NULL;
+	struct http_result result = {};
+	long status;
+	int r;
+
+	r = call(cli, request, text, &result, &etag, &leader);
+	if (leader && (r < 0 || !result.status)) {
+		r = because(-ECONNREFUSED, ret_error,
+			    "%s stands by, and %s, which leads, cannot be reached (%s): nothing is "
+			    "changed. Can this machine reach it, and is its --advertise right?",
+			    cli->controller, leader, reason(&result, r));
+		http_result_clear(&result);
+		return r;
+	}
+	if (r < 0 || !result.status) {
+		r = because(-ECONNREFUSED, ret_error,
+			    "no controller at %s (%s). Start it with `ebb-controller`, or name "
+			    "another with --controller URL or EBB_CONTROLLER",
+			    cli->controller, reason(&result, r));
+		http_result_clear(&result);
+		return r;
+	}
+	status = result.status;
+	doc = json_loadb(result.body ? result.body : "", result.body_len, JSON_DECODE_ANY, NULL);
+	http_result_clear(&result);
+	if (status >= 300)
+		return refuse(cli, status, doc, ret_error);
+	if (!doc)
+		return because(-EINVAL, ret_error,
+			       "%s answered something that is not JSON; is it an Ebb controller?",
+			       cli->controller);
+	if (ret_doc)
+		*ret_doc = TAKE_PTR(doc);
+	if (ret_etag)
+		*ret_etag = TAKE_PTR(etag);
+	return 0;
+}
+
+int request_say(const struct cli *cli, const struct request *request, json_t **ret_doc,
+		char **ret_etag)
+{
+	_cleanup_free_ char *error = NULL;
+	int r;
+
+	r = request_send(cli, request, ret_doc, ret_etag, &error);
+	if (r < 0)
+		cli_fail("%s", error ? error : strerror(-r));
 	return r;
 }
 
 int request_call(const struct cli *cli, const char *method, const char *path, const json_t *body,
 		 json_t **ret_doc)
 {
-	_cleanup_free_ char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-	_cleanup_json_ json_t *doc = NULL;
-	_cleanup_free_ char *leader = NULL;
-	struct http_result result = {};
-	long status;
-	int r;
+	const struct request request = {.method = method, .path = path, .body = body};
 
-	r = call(cli, method, path, text, &result, &leader);
-	if (leader && (r < 0 || !result.status)) {
-		text_tame(leader);
-		cli_fail("%s stands by, and %s, which leads, cannot be reached (%s): nothing is "
-			 "changed. Can this machine reach it, and is its --advertise right?",
-			 cli->controller, leader, reason(&result, r));
-		http_result_clear(&result);
-		return -ECONNREFUSED;
-	}
-	if (r < 0 || !result.status) {
-		cli_fail("no controller at %s (%s). Start it with `ebb-controller`, or name "
-			 "another with --controller URL or EBB_CONTROLLER",
-			 cli->controller, reason(&result, r));
-		http_result_clear(&result);
-		return -ECONNREFUSED;
-	}
-	status = result.status;
-	doc = json_loadb(result.body ? result.body : "", result.body_len, JSON_DECODE_ANY, NULL);
-	http_result_clear(&result);
-	if (status >= 300)
-		return refuse(cli, status, doc);
-	if (!doc) {
-		cli_fail("%s answered something that is not JSON; is it an Ebb controller?",
-			 cli->controller);
-		return -EINVAL;
-	}
-	if (ret_doc)
-		*ret_doc = TAKE_PTR(doc);
-	return 0;
+	return request_say(cli, &request, ret_doc, NULL);
 }
 
 long request_try(const char *address, const char *token, const char *path, json_t **ret_doc,

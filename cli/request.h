@@ -13,6 +13,23 @@
 int request_call(const struct cli *cli, const char *method, const char *path, const json_t *body,
 		 json_t **ret_doc);
 
+/* A call with conditions. */
+struct request {
+	const char *method, *path;
+	const json_t *body;   /* NULL: none */
+	const char *if_match; /* NULL: none; an ETag that the document must still have */
+	bool only_new;        /* there must be none yet */
+};
+/*
+ * Like request_call(), but says nothing: `ret_error` (caller frees) is the line. -ESTALE: the
+ * condition does not hold. `ret_etag` (caller frees; may be NULL, and NULL when there is none).
+ */
+int request_send(const struct cli *cli, const struct request *request, json_t **ret_doc,
+		 char **ret_etag, char **ret_error);
+/* The same with words. */
+int request_say(const struct cli *cli, const struct request *request, json_t **ret_doc,
+		char **ret_etag);
+
 /*
  * GET without words: the status (0: no answer, then `ret_error`, 256 bytes, says why) and the body
  * as JSON, NULL when it is none (new reference; may be NULL).

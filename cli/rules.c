@@ -7,6 +7,7 @@
 #include "cli.h"
 #include "logic.h"
 #include "request.h"
+#include "rules.h"
 #include "table.h"
 #include "view.h"
 #include "ebb/cleanup.h"
@@ -56,20 +57,13 @@ static int compare(const void *a, const void *b)
 	return r ? r : strcmp(json_get_text(ra, "name"), json_get_text(rb, "name"));
 }
 
-static int rules(struct cli *cli, int argc, char **argv)
+static int list(struct cli *cli)
 {
 	_cleanup_table_ struct table *table = NULL;
 	_cleanup_json_ json_t *docs = NULL;
 	_cleanup_free_ json_t **sorted = NULL;
-	const char *error, *word;
 	size_t n;
-	int r;
 
-	r = args_parse(argv + 1, NULL, 0, false, &error, &word);
-	if (r < 0)
-		return cli_usage(&verb_rules, "%s: %s", word, error);
-	if (r)
-		return cli_usage(&verb_rules, "rules takes no argument");
 	if (request_call(cli, "GET", "/rule/", NULL, &docs) < 0)
 		return EXIT_FAILED;
 	if (cli->json)
@@ -98,13 +92,31 @@ static int rules(struct cli *cli, int argc, char **argv)
 	return EXIT_OK;
 }
 
+static int rules(struct cli *cli, int argc, char **argv)
+{
+	const char *error, *word, *from = NULL;
+	const struct arg_option options[] = {{"--from", 0, NULL, &from}};
+	int n;
+
+	n = args_parse(argv + 1, options, ARRAY_SIZE(options), false, &error, &word);
+	if (n < 0)
+		return cli_usage(&verb_rules, "%s: %s", word, error);
+	if (!n && from)
+		return cli_usage(&verb_rules, "--from is for edit");
+	return n && strcmp(argv[1], "ls") != 0 ? rules_change(cli, n, argv + 1, from) : list(cli);
+}
+
 const struct verb verb_rules = {
 	.name = "rules",
-	.usage = "[--json]",
-	.summary = "list the rules: when events fire, what requests follow",
+	.usage = "[ls] | show|edit RULE | add FILE | rm|activate|deactivate RULE... | amount RULE "
+		 "NUMBER | policy RULE POLICY | events RULE up|down NUMBER",
+	.summary = "the rules: when events fire, what requests follow; change them",
 	.help = "Each evaluation that finds WHEN true counts events, or asks for a new limit. usage,\n"
 		"current (the limit), upper, lower, min and max are the resource's own; throttled is\n"
-		"the share of CFS periods that were throttled.\n",
+		"the share of CFS periods that were throttled.\n"
+		"add takes a whole document, JSON or YAML (\"-\": standard input). edit opens it in VISUAL\n"
+		"or EDITOR; a change that somebody else made meanwhile is not overwritten, and what is\n"
+		"refused is kept in a file: `ebb rules edit RULE --from FILE` tries again.\n",
 	.shows = true,
 	.run = rules,
 };
