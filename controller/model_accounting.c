@@ -423,6 +423,18 @@ static int64_t into_range(struct model *model, struct structure *structure,
 	return MIN(applied, state->allocated);
 }
 
+/* What was in an operation when a controller ended is back from it. */
+static void back_from_operation(struct model *model, struct structure *structure,
+				enum ebb_resource resource)
+{
+	unsigned bit = 1u << resource;
+
+	if (!(structure->operating & bit))
+		return;
+	structure->operating &= ~bit;
+	model_touch(model, structure, MODEL_DIRTY_STRUCTURE);
+}
+
 void model_limit_applied(struct model *model, struct structure *structure,
 			 enum ebb_resource resource, int64_t applied)
 {
@@ -430,6 +442,7 @@ void model_limit_applied(struct model *model, struct structure *structure,
 	int64_t limit;
 
 	structure->physical[resource] = applied < 0 ? -1 : applied;
+	back_from_operation(model, structure, resource);
 	if (applied < 0 || structure->apply & bit)
 		return;
 	if (structure->in_flight & bit) {
@@ -489,19 +502,6 @@ static void adopt(struct model *model, struct structure *structure, enum ebb_res
 		model_apply(model, structure, resource);
 }
 
-/* True: it was in an operation that was not done when the controller ended. */
-static bool back_from_operation(struct model *model, struct structure *structure,
-				enum ebb_resource resource)
-{
-	unsigned bit = 1u << resource;
-
-	if (!(structure->operating & bit))
-		return false;
-	structure->operating &= ~bit;
-	model_touch(model, structure, MODEL_DIRTY_STRUCTURE);
-	return true;
-}
-
 unsigned model_limits_reported(struct model *model, struct structure *structure,
 			       const json_t *limits)
 {
@@ -535,7 +535,7 @@ unsigned model_limits_reported(struct model *model, struct structure *structure,
 			continue;
 		}
 		/* Half of an operation may be in force: what was before is put back. */
-		if (back_from_operation(model, structure, i)) {
+		if (structure->operating & 1u << i) {
 			model_apply(model, structure, i);
 			continue;
 		}

@@ -201,6 +201,26 @@ static bool plan_apply(struct scaler *scaler, struct slot *slot, struct structur
 	return true;
 }
 
+/*
+ * It gets back what it gave in an operation that was not done when a controller ended: not before
+ * those who got it have given it back.
+ */
+static bool waits_for_others(const struct structure *s, enum ebb_resource resource)
+{
+	unsigned bit = 1u << resource;
+	const struct host *host = s->host;
+
+	if (!(s->operating & bit) || !host || s->physical[resource] < 0 ||
+	    s->resources[resource].current <= s->physical[resource])
+		return false;
+	for (const struct structure *o = host->containers; o; o = o->host_next)
+		if (o != s && o->operating & bit && !o->gone &&
+		    (o->physical[resource] < 0 ||
+		     o->physical[resource] > o->resources[resource].current))
+			return true;
+	return false;
+}
+
 void scaler_plan_applies(struct scaler *scaler, uint64_t now)
 {
 	struct structure *s;
@@ -213,7 +233,7 @@ void scaler_plan_applies(struct scaler *scaler, uint64_t now)
 		for (int r = 0; slot && r < EBB_RESOURCE_MAX; r++) {
 			if (!(wanted & 1u << r) || s->resources[r].current < 0)
 				continue;
-			if (scaler_held_back(scaler, slot, s, r, now) ||
+			if (scaler_held_back(scaler, slot, s, r, now) || waits_for_others(s, r) ||
 			    now < slot->apply_after_ns[r] || !plan_apply(scaler, slot, s, r))
 				held |= 1u << r;
 		}
