@@ -13,27 +13,55 @@
 #include "table.h"
 #include "view.h"
 #include "ebb/cleanup.h"
+#include "ebb/http_client.h"
 
 /* Of --dry-run: 0 nothing to do, 2 changes (1 as ever: it failed). */
 #define EXIT_CHANGES 2
+/* Documents in one answer, some MiB. */
+#define PAGE 5000
 /* So many of what was not done are told. */
 #define TOLD_MAX 10
 
 /* --- what there is --- */
 
-/* [{"name"}] as {NAME: document}. */
-static int by_name(const struct cli *cli, const char *path, json_t *present, const char *key)
+/* The documents after `start` (NULL: from the first on); -> the name of the last of them. */
+static int read_page(const struct cli *cli, const char *collection, const char *start, json_t *docs,
+		     size_t *ret_n, const char **ret_last)
 {
+	_cleanup_free_ char *escaped = http_escape(start ? start : ""), *path = NULL;
 	_cleanup_json_ json_t *list = NULL;
-	json_t *docs = json_object(), *doc;
+	json_t *doc;
 	size_t i;
 	int r;
 
+	if (!escaped || asprintf(&path, "%s?live&limit=%d%s%s", collection, PAGE,
+				 start ? "&start=" : "", escaped) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	r = request_call(cli, "GET", path, NULL, &list);
+	if (r < 0)
+		return r;
+	json_array_foreach(list, i, doc) {
+		json_object_set(docs, json_get_text(doc, "name"), doc);
+		*ret_last = json_get_text(doc, "name");
+	}
+	*ret_n = json_array_size(list);
+	return 0;
+}
+
+/* A collection as {NAME: document}, some at a time: of a large site all are too long an answer. */
+static int read_all(const struct cli *cli, const char *collection, json_t *present, const char *key)
+{
+	json_t *docs = json_object();
+	const char *last = NULL;
+	size_t n = PAGE;
+	int r = 0;
+
 	if (json_object_set_new(present, key, docs) < 0)
 		return -ENOMEM;
-	r = request_call(cli, "GET", path, NULL, &list);
-	json_array_foreach(list, i, doc)
-		json_object_set(docs, json_get_text(doc, "name"), doc);
+	while (r >= 0 && n == PAGE)
+		r = read_page(cli, collection, last, docs, &n, &last);
 	return r;
 }
 
@@ -107,11 +135,11 @@ static int read_present(const struct cli *cli, const json_t *layout, json_t **re
 		json_pack("{s:{}, s:{}, s:{}}", "limits", "rules", "rule_etags");
 	int r;
 
-	r = by_name(cli, "/structure/?live", present, "structures");
+	r = read_all(cli, "/structure/", present, "structures");
 	if (r >= 0)
-		r = by_name(cli, "/user/", present, "users");
+		r = read_all(cli, "/user/", present, "users");
 	if (r >= 0)
-		r = by_name(cli, "/service/", present, "services");
+		r = read_all(cli, "/service/", present, "services");
 	if (r >= 0)
 		r = read_rules(cli, layout, present);
 	if (r >= 0)

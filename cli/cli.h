@@ -14,9 +14,10 @@ struct cli {
 	char *controllers;  /* as given: one, or several with commas */
 	char *controller;   /* the one to ask: "http://127.0.0.1:5000" or "unix:PATH" */
 	char *standby_note; /* it only stands by, and why no other is asked; NULL: it does not */
-	char *agent;        /* like `controller` */
-	char *token;        /* NULL: none */
-	char *token_file;   /* where it came from */
+	struct http_session *session; /* its connections to the controller */
+	char *agent;                  /* like `controller` */
+	char *token;                  /* NULL: none */
+	char *token_file;             /* where it came from */
 	bool json;
 	bool help;
 	bool color; /* standard output is a terminal that wants it */

@@ -12,6 +12,7 @@
 #include "request.h"
 #include "ebb/cleanup.h"
 #include "ebb/config.h"
+#include "ebb/http_client.h"
 #include "ebb/util.h"
 
 static const struct verb *const verbs[] = {
@@ -130,7 +131,8 @@ static int run(struct cli *cli, char **argv)
 	token_file = choose(token_file, "EBB_TOKEN_FILE", NULL);
 	cli->controllers = strdup(choose(controller, "EBB_CONTROLLER", "http://127.0.0.1:5000"));
 	cli->agent = address_normalize(choose(agent, "EBB_AGENT", "http://127.0.0.1:8000"));
-	if (!cli->controllers || !cli->agent || (!verb->offline && lead_choose(cli) < 0))
+	if (!cli->controllers || !cli->agent || http_session_new(&cli->session) < 0 ||
+	    (!verb->offline && lead_choose(cli) < 0))
 		return cli_fail("out of memory");
 	if (token_file) {
 		cli->token_file = strdup(token_file);
@@ -156,6 +158,7 @@ int main(int argc, char **argv)
 	free(cli.controllers);
 	free(cli.controller);
 	free(cli.standby_note);
+	http_session_free(cli.session);
 	free(cli.agent);
 	free(cli.token);
 	free(cli.token_file);

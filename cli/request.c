@@ -139,23 +139,19 @@ static int call(const struct cli *cli, const struct request *request, const char
 		.timeout_ms = strcmp(request->method, "GET") ? CHANGE_TIMEOUT_MS : TIMEOUT_MS,
 		.headers = headers,
 	};
-	struct http_session *session;
+	struct http_session *session = cli->session;
 	const char *etag;
 	int r;
 
 	if (request->if_match && asprintf(&match, "If-Match: %s", request->if_match) < 0)
 		return -ENOMEM;
 	headers[0] = match ? match : request->only_new ? "If-None-Match: *" : NULL;
-	r = http_session_new(&session);
-	if (r < 0)
-		return r;
 	r = http_session_call(session, &options, result);
 	if (r >= 0 && result->status == 307)
 		r = follow(session, &options, result, ret_leader);
 	etag = r >= 0 && ret_etag ? http_session_header(session, "ETag") : NULL;
 	if (etag)
 		*ret_etag = strdup(etag);
-	http_session_free(session);
 	return r;
 }
 

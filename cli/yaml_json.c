@@ -352,7 +352,35 @@ static int take_event(struct reader *reader, const yaml_event_t *event)
 	}
 }
 
-static int read_all(struct reader *reader)
+/* What is wrong with the bytes is told with their offset alone. */
+static yaml_mark_t mark_of_byte(const char *text, size_t offset)
+{
+	yaml_mark_t mark = {.index = offset};
+
+	for (size_t i = 0; i < offset; i++) {
+		mark.column++;
+		if (text[i] == '\n') {
+			mark.line++;
+			mark.column = 0;
+		}
+	}
+	return mark;
+}
+
+static int refuse_syntax(struct reader *reader, const char *text, size_t len)
+{
+	const yaml_parser_t *p = &reader->parser;
+
+	if (p->error == YAML_MEMORY_ERROR)
+		return -ENOMEM;
+	if (p->error == YAML_READER_ERROR)
+		return refuse(reader, mark_of_byte(text, MIN(p->problem_offset, len)), "%s",
+			      p->problem);
+	return refuse(reader, p->problem_mark, "%s%s%s", p->problem ? p->problem : "not YAML",
+		      p->context ? " " : "", p->context ? p->context : "");
+}
+
+static int read_all(struct reader *reader, const char *text, size_t len)
 {
 	bool end = false;
 	int r = 0;
@@ -360,16 +388,8 @@ static int read_all(struct reader *reader)
 	while (r >= 0 && !end) {
 		yaml_event_t event;
 
-		if (!yaml_parser_parse(&reader->parser, &event)) {
-			const yaml_parser_t *p = &reader->parser;
-
-			return p->error == YAML_MEMORY_ERROR
-				       ? -ENOMEM
-				       : refuse(reader, p->problem_mark, "%s%s%s",
-						p->problem ? p->problem : "not YAML",
-						p->context ? " " : "",
-						p->context ? p->context : "");
-		}
+		if (!yaml_parser_parse(&reader->parser, &event))
+			return refuse_syntax(reader, text, len);
 		end = event.type == YAML_STREAM_END_EVENT;
 		r = take_event(reader, &event);
 		yaml_event_delete(&event);
@@ -388,7 +408,7 @@ int yaml_to_json(const char *text, size_t len, json_t **ret_json, char **ret_err
 	reader.anchors = json_object();
 	reader.sizes = json_object();
 	if (reader.anchors && reader.sizes)
-		r = read_all(&reader);
+		r = read_all(&reader, text, len);
 	yaml_parser_delete(&reader.parser);
 	while (reader.depth) {
 		struct level *level = &reader.levels[--reader.depth];

@@ -102,6 +102,10 @@ same rules_stay "$(ctl GET /rule/cpu_is_high)" 200
 # --- the original's own file
 echo '{"hosts":[{"name":"'"$TAG"'","containers":["web"]}],"apps":[{"name":"old","containers":["web"]}]}' >"$TMP/layout.json"
 same the_originals_layout "$(ebb apply -f "$TMP/layout.json") $(ctl GET /structure/old) $(body '[.containers[0],.resources.cpu.max,.resources.mem.min]|tojson')" '0 200 ["web",1600,512]'
+
+# --- more than the controller tells in one answer
+jq -nc '{apps: [range(5100) | {name: "many\(.)"}]}' >"$TMP/many.json"
+same many "$(ebb apply -f "$TMP/many.json") $(out | tail -n 1 | cut -d' ' -f1) $(ebb apply -f "$TMP/many.json" -n)" "0 5100/5100 0"
 stop_agent
 stop_controller
 finish
