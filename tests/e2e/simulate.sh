@@ -43,6 +43,29 @@ same without_a_host_nothing_is_applied "$(show two_containers "del(.structures[0
 same what_waits_is_left "$(show two_containers "del(.structures[0]) | $(ask c0 50)" \
 	'if .final then .final.requests_left else . end')" 1
 
+# --- several at once ---
+application='.structures += [{type: "structure", subtype: "application", name: "app1", guard: false, state: "running",
+	containers: ["c0", "c1"], user: "u1", resources: {cpu: {max: 800, min: 40, guard: false}}}]
+	| .users = [{type: "user", subtype: "user", name: "u1", clusters: ["app1"], resources: {cpu: {max: 2000, min: 100}}}]
+	| .usages = [{at: 0, structure: "c0", cpu: 195}, {at: 0, structure: "c1", cpu: 10}]'
+request='{at: 10, resource: "cpu"}'
+same an_application_gives_to_who_needs_it "$(show two_containers "$application | .requests = [$request
+	+ {structure: \"app1\", structure_type: \"application\", amount: 23}]" "$applied")" c0=223@0,1,4
+same parents_are_the_sums_of_theirs "$(show two_containers "$application | .requests = [$request
+	+ {structure: \"app1\", amount: 23}]" 'select(.final) | .final | [.structures[0], .users[0]]
+	| map(.resources.cpu.current) | @csv')" 423,423
+same a_swap_on_a_full_host "$(show two_containers "$full | .requests = [$request
+	+ {structure: \"c0\", pair_structure: \"c1\", amount: 50}]" "$applied")" 'c1=150@2,3 c0=250@0,1,3'
+same a_swap_is_one_operation "$(show two_containers "$full | .requests = [$request
+	+ {structure: \"c0\", pair_structure: \"c1\", amount: 50}]" \
+	'select(.operation) | .operation | "\(.operation):\(.structure):\(.pair):\(.outcome)"')" \
+	'1:c1:c0:applied 1:c0:c1:applied'
+max_of_c0='select(.final) | .final.structures[0].resources.cpu | "\(.max)/\(.current)"'
+same less_max_raises_nothing "$(show two_containers ".requests = [$request
+	+ {structure: \"c0\", field: \"max\", amount: -60}]" "$max_of_c0")" 340/200
+same less_max_takes_current_along "$(show two_containers ".requests = [$request
+	+ {structure: \"c0\", field: \"max\", amount: -300}]" "$max_of_c0")" 100/100
+
 # --- limits: boundary, upper, lower ---
 limits() { # CURRENT MAX BOUNDARY TYPE
 	show guarded ".structures[0].resources.cpu |= (.current = $1 | .max = $2)
