@@ -206,6 +206,9 @@ void model_host_registered(struct model *model, struct host *host);
  */
 unsigned model_limits_reported(struct model *model, struct structure *structure,
 			       const json_t *limits);
+/* The same for one that is in force otherwise than ordered last, which was no time to look at. */
+void model_adopt_limit(struct model *model, struct structure *structure,
+		       enum ebb_resource resource);
 /* heartbeat and heartbeat_human of the guardian and the scaler; of one service. `now`: wall clock.
  */
 void model_heartbeat(struct model *model, double now);

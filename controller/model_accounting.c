@@ -471,8 +471,7 @@ static void adopt_unguarded(struct model *model, struct structure *structure,
 	accounting_set_current(model, structure, resource, found);
 }
 
-/* A managed resource has another limit in force than the one last ordered. */
-static void adopt(struct model *model, struct structure *structure, enum ebb_resource resource)
+void model_adopt_limit(struct model *model, struct structure *structure, enum ebb_resource resource)
 {
 	struct resource_state *state = &structure->resources[resource];
 	int64_t found = structure->physical[resource], before = state->current;
@@ -539,7 +538,7 @@ unsigned model_limits_reported(struct model *model, struct structure *structure,
 			model_apply(model, structure, i);
 			continue;
 		}
-		adopt(model, structure, i);
+		model_adopt_limit(model, structure, i);
 		foreign |= 1u << i;
 	}
 	return foreign;

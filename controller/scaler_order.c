@@ -301,8 +301,16 @@ static bool was_overwritten(const struct structure *s, int resource)
 {
 	const struct resource_state *state = &s->resources[resource];
 
-	return s->guard && state->guard && state->allocated > 0 &&
-	       s->physical[resource] != INT64_MIN && s->physical[resource] != state->current;
+	return state->allocated > 0 && s->physical[resource] != INT64_MIN &&
+	       s->physical[resource] != state->current;
+}
+
+static void settle_overwritten(struct model *model, struct structure *s, int resource)
+{
+	if (s->guard && s->resources[resource].guard)
+		model_apply(model, s, resource);
+	else
+		model_adopt_limit(model, s, resource);
 }
 
 /* The order will not be, or was refused: everything is as it was before it was planned. */
@@ -310,8 +318,10 @@ static void undo_part(struct scaler *scaler, struct slot *slot, struct structure
 		      struct part *part, const char *why, uint64_t now)
 {
 	scaler_return_shares(scaler->model, s, part);
-	if (part->apply || was_overwritten(s, part->resource))
+	if (part->apply)
 		model_apply(scaler->model, s, part->resource);
+	else if (was_overwritten(s, part->resource))
+		settle_overwritten(scaler->model, s, part->resource);
 	if (part_failed(scaler, slot, part, why, now))
 		model_log(scaler->model, LOG_LEVEL_WARNING,
 			  "The %s limit of %s stays at %lld, not %lld: %s",
