@@ -195,6 +195,20 @@ static void print_left(const json_t *changes, size_t from)
 		printf("not done: and %zu more\n", n - from - TOLD_MAX);
 }
 
+/* The end, whether all went well or not. */
+static void print_summary(const struct cli *cli, const json_t *diff, size_t made)
+{
+	_cleanup_json_ json_t *whole = NULL;
+
+	if (!cli->json) {
+		print_notes(diff);
+		return;
+	}
+	whole = json_copy((json_t *)diff);
+	json_object_set_new(whole, "made", json_integer((json_int_t)made));
+	cli_print_json(whole);
+}
+
 static int carry_out(const struct cli *cli, const json_t *diff)
 {
 	const json_t *changes = json_object_get(diff, "changes");
@@ -214,18 +228,23 @@ static int carry_out(const struct cli *cli, const json_t *diff)
 
 		r = request_send(cli, &request, NULL, NULL, &error);
 		if (r < 0) {
-			print_left(changes, i);
+			if (!cli->json)
+				print_left(changes, i);
+			print_summary(cli, diff, i);
 			return cli_fail("%s: %s. %zu of %zu changes are made: apply it again to go "
 					"on",
 					json_get_text(change, "what"), error ? error : strerror(-r),
 					i, n);
 		}
+		if (cli->json)
+			continue;
 		printf("%zu/%zu ", i + 1, n);
 		print_change(change);
 		fflush(stdout);
 	}
-	if (!n)
+	if (!n && !cli->json)
 		puts("Nothing to do: everything is as the layout says.");
+	print_summary(cli, diff, n);
 	return EXIT_OK;
 }
 
@@ -251,7 +270,7 @@ static int apply_layout(struct cli *cli, const char *path, bool dry_run, bool pr
 {
 	_cleanup_json_ json_t *document = NULL, *layout = NULL, *present = NULL, *diff = NULL;
 	_cleanup_free_ char *error = NULL;
-	int r, status;
+	int r;
 
 	if (layout_file_read(path, &document) < 0)
 		return EXIT_FAILED;
@@ -264,11 +283,7 @@ static int apply_layout(struct cli *cli, const char *path, bool dry_run, bool pr
 	if (r < 0)
 		return cli_fail("%s: %s. Nothing is changed", json_file_name(path),
 				error ? error : strerror(-r));
-	if (dry_run)
-		return show(cli, diff);
-	status = carry_out(cli, diff);
-	print_notes(diff);
-	return status;
+	return dry_run ? show(cli, diff) : carry_out(cli, diff);
 }
 
 static int apply(struct cli *cli, int argc, char **argv)

@@ -229,6 +229,14 @@ static int diff_resources(struct diff *diff, const struct subject *s)
 			     json_object_get(s->item, "guard"));
 }
 
+static int note_fixed(struct diff *diff, const struct subject *s, const char *key)
+{
+	return note(diff,
+		    "%s %s: %s differs; only a subscription sets it, desubscribe it first to have "
+		    "it so",
+		    s->one, s->name, key);
+}
+
 /* Texts that only a subscription says. */
 static int note_texts(struct diff *diff, const struct subject *s, const char *const *keys, size_t n)
 {
@@ -238,10 +246,7 @@ static int note_texts(struct diff *diff, const struct subject *s, const char *co
 		const json_t *wanted = json_object_get(s->item, keys[i]);
 
 		if (wanted && !layout_equal(json_object_get(s->doc, keys[i]), wanted))
-			r = note(diff,
-				 "%s %s: %s differs; only a subscription sets it, desubscribe it "
-				 "first to have it so",
-				 s->one, s->name, keys[i]);
+			r = note_fixed(diff, s, keys[i]);
 	}
 	return r;
 }
@@ -299,11 +304,33 @@ static int diff_disks(struct diff *diff, const struct subject *s)
 	return r;
 }
 
+/* Its agent tells what it has, and where it is itself. */
+static bool has_agent(const json_t *doc)
+{
+	const json_t *live = json_object_get(doc, "live");
+
+	return json_is_true(json_object_get(live, "connected")) &&
+	       !json_is_true(json_object_get(live, "agentless"));
+}
+
+static int note_address(struct diff *diff, const struct subject *s)
+{
+	_cleanup_json_ json_t *body = layout_host_body(s->name, s->item);
+	static const char *const keys[] = {"host_rescaler_ip", "host_rescaler_port"};
+	bool differs = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (!layout_means_the_same(json_object_get(s->doc, keys[i]),
+					   json_object_get(body, keys[i])))
+			differs = true;
+	return json_object_get(s->item, "address") && differs && !has_agent(s->doc)
+		       ? note_fixed(diff, s, "address")
+		       : 0;
+}
+
 static int diff_sizes(struct diff *diff, const struct subject *s)
 {
-	const json_t *live = json_object_get(s->doc, "live");
-	bool agent = json_is_true(json_object_get(live, "connected")) &&
-		     !json_is_true(json_object_get(live, "agentless"));
+	bool agent = has_agent(s->doc);
 	const json_t *have = json_object_get(s->doc, "resources");
 	const char *name;
 	json_t *wanted;
@@ -363,8 +390,10 @@ static int diff_host(struct diff *diff, const char *name, const json_t *item)
 			      layout_host_body(name, item), doc);
 	else if (r >= 0)
 		r = diff_disks(diff, &s);
-	if (r >= 0 && doc && !(is_automatic(doc)))
+	if (r >= 0 && doc && !is_automatic(doc))
 		r = diff_sizes(diff, &s);
+	if (r >= 0 && doc && !is_automatic(doc))
+		r = note_address(diff, &s);
 	if (r >= 0)
 		r = diff_word(diff, &s, "core_distribution");
 	if (r >= 0)
@@ -373,6 +402,14 @@ static int diff_host(struct diff *diff, const char *name, const json_t *item)
 }
 
 /* --- containers --- */
+
+static int note_disk(struct diff *diff, const struct subject *s)
+{
+	const json_t *now = json_object_get(json_object_get(s->doc, "resources"), "disk");
+	const json_t *wanted = json_object_get(s->item, "disk");
+
+	return wanted && !layout_equal(now, wanted) ? note_fixed(diff, s, "disk") : 0;
+}
 
 static int subscribe_container(struct diff *diff, const char *name, const json_t *item,
 			       const json_t *doc)
@@ -398,6 +435,13 @@ static int subscribe_container(struct diff *diff, const char *name, const json_t
 			 doc);
 }
 
+static bool is_new(const struct diff *diff, const char *name)
+{
+	const json_t *doc = find(diff->present, "structures", name);
+
+	return !doc || is_automatic(doc);
+}
+
 static int diff_container(struct diff *diff, const char *name, const json_t *item)
 {
 	struct subject s = {"container", name, "/structure/", NULL, item};
@@ -414,9 +458,27 @@ static int diff_container(struct diff *diff, const char *name, const json_t *ite
 				  json_get_text(doc, "host"), host,
 				  is_automatic(doc) ? ", as its agent says"
 						    : ": desubscribe it first");
-	if (!doc || is_automatic(doc))
+	if (is_new(diff, name))
 		return subscribe_container(diff, name, item, doc);
-	return diff_resources(diff, &s);
+	r = diff_resources(diff, &s);
+	return r < 0 ? r : note_disk(diff, &s);
+}
+
+/* Those that are there first: what they are to give up may be what the new ones need. */
+static int diff_containers(struct diff *diff)
+{
+	const char *name;
+	json_t *item;
+	int r;
+
+	for (int pass = 0; pass < 2; pass++)
+		json_object_foreach(json_object_get(diff->layout, "containers"), name, item) {
+			r = is_new(diff, name) == (pass == 1) ? diff_container(diff, name, item)
+							      : 0;
+			if (r < 0)
+				return r;
+		}
+	return 0;
 }
 
 /* --- members --- */
@@ -744,7 +806,7 @@ static int diff_all(struct diff *diff)
 	if (r >= 0)
 		r = for_each(diff, "hosts", diff_host);
 	if (r >= 0)
-		r = for_each(diff, "containers", diff_container);
+		r = diff_containers(diff);
 	if (r >= 0)
 		r = for_each(diff, "applications", diff_application);
 	if (r >= 0)

@@ -139,6 +139,17 @@ TEST(min_never_passes_max)
 		  "200)\n");
 }
 
+TEST(those_that_are_there_give_up_before_new_ones_need)
+{
+	CHECK_STR(
+		diff("{'structures':{" HOST "," CONTAINER("'max':200,'min':20") "}}",
+		     "{'containers':[{'name':'n','host':'h'},{'name':'c','resources':{'cpu':{'max':"
+		     "50}}}]}"),
+		"PUT /structure/c/resources/cpu/max {'value':50}: container c: cpu max 50 (it is "
+		"200)\n"
+		"PUT /structure/container/n : container n: subscribe (it is not there)\n");
+}
+
 TEST(boundaries_and_guards)
 {
 	CHECK_STR(
@@ -258,6 +269,26 @@ TEST(what_no_call_can_change_is_noted)
 		"note: host h: cpu max is 400, as its agent says, not 800\n"
 		"note: application a: start_script differs; only a subscription sets it, "
 		"desubscribe it first to have it so\n");
+}
+
+TEST(an_address_is_noted_unless_an_agent_tells_it)
+{
+	static const char layout[] = "{'hosts':[{'name':'h','address':'10.0.0.2:8001'}]}";
+
+	CHECK_STR(
+		diff("{'structures':{'h':{'subtype':'host','name':'h','host_rescaler_ip':"
+		     "'10.0.0.1','host_rescaler_port':'8001'}}}",
+		     layout),
+		"note: host h: address differs; only a subscription sets it, desubscribe it first "
+		"to have it so\n");
+	CHECK_STR(diff("{'structures':{'h':{'subtype':'host','name':'h','host_rescaler_ip':"
+		       "'10.0.0.2','host_rescaler_port':8001}}}",
+		       layout),
+		  "");
+	CHECK_STR(diff("{'structures':{'h':{'subtype':'host','name':'h','host_rescaler_ip':"
+		       "'10.0.0.1','live':{'connected':true}}}}",
+		       layout),
+		  "");
 }
 
 TEST(what_cannot_become_so_is_an_error)
