@@ -2,115 +2,15 @@
 #include "layout_diff.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "layout.h"
+#include "layout_diff_private.h"
 #include "layout_equal.h"
 #include "request.h"
 #include "view.h"
 #include "ebb/cleanup.h"
 #include "ebb/units.h"
-
-struct diff {
-	const json_t *present, *layout;
-	json_t *changes, *notes;
-	bool prune;
-	char **ret_error;
-};
-
-/* Of members of `present` and of the layout: an object, or NULL. */
-static json_t *find(const json_t *root, const char *kind, const char *name)
-{
-	return json_object_get(json_object_get(root, kind), name);
-}
-
-__attribute__((format(printf, 2, 3))) static int impossible(struct diff *diff, const char *format,
-							    ...)
-{
-	va_list args;
-	int r;
-
-	va_start(args, format);
-	r = vasprintf(diff->ret_error, format, args);
-	va_end(args);
-	if (r < 0)
-		*diff->ret_error = NULL;
-	return r < 0 ? -ENOMEM : -EINVAL;
-}
-
-__attribute__((format(printf, 2, 3))) static int note(struct diff *diff, const char *format, ...)
-{
-	_cleanup_free_ char *text = NULL;
-	va_list args;
-	int r;
-
-	va_start(args, format);
-	r = vasprintf(&text, format, args);
-	va_end(args);
-	if (r < 0) {
-		text = NULL;
-		return -ENOMEM;
-	}
-	return json_array_append_new(diff->notes, json_string(text)) < 0 ? -ENOMEM : 0;
-}
-
-static bool names_kind(const struct diff *diff, const char *kind)
-{
-	return json_is_true(find(diff->layout, "told", kind));
-}
-
-/* One call. `path` is freed, `body` (may be NULL) stolen; what follows says why. */
-struct call {
-	const char *method;
-	char *path;
-	json_t *body;
-	char *what;
-};
-
-__attribute__((format(printf, 3, 4))) static int add(struct diff *diff, struct call call,
-						     const char *format, ...)
-{
-	_cleanup_free_ char *path = call.path, *what = call.what, *why = NULL;
-	_cleanup_json_ json_t *body = call.body;
-	json_t *change;
-	va_list args;
-	int r;
-
-	va_start(args, format);
-	r = vasprintf(&why, format, args);
-	va_end(args);
-	if (r < 0)
-		why = NULL;
-	if (!why || !path || !what)
-		return -ENOMEM;
-	change = json_pack("{s:s, s:s, s:s, s:s}", "what", what, "why", why, "method", call.method,
-			   "path", path);
-	if (body)
-		json_object_set(change, "body", body);
-	return json_array_append_new(diff->changes, change) < 0 ? -ENOMEM : 0;
-}
-
-__attribute__((format(printf, 1, 2))) static char *text(const char *format, ...)
-{
-	va_list args;
-	char *made;
-	int r;
-
-	va_start(args, format);
-	r = vasprintf(&made, format, args);
-	va_end(args);
-	return r < 0 ? NULL : made;
-}
-
-/* PREFIX/A/MIDDLE/B, names encoded. */
-static char *path_of_two(const char *prefix, const char *a, const char *b)
-{
-	_cleanup_free_ char *front = request_path(prefix, a, "/");
-
-	return front ? request_path(front, b, "") : NULL;
-}
 
 static json_t *value_body(json_t *value)
 {
@@ -129,16 +29,17 @@ struct subject {
 static int put_parameter(struct diff *diff, const struct subject *s, const char *resource,
 			 const char *param, const json_t *now, const json_t *wanted)
 {
-	_cleanup_free_ char *rest = text("/resources/%s/%s", resource, param);
+	_cleanup_free_ char *rest = diff_text("/resources/%s/%s", resource, param);
 	double number = json_number_value(wanted);
 
 	if (!wanted || (now && json_number_value(now) == number))
 		return 0;
-	return add(diff,
-		   (struct call){"PUT", rest ? request_path(s->prefix, s->name, rest) : NULL,
-				 value_body(json_copy((json_t *)wanted)),
-				 text("%s %s: %s %s %g", s->one, s->name, resource, param, number)},
-		   now ? "it is %g" : "it has none", now ? json_number_value(now) : 0);
+	return diff_add(diff,
+			(struct call){"PUT", rest ? request_path(s->prefix, s->name, rest) : NULL,
+				      value_body(json_copy((json_t *)wanted)),
+				      diff_text("%s %s: %s %s %g", s->one, s->name, resource, param,
+						number)},
+			now ? "it is %g" : "it has none", now ? json_number_value(now) : 0);
 }
 
 /* min <= max holds at each step. */
@@ -160,7 +61,7 @@ static int diff_boundary(struct diff *diff, const struct subject *s, const char 
 			 const json_t *wanted)
 {
 	static const char *const keys[] = {"boundary", "boundary_type"};
-	const json_t *now = json_object_get(find(diff->present, "limits", s->name), resource);
+	const json_t *now = json_object_get(diff_find(diff->present, "limits", s->name), resource);
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys) && r >= 0; i++) {
@@ -170,15 +71,16 @@ static int diff_boundary(struct diff *diff, const struct subject *s, const char 
 
 		if (!value || layout_equal(is, value))
 			continue;
-		rest = text("/limits/%s/%s", resource, keys[i]);
+		rest = diff_text("/limits/%s/%s", resource, keys[i]);
 		shown = layout_value_text(value);
 		before = layout_value_text(is);
-		r = add(diff,
-			(struct call){
-				"PUT", rest ? request_path(s->prefix, s->name, rest) : NULL,
-				value_body(json_incref(value)),
-				text("%s %s: %s %s %s", s->one, s->name, resource, keys[i], shown)},
-			"it is %s", is ? before : "the default");
+		r = diff_add(diff,
+			     (struct call){"PUT",
+					   rest ? request_path(s->prefix, s->name, rest) : NULL,
+					   value_body(json_incref(value)),
+					   diff_text("%s %s: %s %s %s", s->one, s->name, resource,
+						     keys[i], shown)},
+			     "it is %s", is ? before : "the default");
 	}
 	return r;
 }
@@ -191,13 +93,14 @@ static int diff_guard_of(struct diff *diff, const struct subject *s, const char 
 
 	if (!wanted || on == is)
 		return 0;
-	rest = text("%s%s/%s", resource ? "/resources/" : "", resource ? resource : "",
-		    on ? "guard" : "unguard");
-	return add(diff,
-		   (struct call){"PUT", rest ? request_path(s->prefix, s->name, rest) : NULL, NULL,
-				 text("%s %s: %s%s%s", s->one, s->name, on ? "guard" : "unguard",
-				      resource ? " " : "", resource ? resource : "")},
-		   "it is %sguarded", is ? "" : "not ");
+	rest = diff_text("%s%s/%s", resource ? "/resources/" : "", resource ? resource : "",
+			 on ? "guard" : "unguard");
+	return diff_add(
+		diff,
+		(struct call){"PUT", rest ? request_path(s->prefix, s->name, rest) : NULL, NULL,
+			      diff_text("%s %s: %s%s%s", s->one, s->name, on ? "guard" : "unguard",
+					resource ? " " : "", resource ? resource : "")},
+		"it is %sguarded", is ? "" : "not ");
 }
 
 static int diff_resources(struct diff *diff, const struct subject *s)
@@ -211,7 +114,7 @@ static int diff_resources(struct diff *diff, const struct subject *s)
 		const json_t *now = json_object_get(have, name);
 
 		if (!now)
-			return impossible(
+			return diff_impossible(
 				diff,
 				"%s %s is there without %s: desubscribe it first, or leave "
 				"%s out",
@@ -231,10 +134,11 @@ static int diff_resources(struct diff *diff, const struct subject *s)
 
 static int note_fixed(struct diff *diff, const struct subject *s, const char *key)
 {
-	return note(diff,
-		    "%s %s: %s differs; only a subscription sets it, desubscribe it first to have "
-		    "it so",
-		    s->one, s->name, key);
+	return diff_note(
+		diff,
+		"%s %s: %s differs; only a subscription sets it, desubscribe it first to have "
+		"it so",
+		s->one, s->name, key);
 }
 
 /* Texts that only a subscription says. */
@@ -256,16 +160,16 @@ static int diff_word(struct diff *diff, const struct subject *s, const char *key
 {
 	json_t *wanted = json_object_get(s->item, key);
 	const char *now = json_get_text(s->doc, key);
-	_cleanup_free_ char *rest = text("/%s", key);
+	_cleanup_free_ char *rest = diff_text("/%s", key);
 
 	if (!wanted || !strcmp(now, json_string_value(wanted)))
 		return 0;
-	return add(diff,
-		   (struct call){
-			   "PUT", rest ? request_path(s->prefix, s->name, rest) : NULL,
-			   value_body(json_incref(wanted)),
-			   text("%s %s: %s %s", s->one, s->name, key, json_string_value(wanted))},
-		   "it is %s", *now ? now : "the default");
+	return diff_add(diff,
+			(struct call){"PUT", rest ? request_path(s->prefix, s->name, rest) : NULL,
+				      value_body(json_incref(wanted)),
+				      diff_text("%s %s: %s %s", s->one, s->name, key,
+						json_string_value(wanted))},
+			"it is %s", *now ? now : "the default");
 }
 
 /* --- hosts --- */
@@ -289,15 +193,15 @@ static int diff_disks(struct diff *diff, const struct subject *s)
 
 		if (same)
 			continue;
-		r = add(diff,
-			(struct call){
-				now ? "POST" : "PUT",
-				request_path("/structure/host/", s->name, "/disks"),
-				json_pack("{s:{s:[O]}}", "resources", "disks", disk),
-				text("host %s: %s disk %s", s->name, now ? "resize" : "add", name)},
-			now ? "it has %lld and %lld" : "it is not there",
-			(long long)json_get_integer(now, "max_read", 0),
-			(long long)json_get_integer(now, "max_write", 0));
+		r = diff_add(diff,
+			     (struct call){now ? "POST" : "PUT",
+					   request_path("/structure/host/", s->name, "/disks"),
+					   json_pack("{s:{s:[O]}}", "resources", "disks", disk),
+					   diff_text("host %s: %s disk %s", s->name,
+						     now ? "resize" : "add", name)},
+			     now ? "it has %lld and %lld" : "it is not there",
+			     (long long)json_get_integer(now, "max_read", 0),
+			     (long long)json_get_integer(now, "max_write", 0));
 		if (r < 0)
 			break;
 	}
@@ -344,9 +248,9 @@ static int diff_sizes(struct diff *diff, const struct subject *s)
 		if (!told)
 			r = put_parameter(diff, s, name, "max", now, max);
 		else if (max && json_number_value(now) != json_number_value(max))
-			r = note(diff, "host %s: %s max is %lld, as its agent says, not %lld",
-				 s->name, name, (long long)json_number_value(now),
-				 (long long)json_integer_value(max));
+			r = diff_note(diff, "host %s: %s max is %lld, as its agent says, not %lld",
+				      s->name, name, (long long)json_number_value(now),
+				      (long long)json_integer_value(max));
 		if (r < 0)
 			return r;
 	}
@@ -356,23 +260,19 @@ static int diff_sizes(struct diff *diff, const struct subject *s)
 static int subscribe(struct diff *diff, const char *one, const char *name, char *path, json_t *body,
 		     const json_t *doc)
 {
-	return add(diff, (struct call){"PUT", path, body, text("%s %s: subscribe", one, name)},
-		   "%s", doc ? "it came by itself" : "it is not there");
-}
-
-static bool is_automatic(const json_t *doc)
-{
-	return json_is_true(json_object_get(doc, "automatic"));
+	return diff_add(diff,
+			(struct call){"PUT", path, body, diff_text("%s %s: subscribe", one, name)},
+			"%s", doc ? "it came by itself" : "it is not there");
 }
 
 /* The document of that name, which must be of that kind. */
 static int structure_of(struct diff *diff, const char *one, const char *name, json_t **ret_doc)
 {
-	json_t *doc = find(diff->present, "structures", name);
+	json_t *doc = diff_find(diff->present, "structures", name);
 
 	if (doc && strcmp(json_get_text(doc, "subtype"), one) != 0)
-		return impossible(diff, "%s %s: there is a %s of this name", one, name,
-				  json_get_text(doc, "subtype"));
+		return diff_impossible(diff, "%s %s: there is a %s of this name", one, name,
+				       json_get_text(doc, "subtype"));
 	*ret_doc = doc;
 	return 0;
 }
@@ -385,14 +285,14 @@ static int diff_host(struct diff *diff, const char *name, const json_t *item)
 
 	r = structure_of(diff, "host", name, &doc);
 	s.doc = doc;
-	if (r >= 0 && (!doc || is_automatic(doc)))
+	if (r >= 0 && (!doc || diff_is_automatic(doc)))
 		r = subscribe(diff, "host", name, request_path("/structure/host/", name, ""),
 			      layout_host_body(name, item), doc);
 	else if (r >= 0)
 		r = diff_disks(diff, &s);
-	if (r >= 0 && doc && !is_automatic(doc))
+	if (r >= 0 && doc && !diff_is_automatic(doc))
 		r = diff_sizes(diff, &s);
-	if (r >= 0 && doc && !is_automatic(doc))
+	if (r >= 0 && doc && !diff_is_automatic(doc))
 		r = note_address(diff, &s);
 	if (r >= 0)
 		r = diff_word(diff, &s, "core_distribution");
@@ -420,26 +320,28 @@ static int subscribe_container(struct diff *diff, const char *name, const json_t
 	if (!*host)
 		host = json_get_text(doc, "host");
 	if (!*host)
-		return impossible(diff,
-				  "container %s is not there, and the layout does not say on which "
-				  "host it is",
-				  name);
-	if (!find(diff->layout, "hosts", host) && !find(diff->present, "structures", host))
-		return impossible(diff,
-				  "container %s: there is no host '%s', nor is it in the "
-				  "layout",
-				  name, host);
+		return diff_impossible(
+			diff,
+			"container %s is not there, and the layout does not say on which "
+			"host it is",
+			name);
+	if (!diff_find(diff->layout, "hosts", host) &&
+	    !diff_find(diff->present, "structures", host))
+		return diff_impossible(diff,
+				       "container %s: there is no host '%s', nor is it in the "
+				       "layout",
+				       name, host);
 	json_object_set_new(whole, "host", json_string(host));
 	return subscribe(diff, "container", name, request_path("/structure/container/", name, ""),
-			 layout_container_body(name, whole, find(diff->layout, "hosts", host)),
+			 layout_container_body(name, whole, diff_find(diff->layout, "hosts", host)),
 			 doc);
 }
 
 static bool is_new(const struct diff *diff, const char *name)
 {
-	const json_t *doc = find(diff->present, "structures", name);
+	const json_t *doc = diff_find(diff->present, "structures", name);
 
-	return !doc || is_automatic(doc);
+	return !doc || diff_is_automatic(doc);
 }
 
 static int diff_container(struct diff *diff, const char *name, const json_t *item)
@@ -454,10 +356,10 @@ static int diff_container(struct diff *diff, const char *name, const json_t *ite
 		return r;
 	s.doc = doc;
 	if (doc && *host && strcmp(host, json_get_text(doc, "host")) != 0)
-		return impossible(diff, "container %s is on host %s, not on %s%s", name,
-				  json_get_text(doc, "host"), host,
-				  is_automatic(doc) ? ", as its agent says"
-						    : ": desubscribe it first");
+		return diff_impossible(diff, "container %s is on host %s, not on %s%s", name,
+				       json_get_text(doc, "host"), host,
+				       diff_is_automatic(doc) ? ", as its agent says"
+							      : ": desubscribe it first");
 	if (is_new(diff, name))
 		return subscribe_container(diff, name, item, doc);
 	r = diff_resources(diff, &s);
@@ -481,98 +383,6 @@ static int diff_containers(struct diff *diff)
 	return 0;
 }
 
-/* --- members --- */
-
-/* {MEMBER: OWNER}. `subtype` NULL: any. */
-static json_t *owners_of(const json_t *docs, const char *subtype, const char *key)
-{
-	json_t *owners = json_object(), *doc, *member;
-	const char *name;
-	size_t i;
-
-	json_object_foreach((json_t *)docs, name, doc) {
-		if (subtype && strcmp(json_get_text(doc, "subtype"), subtype) != 0)
-			continue;
-		json_array_foreach(json_object_get(doc, key), i, member)
-			if (json_is_string(member))
-				json_object_set_new(owners, json_string_value(member),
-						    json_string(name));
-	}
-	return owners;
-}
-
-/* How the one kind of membership is told and changed. */
-struct membership {
-	const char *kind;   /* "applications" in the layout */
-	const char *one;    /* "application" */
-	const char *key;    /* "containers" */
-	const char *member; /* "container" */
-	bool of_user;
-};
-static const struct membership of_applications = {"applications", "application", "containers",
-						  "container", false};
-static const struct membership of_users = {"users", "user", "clusters", "application", true};
-
-static char *membership_path(const struct membership *m, const char *owner, const char *member)
-{
-	return m->of_user ? path_of_two("/user/clusters/", owner, member)
-			  : path_of_two("/structure/container/", member, owner);
-}
-
-static int leave(struct diff *diff, const struct membership *m, const char *owner,
-		 const char *member, const char *why)
-{
-	return add(diff,
-		   (struct call){"DELETE", membership_path(m, owner, member), NULL,
-				 text("%s %s: without %s %s", m->one, owner, m->member, member)},
-		   "%s", why);
-}
-
-static int join(struct diff *diff, const struct membership *m, const char *owner,
-		const char *member, const char *before)
-{
-	const char *kind = m->of_user ? "applications" : "containers";
-	const json_t *doc = find(diff->present, "structures", member);
-	int r = 0;
-
-	if (!find(diff->layout, kind, member) &&
-	    (!doc || strcmp(json_get_text(doc, "subtype"), m->member) != 0))
-		return impossible(diff, "%s %s: there is no %s '%s', nor is it in the layout",
-				  m->one, owner, m->member, member);
-	/* An owner that was taken out has let it go. */
-	if (before &&
-	    !(diff->prune && names_kind(diff, m->kind) && !find(diff->layout, m->kind, before)))
-		r = leave(diff, m, before, member, "it is to belong to another");
-	if (r < 0)
-		return r;
-	return add(diff,
-		   (struct call){"PUT", membership_path(m, owner, member), NULL,
-				 text("%s %s: with %s %s", m->one, owner, m->member, member)},
-		   "it %s", before ? "belongs to another" : "is no member");
-}
-
-static int join_all(struct diff *diff, const struct membership *m, const json_t *docs)
-{
-	_cleanup_json_ json_t *owners = owners_of(docs, m->one, m->key);
-	const char *owner;
-	json_t *item, *member;
-	size_t i;
-	int r = 0;
-
-	json_object_foreach(json_object_get(diff->layout, m->kind), owner, item) {
-		json_array_foreach(json_object_get(item, m->key), i, member) {
-			const char *name = json_string_value(member);
-			const char *now = json_string_value(json_object_get(owners, name));
-
-			if (!now || strcmp(now, owner) != 0)
-				r = join(diff, m, owner, name, now);
-			if (r < 0)
-				return r;
-		}
-	}
-	return 0;
-}
-
 /* --- applications, users --- */
 
 static int diff_state(struct diff *diff, const struct subject *s)
@@ -583,10 +393,10 @@ static int diff_state(struct diff *diff, const struct subject *s)
 	if (!*wanted || !strcasecmp(wanted, now))
 		return 0;
 	front = request_path("/structure/", s->name, "/state/");
-	return add(diff,
-		   (struct call){"PUT", front ? request_path(front, wanted, "") : NULL, NULL,
-				 text("application %s: state %s", s->name, wanted)},
-		   "it is %s", *now ? now : "not told");
+	return diff_add(diff,
+			(struct call){"PUT", front ? request_path(front, wanted, "") : NULL, NULL,
+				      diff_text("application %s: state %s", s->name, wanted)},
+			"it is %s", *now ? now : "not told");
 }
 
 static int diff_application(struct diff *diff, const char *name, const json_t *item)
@@ -617,7 +427,7 @@ static int diff_application(struct diff *diff, const char *name, const json_t *i
 static int diff_user(struct diff *diff, const char *name, const json_t *item)
 {
 	static const char *const texts[] = {"balancing_method"};
-	struct subject s = {"user", name, "/user/", find(diff->present, "users", name), item};
+	struct subject s = {"user", name, "/user/", diff_find(diff->present, "users", name), item};
 	int r;
 
 	if (!s.doc)
@@ -643,27 +453,28 @@ static const char *first_difference(const json_t *doc, const json_t *item)
 
 static int diff_rule(struct diff *diff, const char *name, const json_t *item)
 {
-	const json_t *doc = find(diff->present, "rules", name);
-	const json_t *etag = find(diff->present, "rule_etags", name);
+	const json_t *doc = diff_find(diff->present, "rules", name);
+	const json_t *etag = diff_find(diff->present, "rule_etags", name);
 	const char *key = first_difference(doc, item);
 	json_t *whole, *change;
 	int r;
 
 	if (!doc && !json_object_get(item, "rule"))
-		return impossible(diff,
-				  "rule %s is not there: to add it, the layout needs all of it, "
-				  "with \"rule\"",
-				  name);
+		return diff_impossible(
+			diff,
+			"rule %s is not there: to add it, the layout needs all of it, "
+			"with \"rule\"",
+			name);
 	if (doc && !key)
 		return 0;
 	whole = doc ? json_deep_copy(doc) : json_object();
 	json_object_del(whole, "_id");
 	json_object_del(whole, "_rev");
 	json_object_update(whole, (json_t *)item);
-	r = add(diff,
-		(struct call){"PUT", request_path("/rule/", name, ""), whole,
-			      text("rule %s: %s", name, doc ? "change" : "add")},
-		"%s%s", doc ? key : "it is not there", doc ? " differs" : "");
+	r = diff_add(diff,
+		     (struct call){"PUT", request_path("/rule/", name, ""), whole,
+				   diff_text("rule %s: %s", name, doc ? "change" : "add")},
+		     "%s%s", doc ? key : "it is not there", doc ? " differs" : "");
 	if (r < 0)
 		return r;
 	change = json_array_get(diff->changes, json_array_size(diff->changes) - 1);
@@ -676,7 +487,7 @@ static int diff_rule(struct diff *diff, const char *name, const json_t *item)
 
 static int diff_service(struct diff *diff, const char *name, const json_t *item)
 {
-	const json_t *doc = find(diff->present, "services", name);
+	const json_t *doc = diff_find(diff->present, "services", name);
 	const json_t *config = json_object_get(doc, "config");
 	json_t *body = json_object(), *value;
 	_cleanup_free_ char *before = NULL, *after = NULL;
@@ -696,86 +507,13 @@ static int diff_service(struct diff *diff, const char *name, const json_t *item)
 	}
 	if (!doc || !first) {
 		json_decref(body);
-		return doc ? 0 : impossible(diff, "there is no service '%s'", name);
+		return doc ? 0 : diff_impossible(diff, "there is no service '%s'", name);
 	}
-	return add(diff,
-		   (struct call){"PUT", request_path("/service/", name, ""), body,
-				 text("service %s: %s %s%s", name, first, after,
-				      json_object_size(body) > 1 ? ", and more" : "")},
-		   "it is %s", json_object_get(config, first) ? before : "not set");
-}
-
-/* --- taking out --- */
-
-/* Members of the layout's own that it gives to nobody. */
-static int prune_members(struct diff *diff, const struct membership *m, const json_t *docs)
-{
-	_cleanup_json_ json_t *wanted =
-		owners_of(json_object_get(diff->layout, m->kind), NULL, m->key);
-	const char *owner;
-	json_t *item, *member;
-	size_t i;
-	int r = 0;
-
-	json_object_foreach(json_object_get(diff->layout, m->kind), owner, item) {
-		const json_t *doc = json_object_get(docs, owner);
-
-		if (!json_object_get(item, m->key))
-			continue;
-		json_array_foreach(json_object_get(doc, m->key), i, member) {
-			const char *name = json_string_value(member);
-
-			if (name && !json_object_get(wanted, name))
-				r = leave(diff, m, owner, name, "the layout does not have it");
-			if (r < 0)
-				return r;
-		}
-	}
-	return 0;
-}
-
-static int prune_kind(struct diff *diff, const char *kind, const char *one, const json_t *docs,
-		      const char *prefix)
-{
-	const char *name;
-	json_t *doc;
-	int r;
-
-	if (!names_kind(diff, kind))
-		return 0;
-	json_object_foreach((json_t *)docs, name, doc) {
-		if (strcmp(json_get_text(doc, "subtype"), one) != 0 || is_automatic(doc) ||
-		    find(diff->layout, kind, name))
-			continue;
-		r = add(diff,
-			(struct call){"DELETE", request_path(prefix, name, ""), NULL,
-				      text("%s %s: desubscribe", one, name)},
-			"the layout does not have it");
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int prune_all(struct diff *diff)
-{
-	const json_t *structures = json_object_get(diff->present, "structures");
-	const json_t *users = json_object_get(diff->present, "users");
-	int r;
-
-	r = prune_members(diff, &of_users, users);
-	if (r >= 0)
-		r = prune_kind(diff, "users", "user", users, "/user/");
-	if (r >= 0)
-		r = prune_members(diff, &of_applications, structures);
-	if (r >= 0)
-		r = prune_kind(diff, "applications", "application", structures, "/structure/apps/");
-	if (r >= 0)
-		r = prune_kind(diff, "containers", "container", structures,
-			       "/structure/container/");
-	if (r >= 0)
-		r = prune_kind(diff, "hosts", "host", structures, "/structure/host/");
-	return r;
+	return diff_add(diff,
+			(struct call){"PUT", request_path("/service/", name, ""), body,
+				      diff_text("service %s: %s %s%s", name, first, after,
+						json_object_size(body) > 1 ? ", and more" : "")},
+			"it is %s", json_object_get(config, first) ? before : "not set");
 }
 
 /* --- the whole --- */
@@ -798,11 +536,9 @@ static int for_each(struct diff *diff, const char *kind, each_fn each)
 
 static int diff_all(struct diff *diff)
 {
-	const json_t *structures = json_object_get(diff->present, "structures");
-	const json_t *users = json_object_get(diff->present, "users");
 	int r;
 
-	r = diff->prune ? prune_all(diff) : 0;
+	r = diff->prune ? diff_prune(diff) : 0;
 	if (r >= 0)
 		r = for_each(diff, "hosts", diff_host);
 	if (r >= 0)
@@ -810,11 +546,11 @@ static int diff_all(struct diff *diff)
 	if (r >= 0)
 		r = for_each(diff, "applications", diff_application);
 	if (r >= 0)
-		r = join_all(diff, &of_applications, structures);
+		r = diff_containers_of_applications(diff);
 	if (r >= 0)
 		r = for_each(diff, "users", diff_user);
 	if (r >= 0)
-		r = join_all(diff, &of_users, users);
+		r = diff_applications_of_users(diff);
 	if (r >= 0)
 		r = for_each(diff, "rules", diff_rule);
 	if (r >= 0)

@@ -66,7 +66,7 @@ char *layout_value_text(const json_t *value)
 		return strdup("");
 	if (json_is_string(value))
 		return strdup(json_string_value(value));
-	text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+	text = json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15));
 	if (text && strlen(text) > TEXT_MAX)
 		strcpy(text + TEXT_MAX - 3, "...");
 	return TAKE_PTR(text);

@@ -317,6 +317,18 @@ TEST(what_cannot_become_so_is_an_error)
 		CHECK_STR(diff(present, cases[i].layout), cases[i].error);
 }
 
+TEST(long_values_are_cut_and_stay_text)
+{
+	/* Two bytes each: a cut in bytes could halve one. */
+	CHECK(strstr(
+		diff("{'services':{'s':{'config':{}}}}",
+		     "{'services':{'s':{'L':['\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9"
+		     "\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9"
+		     "\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9'"
+		     "]}}}"),
+		"... (it is not set)"));
+}
+
 TEST(values_are_compared_as_operators_do)
 {
 	_cleanup_json_ json_t *a = json("{'x':[1,{'y':2.0}],'z':'1'}");
