@@ -308,6 +308,7 @@ static const struct member application_members[] = {
 	{"stop_script", text_value},   {"framework", text_value},
 };
 static const struct member user_members[] = {
+	{"guard", bool_value},
 	{"clusters", names_value},
 	{"balancing_method", name_value},
 };
@@ -319,7 +320,7 @@ static const struct part parts[] = {
 	 ARRAY_SIZE(container_members)},
 	{"applications", "application", RANGE_KEYS, application_members,
 	 ARRAY_SIZE(application_members)},
-	{"users", "user", "min, max, weight", user_members, ARRAY_SIZE(user_members)},
+	{"users", "user", "min, max, weight, guard", user_members, ARRAY_SIZE(user_members)},
 };
 enum { PART_HOSTS, PART_CONTAINERS, PART_APPLICATIONS, PART_USERS };
 

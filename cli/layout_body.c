@@ -194,6 +194,8 @@ json_t *layout_user_body(const char *name, const json_t *item)
 	json_t *user = json_object_get(body, "user");
 
 	add_resources(user, NULL, item, &of_application);
+	if (json_object_get(item, "guard"))
+		set_guard(user, item);
 	if (json_object_get(item, "balancing_method"))
 		json_object_set(user, "balancing_method",
 				json_object_get(item, "balancing_method"));

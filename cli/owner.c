@@ -147,10 +147,7 @@ static int show(struct cli *cli, const struct owner *owner, const char *name)
 		fputs(" of ", stdout);
 		print_tame(json_get_text(doc, "user"));
 	}
-	printf("%s%s%s\n", *state ? ": " : "", state,
-	       owner->user  ? ""
-	       : view.guard ? ", guarded"
-			    : ", not guarded");
+	printf("%s%s%s\n", *state ? ": " : "", state, view.guard ? ", guarded" : ", not guarded");
 	print_resources(doc, &view);
 	printf("  %s:", owner->user ? "apps" : "containers");
 	json_array_foreach(json_object_get(doc, owner->members), i, member) {
@@ -226,6 +223,31 @@ static int set_range(struct cli *cli, const struct owner *owner, const char *nam
 	return show(cli, owner, name);
 }
 
+/* guard|unguard [RESOURCE...] of a user; of applications `ebb guard` does it. */
+static int set_guard(struct cli *cli, const struct owner *owner, const char *name, char **words)
+{
+	bool whole = !words[1];
+
+	for (char **resource = words + 1; whole || *resource; resource++) {
+		_cleanup_free_ char *path = NULL;
+		char rest[64];
+
+		if (!whole && ebb_resource_from_name(*resource) == EBB_RESOURCE_INVALID)
+			return cli_usage(owner->verb,
+					 "'%s' is not a resource: cpu, mem, disk_read, disk_write, "
+					 "net, energy",
+					 *resource);
+		snprintf(rest, sizeof(rest), "%s%s/%s", whole ? "" : "/resources/",
+			 whole ? "" : *resource, words[0]);
+		path = request_path("/user/", name, rest);
+		if (request_call(cli, "PUT", path, NULL, NULL) < 0)
+			return EXIT_FAILED;
+		if (whole)
+			break;
+	}
+	return show(cli, owner, name);
+}
+
 static int run(struct cli *cli, const struct owner *owner, char **argv)
 {
 	const char *error, *word, *what;
@@ -244,6 +266,8 @@ static int run(struct cli *cli, const struct owner *owner, char **argv)
 		return change_members(cli, owner, words[0], !strcmp(what, "add"), words + 2);
 	if (!owner->user && n == 3 && !strcmp(what, "state"))
 		return set_state(cli, owner, words[0], words[2]);
+	if (owner->user && n > 1 && (!strcmp(what, "guard") || !strcmp(what, "unguard")))
+		return set_guard(cli, owner, words[0], words + 1);
 	if (owner->user && n == 5 && !strcmp(what, "set"))
 		return set_range(cli, owner, words[0], words + 2);
 	return cli_usage(owner->verb, "that is none of what can be done");
@@ -271,7 +295,9 @@ const struct verb verb_app = {
 
 const struct verb verb_user = {
 	.name = "user",
-	.usage = "[ls] | show USER | USER add|rm APP... | USER set RESOURCE max|min|weight VALUE",
+	.usage =
+		"[ls] | show USER | USER add|rm APP... | USER guard|unguard [RESOURCE...] | USER set "
+		"RESOURCE max|min|weight VALUE",
 	.summary = "users, and the applications that belong to them",
 	.help = "Users come and go with `ebb subscribe user`.\n",
 	.shows = true,

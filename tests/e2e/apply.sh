@@ -104,6 +104,11 @@ same rules_stay "$(ctl GET /rule/cpu_is_high)" 200
 echo '{"hosts":[{"name":"'"$TAG"'","containers":["web"]}],"apps":[{"name":"old","containers":["web"]}]}' >"$TMP/layout.json"
 same the_originals_layout "$(ebb apply -f "$TMP/layout.json") $(ctl GET /structure/old) $(body '[.containers[0],.resources.cpu.max,.resources.mem.min]|tojson')" '0 200 ["web",1600,512]'
 
+# --- users are guarded too
+echo 'users: [{name: carol, guard: true, resources: {cpu: {max: 4c, min: 20}}}, {name: alice, guard: true, resources: {mem: {guard: true}}}]' >"$TMP/users.yaml"
+same guarded_users "$(ebb apply -f "$TMP/users.yaml") $(ctl GET /user/carol) $(body '[.guard,.resources.cpu.guard]|tojson') $(ctl GET /user/alice) $(body '[.guard,.resources.mem.guard]|tojson')" "0 200 [true,true] 200 [true,true]"
+same guarded_users_again "$(ebb apply -f "$TMP/users.yaml" -n)" 0
+
 # --- more than the controller tells in one answer
 jq -nc '{apps: [range(5100) | {name: "many\(.)"}]}' >"$TMP/many.json"
 same many "$(ebb apply -f "$TMP/many.json") $(out | tail -n 1 | cut -d' ' -f1) $(ebb apply -f "$TMP/many.json" -n)" "0 5100/5100 0"

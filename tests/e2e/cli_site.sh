@@ -56,6 +56,10 @@ same user_add "$(ebb user alice add shop other) $(out | tail -n 1)" "0   apps: s
 same user_rm "$(ebb user alice rm other) $(ebb user ls) $(awk '$1 == "alice" {print $4}' "$TMP/out")" "0 0 1"
 same user_set "$(ebb user alice set cpu max 30c) $(ctl GET /user/alice/) $(body .resources.cpu.max)" "0 200 3000"
 same user_set_bad "$(ebb user alice set cpu dance 1)" 2
+same user_guard "$(ebb user alice guard) $(out | head -n 1) $(ctl GET /user/alice) $(body .guard)" "0 alice, guarded 200 true"
+same user_guard_resource "$(ebb user alice guard mem) $(ctl GET /user/alice) $(body .resources.mem.guard)" "0 200 true"
+same user_unguard "$(ebb user alice unguard mem) $(ebb user alice unguard) $(ctl GET /user/alice) $(body '[.guard,.resources.mem.guard]|map(. == true)|tojson')" "0 0 200 [false,false]"
+same user_guard_no_resource "$(ebb user alice guard dance)" 2
 same app_shows_its_user "$(ebb app show shop) $(out | head -n 1)" "0 shop of alice: running, guarded"
 same user_show_of_nobody "$(ebb user show nobody) $(err | wc -l)" "1 1"
 
@@ -139,6 +143,8 @@ same rule_rm "$(ebb rules rm high) $(ctl GET /rule/high)" "0 404"
 
 # --- doctor, and out again
 same doctor_names_the_sanity_checker "$(ebb doctor >/dev/null; grep -c ' sanity ' "$TMP/out")" 1
+same sanity "$(ebb sanity run) $(out | tail -n 1 | grep -c ' found, ') $(ebb --json sanity) $(jq '.findings | type' "$TMP/out")" '0 1 0 "array"'
+same sanity_dance "$(ebb sanity dance)" 2
 same desubscribe_user "$(ebb desubscribe user alice) $(out) $(ctl GET /user/alice)" "0 user alice is desubscribed 404"
 same desubscribe_apps "$(ebb desubscribe app shop other third) $(ctl GET /structure/shop) $(ctl GET /structure/third)" "0 404 404"
 same desubscribe_wrong_kind "$(ebb desubscribe app c0) $(ctl GET /structure/c0)" "1 200"

@@ -14,8 +14,8 @@ check doctor_tells_the_kernel grep -qF "OK    kernel        $(uname -r)" "$TMP/o
 same no_verb_is_usage "$(ebb)" 2
 same unknown_verb_is_usage "$(ebb dance)" 2
 same unknown_option_is_usage "$(ebb ps --dance)" 2
-same help "$(ebb --help) $(out | grep -cE '^  (ps|top|guard|unguard|set|subscribe|desubscribe|app|user|apply|rules|limits|service|why|doctor|migrate) ')" "0 16"
-for verb in ps top guard unguard set subscribe desubscribe app user apply rules limits service why doctor migrate; do
+same help "$(ebb --help) $(out | grep -cE '^  (ps|top|guard|unguard|set|subscribe|desubscribe|app|user|apply|rules|limits|service|why|doctor|sanity|migrate) ')" "0 17"
+for verb in ps top guard unguard set subscribe desubscribe app user apply rules limits service why doctor sanity migrate; do
 	same "help_$verb" "$(ebb help $verb) $(head -n 1 "$TMP/out" | grep -c "^Usage: ebb $verb")" "0 1"
 done
 same version "$(ebb --version) $(out | grep -cE '^ebb [0-9]+\.')" "0 1"
