@@ -100,6 +100,12 @@ same pruned_container_is_automatic "$(ctl GET /structure/batch) $(body .automati
 same prune_again "$(ebb apply -f "$TMP/small.yaml" --prune --dry-run)" 0
 same rules_stay "$(ctl GET /rule/cpu_is_high)" 200
 
+# --- one container by the verb
+same subscribe_container "$(ebb subscribe container batch --cpu 0.1c..0.4c --mem 64..128M --boundary 15) $(out) $(quota batch) $(memory batch)" "0 container batch is subscribed 40 $((128 << 20))"
+same subscribed_container "$(ctl GET /structure/batch) $(body '[.host,.guard,.resources.cpu.min,.resources.cpu.current]|tojson')" "200 [\"$TAG\",false,10,40]"
+same subscribe_container_again "$(ebb subscribe container batch) $(err | wc -l)" "1 1"
+same desubscribe_container "$(ebb desubscribe container batch) $(ctl GET /structure/batch) $(body .automatic) $(quota batch)" "0 200 true 40"
+
 # --- the original's own file
 echo '{"hosts":[{"name":"'"$TAG"'","containers":["web"]}],"apps":[{"name":"old","containers":["web"]}]}' >"$TMP/layout.json"
 same the_originals_layout "$(ebb apply -f "$TMP/layout.json") $(ctl GET /structure/old) $(body '[.containers[0],.resources.cpu.max,.resources.mem.min]|tojson')" '0 200 ["web",1600,512]'
