@@ -9,6 +9,7 @@
 
 #include "limit_order.h"
 #include "listing.h"
+#include "net_limit.h"
 #include "resources.h"
 #include "text.h"
 #include "ebb/cleanup.h"
@@ -48,6 +49,9 @@ static int read_resources(const struct api *api, const struct container *contain
 		return -ENOENT;
 	if (wanted) {
 		int r = limits_read(options->hierarchies, container, options->host->disk, &limits);
+
+		if (r == 0 && wanted & 1U << EBB_NET)
+			net_limit_read(options->net, container, &limits);
 		if (r < 0)
 			return r;
 	}
@@ -452,6 +456,7 @@ int api_new(const struct api_options *options, struct api **ret_api)
 			.hierarchies = options->hierarchies,
 			.host = options->host,
 			.table = options->table,
+			.net = options->net,
 		},
 		&api->listings);
 	if (r < 0) {

@@ -10,6 +10,7 @@
 #include "apply.h"
 #include "host.h"
 #include "metrics.h"
+#include "net_link.h"
 #include "term.h"
 #include "ebb/loop.h"
 
@@ -21,6 +22,7 @@ struct api_options {
 	const struct host *host;
 	struct container_table *table;
 	struct applier *applier;
+	struct net_links *net; /* NULL: no network limits */
 	/* Completed with the server on every request: the feed starts after the API. */
 	const struct metrics_source *metrics;
 	struct term *term;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net_limit.h"
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
 #include "ebb/loop.h"
@@ -308,6 +309,7 @@ static int step_write(struct job *job, struct container *container, const struct
 	case LIMIT_DISK_WRITE:
 		return limits_write_disk(hierarchies, container, options->disk,
 					 step->kind == LIMIT_DISK_WRITE, value);
+	case LIMIT_NET: return net_limit_write(options->net, container, value);
 	case LIMIT_KIND_MAX: break;
 	}
 	return -EINVAL;
@@ -349,6 +351,9 @@ static void job_start(struct job *job)
 	overtake(job);
 	r = container ? limits_read(options->hierarchies, container, options->disk, &job->before)
 		      : -ENODEV;
+	/* It costs more than all the others: only for who asks. */
+	if (r == 0 && job->order.asked & 1U << LIMIT_NET)
+		net_limit_read(options->net, container, &job->before);
 	if (r < 0) {
 		job_finish(job, r);
 		return;

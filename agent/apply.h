@@ -9,6 +9,7 @@
 
 #include "container.h"
 #include "limit_order.h"
+#include "net_link.h"
 #include "sampler.h"
 #include "shrink.h"
 
@@ -49,7 +50,8 @@ struct applier_options {
 	struct container_table *table;
 	const struct sampler *sampler;
 	struct shrinker *shrinker;
-	dev_t disk; /* 0: none */
+	struct net_links *net; /* NULL: no network limits */
+	dev_t disk;            /* 0: none */
 	/* After limits of a container were written, whether the order succeeded or not. */
 	void (*changed)(void *userdata, struct container *container);
 	/* Its memory begins, or has ended, to come down step by step. */

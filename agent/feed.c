@@ -12,6 +12,7 @@
 #include "feed_message.h"
 #include "hash.h"
 #include "limits.h"
+#include "net_limit.h"
 #include "resources.h"
 #include "sample_ring.h"
 #include "text.h"
@@ -39,8 +40,8 @@
  */
 #define SETTLE_NS (250 * EBB_NS_PER_MS)
 /*
- * What samples do not carry, cpusets and disk limits, is read again of each container once in so
- * many batches: 0.1% of a core with 1,000 containers.
+ * What samples do not carry, cpusets, disk and network limits, is read again of each container once
+ * in so many batches: 0.1% of a core with 1,000 containers.
  */
 #define RECHECK_BATCHES 60
 /* More than these removals unsent, and a new session says the same in less. */
@@ -57,6 +58,7 @@ struct feed_container {
 	bool urgent;                     /* a sample in the ring is */
 	bool has_last, has_seen;
 	bool told_foreign, told_unread;
+	bool had_net; /* in the last report */
 	uint64_t added_ns;
 	uint64_t sent_at_ns; /* `at_ns` of the last sample that was sent; unguarded only */
 	/* Limits: in the last sample, and in the last report (cpuset and disk as a hash). */
@@ -309,6 +311,8 @@ static bool read_limits(struct feed *feed, struct container *container, struct l
 
 	int r = limits_read(feed->options.hierarchies, container, feed->options.host->disk,
 			    ret_limits);
+	if (r == 0)
+		net_limit_read(feed->options.net, container, ret_limits);
 	if (r < 0) {
 		/* Once: it is tried again with every batch. */
 		if (!limits_has_gone(r) && !fc->told_unread)
@@ -328,6 +332,9 @@ static bool read_limits(struct feed *feed, struct container *container, struct l
 	if (ret_limits->has_disk)
 		fc->reported_rest ^=
 			hash_u64(ret_limits->disk.read_bps) ^ hash_u64(~ret_limits->disk.write_bps);
+	fc->had_net = ret_limits->has_net;
+	if (ret_limits->has_net)
+		fc->reported_rest ^= hash_u64(ret_limits->net.bps ^ NET_LIMIT_HANDLE);
 	return true;
 }
 
@@ -346,8 +353,15 @@ static void recheck_limits(struct feed *feed)
 		if (!fc || fc->announced != ANNOUNCED_YES || fc->changed || fc->changing)
 			continue;
 		before = *fc;
-		if (read_limits(feed, container, &limits) &&
-		    (before.reported_quota_ns != fc->reported_quota_ns ||
+		if (!read_limits(feed, container, &limits))
+			continue;
+		/* Its network has come or gone, which is no change of limits by anybody. */
+		if (before.had_net != fc->had_net) {
+			fc->changed = true;
+			feed->any_changed = true;
+			continue;
+		}
+		if ((before.reported_quota_ns != fc->reported_quota_ns ||
 		     before.reported_period_ns != fc->reported_period_ns ||
 		     before.reported_mem != fc->reported_mem ||
 		     before.reported_rest != fc->reported_rest))

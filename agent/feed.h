@@ -12,6 +12,7 @@
 
 #include "discovery.h"
 #include "host.h"
+#include "net_link.h"
 #include "sampler.h"
 #include "term.h"
 #include "ebb/config.h"
@@ -28,6 +29,7 @@ struct feed_options {
 	const struct hierarchies *hierarchies;
 	struct container_table *table;
 	struct sampler *sampler;
+	struct net_links *net; /* NULL: no network limits */
 	unsigned period_ms;
 };
 

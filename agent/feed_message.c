@@ -83,6 +83,12 @@ static void add_limits(struct text *text, const char *separator, const struct li
 		text_number(text, limits_mib(limits->disk.read_bps));
 		text_str(text, ",\"disk_write\":");
 		text_number(text, limits_mib(limits->disk.write_bps));
+		separator = ",";
+	}
+	if (limits->has_net) {
+		text_str(text, separator);
+		text_str(text, "\"net\":");
+		text_number(text, limits_mbit(limits->net.bps));
 	}
 }
 

@@ -19,6 +19,7 @@ static const struct {
 	[LIMIT_MEM] = {"mem", "mem_limit"},
 	[LIMIT_DISK_READ] = {"disk_read", "disk_read_limit"},
 	[LIMIT_DISK_WRITE] = {"disk_write", "disk_write_limit"},
+	[LIMIT_NET] = {"net", "net_limit"},
 };
 
 const char *limit_kind_resource(enum limit_kind kind)
@@ -72,6 +73,8 @@ static int parse_amount(enum limit_kind kind, const json_t *value, struct limit_
 		/* blkio reads 0 as "no limit", the opposite of what 0 asks for. */
 		[LIMIT_DISK_READ] = {"MiB/s", 1.0 / EBB_MIB, 1e12, EBB_MIB},
 		[LIMIT_DISK_WRITE] = {"MiB/s", 1.0 / EBB_MIB, 1e12, EBB_MIB},
+		/* Below that one packet takes more than a second; 10 Tbit/s. */
+		[LIMIT_NET] = {"Mbit/s", 0.01, 1e7, LIMIT_BYTES_PER_MBIT},
 	};
 	const char *key = kinds[kind].key;
 	double number;
@@ -91,7 +94,9 @@ static int parse_amount(enum limit_kind kind, const json_t *value, struct limit_
 				      "%s is too low: %g MiB is the least, and -1 is unlimited",
 				      key, amounts[kind].least);
 		return refuse(message, size, "%s is too low: give %s%s, or -1 for unlimited", key,
-			      kind == LIMIT_QUOTA ? "at least 1 of " : "more than 0 ",
+			      kind == LIMIT_QUOTA ? "at least 1 of "
+			      : kind == LIMIT_NET ? "at least 0.01 "
+						  : "more than 0 ",
 			      amounts[kind].unit);
 	} else if (number > amounts[kind].most) {
 		return refuse(message, size, "%s is too high; write -1 for unlimited", key);
@@ -99,6 +104,21 @@ static int parse_amount(enum limit_kind kind, const json_t *value, struct limit_
 		order->value[kind] = llround(number * amounts[kind].factor);
 	}
 	order->asked |= 1U << kind;
+	return 0;
+}
+
+/* The interface that the caller believes to be the container's: compared, never looked for. */
+static int parse_device(const json_t *value, struct limit_order *order, char *message, size_t size)
+{
+	const char *name = json_string_value(value);
+	size_t len = json_string_length(value);
+
+	if (!name || !len || len >= sizeof(order->device) || strlen(name) != len)
+		return refuse(
+			message, size,
+			"device_name_in_host must be the name of an interface; leave it out to "
+			"take the container's");
+	memcpy(order->device, name, len + 1);
 	return 0;
 }
 
@@ -164,19 +184,18 @@ int limit_order_parse(const json_t *body, const struct cpu_list *online,
 		return refuse(message, size, "the body must be a JSON object, {\"cpu\":{...}}");
 
 	json_object_foreach((json_t *)body, resource, fields) {
-		if (!strcmp(resource, "energy") || !strcmp(resource, "net"))
+		if (!strcmp(resource, "energy"))
 			return refuse(message, size,
-				      "%s cannot be limited by this agent; leave it out", resource);
+				      "energy cannot be limited by this agent; leave it out");
 
 		bool known = false;
 		for (int kind = 0; kind < LIMIT_KIND_MAX; kind++)
 			known = known || !strcmp(resource, kinds[kind].resource);
 		if (!known)
-			return refuse(
-				message, size,
-				"unknown resource \"%.64s\"; there are cpu, mem, disk_read and "
-				"disk_write",
-				resource);
+			return refuse(message, size,
+				      "unknown resource \"%.64s\"; there are cpu, mem, disk_read, "
+				      "disk_write and net",
+				      resource);
 		if (!json_is_object(fields))
 			return refuse(message, size, "%s must be an object of limits", resource);
 		if (!json_object_size(fields))
@@ -185,6 +204,12 @@ int limit_order_parse(const json_t *body, const struct cpu_list *online,
 		json_object_foreach(fields, key, value) {
 			int kind = 0;
 
+			if (!strcmp(resource, "net") && !strcmp(key, "device_name_in_host")) {
+				r = parse_device(value, &order, message, size);
+				if (r < 0)
+					return r;
+				continue;
+			}
 			while (kind < LIMIT_KIND_MAX && (strcmp(resource, kinds[kind].resource) ||
 							 strcmp(key, kinds[kind].key)))
 				kind++;
@@ -192,7 +217,7 @@ int limit_order_parse(const json_t *body, const struct cpu_list *online,
 				return refuse(message, size,
 					      "unknown field \"%.64s\" in %s; only limits can be "
 					      "set: cpu_allowance_limit, cpu_num, mem_limit, "
-					      "disk_read_limit, disk_write_limit",
+					      "disk_read_limit, disk_write_limit, net_limit",
 					      key, resource);
 			r = kind == LIMIT_CPUS ? parse_cpus(value, online, &order, message, size)
 					       : parse_amount(kind, value, &order, message, size);
@@ -200,13 +225,38 @@ int limit_order_parse(const json_t *body, const struct cpu_list *online,
 				return r;
 		}
 	}
+	if (order.device[0] && !(order.asked & 1U << LIMIT_NET))
+		return refuse(message, size, "net names an interface but no limit; add net_limit");
 	if (!order.asked)
 		return refuse(message, size,
 			      "the body asks for nothing; give at least one of cpu, mem, "
-			      "disk_read and disk_write");
+			      "disk_read, disk_write and net");
 
 	*ret_order = order;
 	return 0;
+}
+
+static int net_supported(const struct limit_order *order, const struct limits *present,
+			 char *message, size_t size)
+{
+	const struct net_limits *net = &present->net;
+
+	if (!present->has_net)
+		refuse(message, size, "the container has no network limit: %s; leave net out",
+		       present->no_net ? present->no_net : "this agent sets none");
+	else if (order->device[0] && strcmp(order->device, net->device))
+		refuse(message, size,
+		       "%s is not the container's interface on this host, which is %s; leave "
+		       "device_name_in_host out",
+		       order->device, net->device);
+	else if (net->foreign[0] && order->value[LIMIT_NET] != net->bps)
+		refuse(message, size,
+		       "%s has a %s qdisc that was not set by Ebb and stays as it is; remove it with "
+		       "`tc qdisc del dev %s root`, or leave net out",
+		       net->device, net->foreign, net->device);
+	else
+		return 0;
+	return -EOPNOTSUPP;
 }
 
 int limit_order_supported(const struct limit_order *order, const struct limits *present, dev_t disk,
@@ -236,7 +286,7 @@ int limit_order_supported(const struct limit_order *order, const struct limits *
 		       "with --disk PATH, or leave the disk out");
 		return -EOPNOTSUPP;
 	}
-	return 0;
+	return order->asked & 1U << LIMIT_NET ? net_supported(order, present, message, size) : 0;
 }
 
 static size_t count_cpus(const char *text)
@@ -257,6 +307,7 @@ uint64_t limits_value(const struct limits *limits, enum limit_kind kind)
 	case LIMIT_MEM: return limits->mem_bytes;
 	case LIMIT_DISK_READ: return limits->disk.read_bps;
 	case LIMIT_DISK_WRITE: return limits->disk.write_bps;
+	case LIMIT_NET: return limits->net.bps;
 	case LIMIT_CPUS: return limits->cpu.n_effective;
 	case LIMIT_KIND_MAX: break;
 	}
@@ -267,10 +318,10 @@ size_t limit_order_plan(const struct limit_order *order, const struct limits *pr
 			struct limit_step ret_steps[LIMIT_KIND_MAX])
 {
 	/* Within one direction; quota before the cpuset that narrows behind it. */
-	static const enum limit_kind growing[] = {LIMIT_CPUS, LIMIT_QUOTA, LIMIT_MEM,
-						  LIMIT_DISK_READ, LIMIT_DISK_WRITE};
-	static const enum limit_kind shrinking[] = {LIMIT_QUOTA, LIMIT_CPUS, LIMIT_DISK_READ,
-						    LIMIT_DISK_WRITE, LIMIT_MEM};
+	static const enum limit_kind growing[] = {LIMIT_CPUS,      LIMIT_QUOTA,      LIMIT_MEM,
+						  LIMIT_DISK_READ, LIMIT_DISK_WRITE, LIMIT_NET};
+	static const enum limit_kind shrinking[] = {LIMIT_QUOTA,      LIMIT_CPUS, LIMIT_DISK_READ,
+						    LIMIT_DISK_WRITE, LIMIT_NET,  LIMIT_MEM};
 	size_t n = 0;
 
 	for (int pass = 0; pass < 2; pass++) {

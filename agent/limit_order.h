@@ -20,6 +20,7 @@ enum limit_kind {
 	LIMIT_MEM,
 	LIMIT_DISK_READ,
 	LIMIT_DISK_WRITE,
+	LIMIT_NET,
 	LIMIT_KIND_MAX,
 };
 
@@ -32,6 +33,7 @@ struct limit_order {
 	unsigned asked;                 /* 1 << enum limit_kind */
 	uint64_t value[LIMIT_KIND_MAX]; /* us per period, bytes, bytes per second; none for CPUS */
 	char cpus[LIMIT_CPUS_TEXT];     /* LIMIT_CPUS: "0,1,4"; "": all that the parent has */
+	char device[IFNAMSIZ]; /* LIMIT_NET: on this and no other; "": whatever the container has */
 };
 
 /* The least that may be set: less memory than this starts no program (spec 4.1). */

@@ -8,6 +8,7 @@
 #define EBB_LIMITS_H
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -16,6 +17,9 @@
 
 /* Agent units: microseconds, bytes, bytes per second; LIMIT_NONE: unlimited. */
 #define LIMIT_NONE UINT64_MAX
+
+/* Networks count in powers of ten, and in bits. */
+#define LIMIT_BYTES_PER_MBIT 125000
 
 /* The least quota the kernel takes (min_cfs_quota_period in kernel/sched). */
 #define LIMIT_QUOTA_MIN_US 1000
@@ -36,11 +40,21 @@ struct disk_limits {
 	uint64_t read_bps, write_bps;
 };
 
+struct net_limits {
+	uint64_t bps;           /* bytes per second that the container may receive */
+	char device[IFNAMSIZ];  /* the host's end of its veth pair */
+	char inside[IFNAMSIZ];  /* the container's */
+	char foreign[IFNAMSIZ]; /* kind of a root qdisc that is not Ebb's; "": there is none */
+};
+
 struct limits {
 	bool has_cpu, has_cpuset, has_mem, has_disk; /* the controller exists for this container */
+	bool has_net; /* it has a link of its own; only after net_limit_read() (net_limit.h) */
+	const char *no_net; /* why not, "it ..."; static text, NULL: not looked for */
 	struct cpu_limits cpu;
 	uint64_t mem_bytes;
 	struct disk_limits disk;
+	struct net_limits net;
 };
 
 /* `device`: whose bandwidth to read; 0: leave disk out. Negative errno; -ENODEV and -ENOENT: the

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "limits.h"
+#include "net_limit.h"
 #include "resources.h"
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
@@ -53,6 +54,8 @@ static bool listing_go_on(struct listings *listings, struct listing *listing)
 		r = listing->wanted ? limits_read(options->hierarchies, container,
 						  options->host->disk, &limits)
 				    : 0;
+		if (r == 0 && listing->wanted & 1U << EBB_NET)
+			net_limit_read(options->net, container, &limits);
 		if (r < 0 && !limits_has_gone(r))
 			log_warning_errno(r, "%s is left out of a list: its limits cannot be read",
 					  container->name);

@@ -8,6 +8,7 @@
 
 #include "container.h"
 #include "host.h"
+#include "net_link.h"
 #include "ebb/http_server.h"
 #include "ebb/loop.h"
 
@@ -16,6 +17,7 @@ struct listings_options {
 	const struct hierarchies *hierarchies;
 	const struct host *host;
 	struct container_table *table;
+	struct net_links *net; /* NULL: no network limits */
 };
 
 struct listings;

@@ -18,6 +18,7 @@
 #include "instance.h"
 #include "lifecycle.h"
 #include "metrics.h"
+#include "net_link.h"
 #include "notify.h"
 #include "sampler.h"
 #include "series.h"
@@ -54,6 +55,7 @@ struct manager {
 	struct lifecycle *lifecycle; /* NULL: no events */
 	struct shrinker *shrinker;
 	struct applier *applier;
+	struct net_links *net; /* NULL: no network limits */
 	struct metrics_source metrics;
 	struct api *api;
 	struct feed *feed; /* NULL: no controller */
@@ -139,6 +141,8 @@ static void on_removed(void *userdata, struct container *container)
 		feed_container_removed(manager->feed, container);
 	if (manager->series)
 		series_container_removed(manager->series, container);
+	if (manager->net)
+		net_links_forget(manager->net, container->id);
 	sampler_remove(manager->sampler, container);
 	manager->full = false;
 }
@@ -335,6 +339,7 @@ static int start_api(struct manager *manager)
 			.hierarchies = &manager->hierarchies,
 			.table = table,
 			.sampler = manager->sampler,
+			.net = manager->net,
 			.shrinker = manager->shrinker,
 			.disk = manager->host.disk,
 			.changed = on_limits_changed,
@@ -361,6 +366,7 @@ static int start_api(struct manager *manager)
 			.host = &manager->host,
 			.table = table,
 			.applier = manager->applier,
+			.net = manager->net,
 			.metrics = &manager->metrics,
 			.term = &manager->term,
 		},
@@ -403,6 +409,7 @@ static int start_feed(struct manager *manager)
 			.hierarchies = &manager->hierarchies,
 			.table = discovery_table(manager->discovery),
 			.sampler = manager->sampler,
+			.net = manager->net,
 			.period_ms = options->period_ms,
 		},
 		&manager->feed);
@@ -512,6 +519,10 @@ static int start(struct manager *manager)
 				   manager, &manager->online_timer);
 	if (r < 0)
 		return log_error_errno(r, "cannot set the timer that looks at the CPUs");
+	r = net_links_new(&manager->hierarchies, &manager->net);
+	if (r < 0)
+		log_warning_errno(r, "no network limits: the agent's own network namespace is not "
+				     "known; is /proc mounted?");
 	r = start_api(manager);
 	if (r < 0)
 		return r;
@@ -576,6 +587,7 @@ void manager_free(struct manager *manager)
 	discovery_free(manager->discovery);
 	sampler_free(manager->sampler);
 	bpf_programs_free(manager->bpf);
+	net_links_free(manager->net);
 	host_clear(&manager->host);
 	hierarchies_close(&manager->hierarchies);
 	loop_free(manager->loop);

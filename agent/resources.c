@@ -19,6 +19,11 @@ double limits_mib(uint64_t bytes)
 	return bytes == LIMIT_NONE ? -1 : (double)bytes / (double)EBB_MIB;
 }
 
+double limits_mbit(uint64_t bytes_per_s)
+{
+	return bytes_per_s == LIMIT_NONE ? -1 : (double)bytes_per_s / LIMIT_BYTES_PER_MBIT;
+}
+
 const char *limits_cpus(const struct limits *limits)
 {
 	if (!limits->has_cpuset)
@@ -64,6 +69,19 @@ static json_t *disk_to_json(const struct limits *limits, const struct host *host
 			 mib == trunc(mib) ? json_integer((json_int_t)mib) : json_real(mib));
 }
 
+static json_t *net_to_json(const struct limits *limits)
+{
+	const struct net_limits *net = &limits->net;
+	double mbit = limits_mbit(net->bps);
+
+	if (!limits->has_net)
+		return json_object();
+	return json_pack("{s:s, s:s, s:o, s:s}", "device_name_in_container", net->inside,
+			 "device_name_in_host", net->device, "net_limit",
+			 mbit == trunc(mbit) ? json_integer((json_int_t)mbit) : json_real(mbit),
+			 "unit", mbit < 0 ? "unlimited" : "Mbit");
+}
+
 json_t *resources_to_json(const struct limits *limits, const struct host *host, unsigned wanted)
 {
 	_cleanup_json_ json_t *all = json_object();
@@ -83,6 +101,7 @@ json_t *resources_to_json(const struct limits *limits, const struct host *host, 
 			one = disk_to_json(limits, host, "disk_write_limit",
 					   limits->disk.write_bps);
 			break;
+		case EBB_NET: one = net_to_json(limits); break;
 		default: one = json_object(); break;
 		}
 		if (json_object_set_new(all, ebb_resource_name(r), one) < 0)

@@ -17,8 +17,12 @@ double limits_mib(uint64_t bytes);
 /* The configured list, or what the kernel grants where none is configured. */
 const char *limits_cpus(const struct limits *limits);
 
+/* LIMIT_NONE is -1. */
+double limits_mbit(uint64_t bytes_per_s);
+
 /* What a full read shows. */
-#define RESOURCES_ALL (1U << EBB_CPU | 1U << EBB_MEM | 1U << EBB_DISK_READ | 1U << EBB_DISK_WRITE)
+#define RESOURCES_ALL \
+	(1U << EBB_CPU | 1U << EBB_MEM | 1U << EBB_DISK_READ | 1U << EBB_DISK_WRITE | 1U << EBB_NET)
 
 /*
  * {"cpu":{...},"mem":{...},...} of the resources in `wanted` (1 << enum ebb_resource). A resource

@@ -75,6 +75,17 @@ TEST(message_limits)
 	limits.cpu.quota_us = LIMIT_NONE;
 	feed_message_limits(&text, 3, &limits);
 	CHECK_STR(text.data, "{\"c\":3,\"cpu\":-1}");
+	text_reset(&text);
+	limits.has_net = true;
+	limits.net.bps = LIMIT_NONE;
+	feed_message_limits(&text, 3, &limits);
+	CHECK_STR(text.data, "{\"c\":3,\"cpu\":-1,\"net\":-1}");
+	text_reset(&text);
+	limits.has_disk = true;
+	limits.net.bps = 12500000;
+	feed_message_limits(&text, 3, &limits);
+	CHECK_STR(text.data,
+		  "{\"c\":3,\"cpu\":-1,\"disk_read\":-1,\"disk_write\":0.5,\"net\":100}");
 }
 
 TEST(message_added)

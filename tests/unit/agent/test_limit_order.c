@@ -139,7 +139,91 @@ TEST(order_unknown_parts)
 	refused("{}", "asks for nothing");
 	refused("[]", "must be a JSON object");
 	refused("{'energy':{'energy_limit':60}}", "energy cannot be limited");
-	refused("{'cpu':{'cpu_num':'0'},'net':{'net_limit':1}}", "net cannot be limited");
+}
+
+TEST(order_net)
+{
+	CHECK_INT(parse("{'net':{'net_limit':100,'device_name_in_host':'veth0'}}"), 0);
+	CHECK_INT(order.asked, 1 << LIMIT_NET);
+	CHECK_INT(order.value[LIMIT_NET], 12500000);
+	CHECK_STR(order.device, "veth0");
+	CHECK_INT(parse("{'net':{'net_limit':'0.5'}}"), 0);
+	CHECK_INT(order.value[LIMIT_NET], 62500);
+	CHECK_STR(order.device, "");
+	CHECK_INT(parse("{'net':{'net_limit':-1}}"), 0);
+	CHECK(order.value[LIMIT_NET] == LIMIT_NONE);
+
+	refused("{'net':{'net_limit':0}}", "at least 0.01 Mbit/s");
+	refused("{'net':{'net_limit':1e8}}", "too high");
+	refused("{'net':{'net_limit':-2}}", "negative");
+	refused("{'net':{'net_limit':'fast'}}", "number of Mbit/s");
+	refused("{'net':{}}", "holds no limit");
+	refused("{'net':{'device_name_in_host':'veth0'}}", "add net_limit");
+	refused("{'net':{'device_name_in_host':'veth0'},'cpu':{'cpu_num':'0'}}", "add net_limit");
+	refused("{'net':{'net_limit':1,'device_name_in_host':''}}", "name of an interface");
+	refused("{'net':{'net_limit':1,'device_name_in_host':'sixteen-letters-'}}",
+		"name of an interface");
+	refused("{'net':{'net_limit':1,'device_name_in_host':7}}", "name of an interface");
+	refused("{'net':{'net_limit':1,'device_name_in_host':'lo\\u0000'}}",
+		"name of an interface");
+	refused("{'net':{'net_limit':1,'device_name_in_container':'eth0'}}",
+		"unknown field \"device_name_in_container\" in net");
+}
+
+static void refused_here(const struct limits *present, const char *mention)
+{
+	CHECK_INT(limit_order_supported(&order, present, 0, message, sizeof(message)), -EOPNOTSUPP);
+	if (!strstr(message, mention))
+		TEST_FAIL("\"%s\" does not mention \"%s\"", message, mention);
+}
+
+TEST(order_net_support)
+{
+	struct limits present = {.no_net = "it is in the host's network namespace"};
+
+	CHECK_INT(parse("{'net':{'net_limit':100}}"), 0);
+	refused_here(&present, "host's network namespace; leave net out");
+	present = (struct limits){
+		.has_net = true,
+		.net = {.bps = LIMIT_NONE, .device = "veth1", .inside = "eth0"},
+	};
+	CHECK_INT(limit_order_supported(&order, &present, 0, message, sizeof(message)), 0);
+
+	CHECK_INT(parse("{'net':{'net_limit':100,'device_name_in_host':'veth0'}}"), 0);
+	refused_here(&present,
+		     "veth0 is not the container's interface on this host, which is veth1");
+	CHECK_INT(parse("{'net':{'net_limit':100,'device_name_in_host':'veth1'}}"), 0);
+	CHECK_INT(limit_order_supported(&order, &present, 0, message, sizeof(message)), 0);
+
+	/* Another's qdisc is not touched; to remove a limit that is not there needs no touch. */
+	snprintf(present.net.foreign, sizeof(present.net.foreign), "htb");
+	refused_here(&present, "tc qdisc del dev veth1 root");
+	CHECK_INT(parse("{'net':{'net_limit':-1}}"), 0);
+	CHECK_INT(limit_order_supported(&order, &present, 0, message, sizeof(message)), 0);
+}
+
+TEST(order_net_plan)
+{
+	struct limits present = {.has_net = true, .net = {.bps = 12500000}};
+	struct limit_step steps[LIMIT_KIND_MAX];
+
+	CHECK_INT(parse("{'net':{'net_limit':100}}"), 0);
+	CHECK_INT(limit_order_plan(&order, &present, steps), 0);
+	CHECK_INT(parse("{'net':{'net_limit':-1}}"), 0);
+	CHECK_INT(limit_order_plan(&order, &present, steps), 1);
+	CHECK_INT(steps[0].kind, LIMIT_NET);
+	CHECK(!steps[0].lowers);
+	/* What grows comes first, and memory that shrinks last. */
+	CHECK_INT(parse("{'mem':{'mem_limit':64},'net':{'net_limit':50},"
+			"'disk_read':{'disk_read_limit':10}}"),
+		  0);
+	present.mem_bytes = 512 * EBB_MIB;
+	present.disk.read_bps = 1;
+	CHECK_INT(limit_order_plan(&order, &present, steps), 3);
+	CHECK_INT(steps[0].kind, LIMIT_DISK_READ);
+	CHECK_INT(steps[1].kind, LIMIT_NET);
+	CHECK(steps[1].lowers);
+	CHECK_INT(steps[2].kind, LIMIT_MEM);
 }
 
 TEST(order_support)

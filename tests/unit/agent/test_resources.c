@@ -57,7 +57,7 @@ TEST(resources_in_full)
 	      "'disk_read':{'mountpoint':'/','device_path':'/dev/sdb','major':'8','minor':'16',"
 	      "'unit':'MiB/s','disk_read_limit':100},"
 	      "'disk_write':{'mountpoint':'/','device_path':'/dev/sdb','major':'8','minor':'16',"
-	      "'unit':'MiB/s','disk_write_limit':-1}}");
+	      "'unit':'MiB/s','disk_write_limit':-1},'net':{}}");
 }
 
 TEST(resources_as_asked)
@@ -102,7 +102,23 @@ TEST(resources_that_the_host_lacks)
 	host.disk = 0;
 	check(RESOURCES_ALL,
 	      "{'cpu':{'cpu_allowance_limit':150.0,'cpu_num':'','effective_num_cpus':4,"
-	      "'effective_cpu_limit':150.0},'mem':{},'disk_read':{},'disk_write':{}}");
+	      "'effective_cpu_limit':150.0},'mem':{},'disk_read':{},'disk_write':{},'net':{}}");
+}
+
+TEST(resources_net)
+{
+	reset();
+	limits.has_net = true;
+	limits.net = (struct net_limits){.bps = 12500000, .device = "veth6FJXD8", .inside = "eth0"};
+	check(1 << EBB_NET, "{'net':{'device_name_in_container':'eth0',"
+			    "'device_name_in_host':'veth6FJXD8','net_limit':100,'unit':'Mbit'}}");
+	limits.net.bps = 62500;
+	check(1 << EBB_NET, "{'net':{'device_name_in_container':'eth0',"
+			    "'device_name_in_host':'veth6FJXD8','net_limit':0.5,'unit':'Mbit'}}");
+	limits.net.bps = LIMIT_NONE;
+	check(1 << EBB_NET,
+	      "{'net':{'device_name_in_container':'eth0',"
+	      "'device_name_in_host':'veth6FJXD8','net_limit':-1,'unit':'unlimited'}}");
 }
 
 TEST_MAIN()
