@@ -517,6 +517,11 @@ unsigned model_limits_reported(struct model *model, struct structure *structure,
 			continue;
 		limit = MAX(limit, -1);
 		structure->physical[i] = limit;
+		/* A network is joined after the container was made, and told of later. */
+		if (!state->present && i == EBB_NET && structure->automatic && structure->host) {
+			registration_first_resource(structure->host, structure, i, limit, true);
+			model_touch(model, structure, MODEL_DIRTY_STRUCTURE);
+		}
 		if (!state->present)
 			continue;
 		if (state->allocated <= 0) {

@@ -79,6 +79,9 @@ void edit_request_changed(struct model *model, const char *id, json_t *doc);
 /* The range of a resource that nobody has set: up to the limit in force, or to the host's. */
 void registration_first_range(const struct host *host, struct resource_state *state,
 			      enum ebb_resource resource, int64_t limit);
+/* A resource that an agent tells of for the first time. `limitable`: it is a limit in force. */
+void registration_first_resource(const struct host *host, struct structure *structure,
+				 enum ebb_resource resource, int64_t limit, bool limitable);
 /* Where orders for the host go; its documents follow. True: it is new. */
 bool model_set_address(struct model *model, struct host *host, const char *address);
 

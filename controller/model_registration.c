@@ -160,14 +160,15 @@ void registration_first_range(const struct host *host, struct resource_state *st
 		state->min = MIN(state->min, state->max);
 }
 
-static void first_resource(const struct host *host, struct structure *structure,
-			   enum ebb_resource resource, int64_t limit, bool limitable)
+void registration_first_resource(const struct host *host, struct structure *structure,
+				 enum ebb_resource resource, int64_t limit, bool limitable)
 {
 	struct resource_state *state = &structure->resources[resource];
 
 	state->present = true;
 	registration_first_range(host, state, resource, limit);
-	/* Of a disk nobody knows what it can do: guarding it is for the operator to begin. */
+	/* Of a disk or a network nobody knows what it can do: guarding it is for the operator to
+	 * begin. */
 	state->guard = limitable && (resource == EBB_CPU || resource == EBB_MEM);
 	state->has_boundary = true;
 	state->boundary = FIRST_BOUNDARY;
@@ -178,7 +179,7 @@ static int add_container(struct model *model, struct host *host, const char *nam
 			 const json_t *limits, struct structure **ret_structure)
 {
 	static const enum ebb_resource resources[] = {EBB_CPU, EBB_MEM, EBB_DISK_READ,
-						      EBB_DISK_WRITE};
+						      EBB_DISK_WRITE, EBB_NET};
 	struct structure *structure = structure_new(name, STRUCTURE_CONTAINER);
 	int r = -ENOMEM;
 
@@ -195,7 +196,8 @@ static int add_container(struct model *model, struct host *host, const char *nam
 			(void)json_to_int64(value, &limit);
 		/* Every container has CPU and memory, if the host can limit them or not. */
 		if (limitable || resources[i] == EBB_CPU || resources[i] == EBB_MEM)
-			first_resource(host, structure, resources[i], limit, limitable);
+			registration_first_resource(host, structure, resources[i], limit,
+						    limitable);
 	}
 	set_rescaler(structure, json_object_get(host->structure->doc, "host_rescaler_ip"),
 		     json_object_get(host->structure->doc, "host_rescaler_port"));

@@ -224,6 +224,36 @@ TEST(model_container_appears)
 	CHECK_INT(s->resources[EBB_MEM].max, 8192);
 }
 
+TEST(model_container_with_a_network)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	_cleanup_json_ json_t *added = parse("{'name':'web','limits':{'cpu':200,'net':100}}");
+	_cleanup_json_ json_t *later = parse("{'name':'db','limits':{'cpu':200}}");
+	_cleanup_json_ json_t *limits = parse("{'c':2,'cpu':200,'net':-1}");
+	struct structure *s = NULL;
+	char *error = NULL;
+	int r;
+
+	CHECK_INT(model_register_container(model, host, added, &s), 0);
+	CHECK(s->resources[EBB_NET].present && !s->resources[EBB_NET].guard);
+	CHECK_INT(s->resources[EBB_NET].max, 100);
+	CHECK_INT(s->resources[EBB_NET].current, 100);
+	CHECK_INT(model_guard_resources(model, s, 1u << EBB_NET, true, NULL), 0);
+
+	/* One that is joined to its network after it was made; what that can do is not known. */
+	CHECK_INT(model_register_container(model, host, later, &s), 0);
+	CHECK(!s->resources[EBB_NET].present);
+	CHECK_INT(model_limits_reported(model, s, limits), 0);
+	CHECK(s->resources[EBB_NET].present && !s->resources[EBB_NET].guard);
+	CHECK_INT(s->resources[EBB_NET].current, -1);
+	r = model_guard_resources(model, s, 1u << EBB_NET, true, &error);
+	refused(r, -EINVAL, error, "set one first");
+	CHECK_INT(set(model, s, EBB_NET, "max", 50), 0);
+	CHECK_INT(model_guard_resources(model, s, 1u << EBB_NET, true, NULL), 0);
+	sound(model);
+}
+
 TEST(model_container_on_a_host_without_disk_limits)
 {
 	struct model *model = new_model();
