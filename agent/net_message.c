@@ -18,22 +18,29 @@ void net_request_init(struct net_request *request, uint16_t type, uint16_t flags
 		.nlmsg_type = type,
 		.nlmsg_flags = NLM_F_REQUEST | flags,
 	};
-	memcpy(request->bytes + NLMSG_HDRLEN, body, len);
+	memcpy(request->rest, body, len);
+}
+
+/* Where the next attribute begins, in `rest`. */
+static size_t end_of(const struct net_request *request)
+{
+	return NLMSG_ALIGN(request->header.nlmsg_len) - NLMSG_HDRLEN;
 }
 
 void net_request_add(struct net_request *request, uint16_t type, const void *data, size_t len)
 {
-	size_t at = NLMSG_ALIGN(request->header.nlmsg_len);
+	size_t at = end_of(request);
 	struct nlattr attribute = {.nla_len = (uint16_t)(NLA_HDRLEN + len), .nla_type = type};
 
-	if (len > sizeof(request->bytes) || at + NLA_HDRLEN + len > sizeof(request->bytes)) {
+	if (at > sizeof(request->rest) - NLA_HDRLEN ||
+	    len > sizeof(request->rest) - NLA_HDRLEN - at) {
 		request->full = true;
 		return;
 	}
-	memcpy(request->bytes + at, &attribute, sizeof(attribute));
+	memcpy(request->rest + at, &attribute, sizeof(attribute));
 	if (len)
-		memcpy(request->bytes + at + NLA_HDRLEN, data, len);
-	request->header.nlmsg_len = (uint32_t)(at + NLA_HDRLEN + len);
+		memcpy(request->rest + at + NLA_HDRLEN, data, len);
+	request->header.nlmsg_len = (uint32_t)(NLMSG_HDRLEN + at + NLA_HDRLEN + len);
 }
 
 void net_request_add_u32(struct net_request *request, uint16_t type, uint32_t value)
@@ -48,7 +55,7 @@ void net_request_add_string(struct net_request *request, uint16_t type, const ch
 
 size_t net_request_begin(struct net_request *request, uint16_t type)
 {
-	size_t begin = NLMSG_ALIGN(request->header.nlmsg_len);
+	size_t begin = end_of(request);
 
 	net_request_add(request, type, NULL, 0);
 	return begin;
@@ -56,10 +63,10 @@ size_t net_request_begin(struct net_request *request, uint16_t type)
 
 void net_request_end(struct net_request *request, size_t begin)
 {
-	uint16_t len = (uint16_t)(request->header.nlmsg_len - begin);
+	uint16_t len = (uint16_t)(request->header.nlmsg_len - NLMSG_HDRLEN - begin);
 
 	if (!request->full)
-		memcpy(request->bytes + begin, &len, sizeof(len));
+		memcpy(request->rest + begin, &len, sizeof(len));
 }
 
 /* --- Answers --- */

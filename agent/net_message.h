@@ -12,11 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Its first header.nlmsg_len bytes are the message. */
 struct net_request {
-	union {
-		struct nlmsghdr header;
-		char bytes[512];
-	};
+	struct nlmsghdr header;
+	char rest[496];
 	bool full; /* something did not fit */
 };
 

@@ -125,7 +125,7 @@ int netlink_ask(struct netlink *netlink, struct net_request *request, netlink_fn
 	request->header.nlmsg_seq = answer.seq;
 	request->header.nlmsg_flags |= NLM_F_ACK;
 
-	ssize_t sent = send(netlink->fd, request->bytes, request->header.nlmsg_len, 0);
+	ssize_t sent = send(netlink->fd, request, request->header.nlmsg_len, 0);
 	r = sent < 0 ? -errno : receive(netlink, &answer);
 	if (r < 0) {
 		/* What is left of the answer must not be taken for the next one's. */

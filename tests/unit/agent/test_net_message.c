@@ -21,7 +21,7 @@ static void reread(void)
 	CHECK(!request.full);
 	free(copy);
 	copy = malloc(left);
-	memcpy(copy, request.bytes, left);
+	memcpy(copy, &request, left);
 	at = copy;
 	CHECK_INT(net_message_next(&at, &left, &message), 1);
 	CHECK_INT(left, 0);
@@ -107,7 +107,7 @@ TEST(interface_malformed)
 	net_request_add(&request, IFLA_IFNAME, "sixteen-letters-", 17);
 	refused_interface();
 	begin_interface(7);
-	net_request_add(&request, IFLA_IFNAME, "et\0", 5);
+	net_request_add(&request, IFLA_IFNAME, "et\0x", 5);
 	refused_interface();
 	begin_interface(7);
 	net_request_add(&request, IFLA_IFNAME, NULL, 0);
@@ -263,9 +263,9 @@ TEST(messages_one_after_another)
 
 	net_request_init(&request, RTM_NEWNSID, 0, &body, sizeof(body));
 	size_t first = NLMSG_ALIGN(request.header.nlmsg_len), left;
-	memcpy(both, request.bytes, first);
+	memcpy(both, &request, first);
 	request.header.nlmsg_type = RTM_NEWLINK;
-	memcpy(both + first, request.bytes, request.header.nlmsg_len);
+	memcpy(both + first, &request, request.header.nlmsg_len);
 	left = first + request.header.nlmsg_len;
 	CHECK_INT(net_message_next(&at, &left, &message), 1);
 	CHECK_INT(message.header.nlmsg_type, RTM_NEWNSID);
@@ -315,7 +315,7 @@ TEST(request_that_is_full)
 	for (int i = 0; i < 100; i++)
 		net_request_add_u32(&request, 1, 1);
 	CHECK(request.full);
-	CHECK(request.header.nlmsg_len <= sizeof(request.bytes));
+	CHECK(request.header.nlmsg_len <= offsetof(struct net_request, full));
 }
 
 TEST_MAIN()
