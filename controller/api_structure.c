@@ -125,24 +125,13 @@ static void request_into_range(struct api *api, struct structure *s, enum ebb_re
 		.timestamp = wall_seconds(),
 		.origin = "api",
 	};
-	struct decision *decision = &request.decision;
 
-	decision_init(decision);
 	if (!s->guard || !state->guard || state->current < 0)
 		return;
 	amount = CLAMP(state->current, state->min, state->max) - state->current;
 	if (!amount)
 		return;
 	request.amount = amount;
-	decision->resource = resource;
-	decision->usage = decision->peak = state->usage;
-	decision->throttled = s->throttled;
-	decision->current = state->current;
-	decision->upper = state->upper;
-	decision->lower = state->lower;
-	decision->min = state->min;
-	decision->max = state->max;
-	decision->requested = amount;
 	(void)scaler_request(api->scaler, &request);
 }
 

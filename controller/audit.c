@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "packed.h"
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
 
@@ -20,13 +21,19 @@
 #define LINE_BYTES 1536
 /* Decisions copied per hold of the lock: 64 of 1.5 KiB take some 10 us. */
 #define CHUNK     64
-#define SCAN      512 /* looked at in one hold of the lock */
+#define SCAN      128 /* looked at in one hold of the lock */
 #define REACTIONS 1024
+
+/* A third of what a decision takes: most of one is empty text. */
+struct kept {
+	uint64_t id;
+	struct packed *decision;
+};
 
 struct audit {
 	pthread_mutex_t lock;
 	pthread_cond_t more;
-	struct decision *ring; /* the decision at `position` is at position % capacity */
+	struct kept *ring; /* the decision at `position` is at position % capacity */
 	size_t capacity;
 	uint64_t first, next; /* positions held: [first, next) */
 	uint64_t written;     /* the writer's: next position to write */
@@ -194,16 +201,31 @@ int decision_from_json(const json_t *json, struct decision *ret_decision)
 
 /* --- the ring --- */
 
-static void ring_push(struct audit *audit, const struct decision *decision, uint64_t id)
+/* Takes over `packed`; NULL: there was no memory for it, and it is lost. */
+static void ring_push(struct audit *audit, const struct decision *decision, struct packed *packed,
+		      uint64_t id)
 {
-	struct decision *kept = &audit->ring[audit->next++ % audit->capacity];
+	struct kept *kept;
 
-	*kept = *decision;
-	kept->id = id;
 	audit->next_id = id + 1;
-	audit->next_operation = MAX(audit->next_operation, kept->operation + 1);
+	audit->next_operation = MAX(audit->next_operation, decision->operation + 1);
+	if (!packed) {
+		audit->dropped++;
+		return;
+	}
+	kept = &audit->ring[audit->next++ % audit->capacity];
+	free(kept->decision);
+	*kept = (struct kept){.id = id, .decision = packed};
 	if (audit->next - audit->first > audit->capacity)
 		audit->first = audit->next - audit->capacity;
+}
+
+static void ring_get(const struct audit *audit, uint64_t position, struct decision *ret_decision)
+{
+	const struct kept *kept = &audit->ring[position % audit->capacity];
+
+	packed_get(kept->decision, ret_decision, sizeof(*ret_decision));
+	ret_decision->id = kept->id;
 }
 
 static bool limit_changed(const struct decision *decision)
@@ -221,10 +243,12 @@ void audit_observe(struct audit *audit,
 
 void audit_add(struct audit *audit, const struct decision *decision)
 {
+	struct packed *packed = packed_new(decision, sizeof(*decision));
+
 	if (audit->added)
 		audit->added(audit->added_userdata, decision);
 	pthread_mutex_lock(&audit->lock);
-	ring_push(audit, decision, audit->next_id);
+	ring_push(audit, decision, packed, audit->next_id);
 	audit->total++;
 	if (limit_changed(decision)) {
 		audit->applied++;
@@ -270,6 +294,7 @@ struct scan {
 static bool scan_older(struct audit *audit, struct scan *scan)
 {
 	const struct audit_page *page = scan->page;
+	struct decision decision;
 	uint64_t at, end;
 	bool more;
 
@@ -277,15 +302,14 @@ static bool scan_older(struct audit *audit, struct scan *scan)
 	at = MIN(scan->before, audit->next);
 	end = at > audit->first + SCAN ? at - SCAN : audit->first;
 	for (scan->n = 0; at > end && scan->n < CHUNK; at--) {
-		const struct decision *decision = &audit->ring[(at - 1) % audit->capacity];
-
-		if (!passes(&page->filter, decision))
+		ring_get(audit, at - 1, &decision);
+		if (!passes(&page->filter, &decision))
 			continue;
 		scan->total++;
-		if (page->before && decision->id >= page->before)
+		if (page->before && decision.id >= page->before)
 			continue;
 		if (scan->n < scan->left)
-			scan->chunk[scan->n++] = *decision;
+			scan->chunk[scan->n++] = decision;
 		else
 			scan->beyond++;
 	}
@@ -448,7 +472,7 @@ static void *writer(void *userdata)
 			audit->written = audit->first;
 		}
 		while (n < CHUNK && audit->written < audit->next)
-			chunk[n++] = audit->ring[audit->written++ % audit->capacity];
+			ring_get(audit, audit->written++, &chunk[n++]);
 		if (!n) {
 			if (audit->stop)
 				break;
@@ -496,7 +520,8 @@ static int read_back(struct audit *audit)
 		json = json_loadb(line, end ? (size_t)(end - line) : strlen(line), 0, NULL);
 		if (json && decision_from_json(json, &decision) == 0 &&
 		    decision.id >= audit->next_id)
-			ring_push(audit, &decision, decision.id);
+			ring_push(audit, &decision, packed_new(&decision, sizeof(decision)),
+				  decision.id);
 	}
 	audit->torn = n && text[n - 1] != '\n';
 	return 0;
@@ -564,6 +589,8 @@ void audit_free(struct audit *audit)
 		close(audit->fd);
 	pthread_cond_destroy(&audit->more);
 	pthread_mutex_destroy(&audit->lock);
+	for (size_t i = 0; audit->ring && i < audit->capacity; i++)
+		free(audit->ring[i].decision);
 	free(audit->ring);
 	free(audit->path);
 	free(audit);

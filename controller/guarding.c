@@ -14,6 +14,7 @@ static void pass_on(struct model *model, struct scaler *scaler, struct structure
 	for (unsigned i = 0; i < outcome->n_requests; i++) {
 		const struct guard_request *asked = &outcome->requests[i];
 		const struct resource_state *state = &s->resources[asked->resource];
+		struct decision inputs;
 		struct request request = {
 			.structure = s,
 			.resource = asked->resource,
@@ -23,24 +24,24 @@ static void pass_on(struct model *model, struct scaler *scaler, struct structure
 			.sampled_ns = times->sampled_ns,
 			.received_ns = times->received_ns,
 			.sampled_host_ns = times->host_ns,
+			.inputs = &inputs,
 		};
-		struct decision *decision = &request.decision;
 
-		decision_init(decision);
-		snprintf(decision->rule, sizeof(decision->rule), "%s",
+		decision_init(&inputs);
+		snprintf(inputs.rule, sizeof(inputs.rule), "%s",
 			 asked->rule ? asked->rule->name : "");
-		decision->usage = asked->measure.usage;
-		decision->peak = asked->measure.peak;
-		decision->throttled = asked->measure.throttled;
-		decision->current = asked->current;
-		decision->upper = asked->upper;
-		decision->lower = asked->lower;
-		decision->min = state->min;
-		decision->max = state->max;
-		decision->events_up = asked->events_up;
-		decision->events_down = asked->events_down;
+		inputs.usage = asked->measure.usage;
+		inputs.peak = asked->measure.peak;
+		inputs.throttled = asked->measure.throttled;
+		inputs.current = asked->current;
+		inputs.upper = asked->upper;
+		inputs.lower = asked->lower;
+		inputs.min = state->min;
+		inputs.max = state->max;
+		inputs.events_up = asked->events_up;
+		inputs.events_down = asked->events_down;
 		if (asked->rule)
-			decision->grounds = (struct grounds){
+			inputs.grounds = (struct grounds){
 				.has_amount = true,
 				.policy = asked->rule->policy,
 				.rescale_up = asked->rule->rescale_up,

@@ -118,6 +118,7 @@ static void submit_swap(struct submission *submission, const struct rebalance_sw
 	struct structure *receiver = find(model, snapshot, swap->level, swap->receiver);
 	const struct resource_state *state;
 	bool moves_max = rebalance_moves_max(swap->level, resource);
+	struct decision inputs;
 	struct request request = {
 		.structure = receiver,
 		.pair = donor,
@@ -127,6 +128,7 @@ static void submit_swap(struct submission *submission, const struct rebalance_sw
 		.priority = PRIORITY,
 		.timestamp = submission->now,
 		.origin = ORIGIN,
+		.inputs = &inputs,
 	};
 
 	if (!donor || !receiver || !is_unchanged(submission, swap, swap->donor, donor) ||
@@ -134,16 +136,15 @@ static void submit_swap(struct submission *submission, const struct rebalance_sw
 	    !go_together(submission, swap->level, donor, receiver))
 		return;
 	state = &receiver->resources[resource];
-	decision_init(&request.decision);
+	decision_init(&inputs);
 	if (!submission->config->by_thresholds &&
 	    !(submission->config->by_weights && swap->level == REBALANCE_CONTAINER))
-		snprintf(request.decision.rule, sizeof(request.decision.rule), "%s",
+		snprintf(inputs.rule, sizeof(inputs.rule), "%s",
 			 submission->rules->of[swap->level][resource].high_name);
-	request.decision.usage =
-		rebalance_value_of(snapshot, swap->level, swap->receiver, swap->k)->usage;
-	request.decision.current = state->current;
-	request.decision.min = state->min;
-	request.decision.max = state->max;
+	inputs.usage = rebalance_value_of(snapshot, swap->level, swap->receiver, swap->k)->usage;
+	inputs.current = state->current;
+	inputs.min = state->min;
+	inputs.max = state->max;
 	if (scaler_request(rebalancer->scaler, &request) < 0)
 		return;
 	submission->swaps++;

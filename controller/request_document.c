@@ -129,8 +129,6 @@ int request_from_document(struct model *model, const json_t *doc, double now,
 			  struct request *ret_request, char **ret_error)
 {
 	struct request request = {.origin = "database"};
-	const struct resource_state *state;
-	struct decision *decision = &request.decision;
 	double amount, priority, age;
 	int r;
 
@@ -156,15 +154,6 @@ int request_from_document(struct model *model, const json_t *doc, double now,
 	request.amount = (int64_t)amount;
 	request.priority = (int)CLAMP(priority, -1000.0, 1000.0);
 
-	state = &request.structure->resources[request.resource];
-	decision_init(decision);
-	decision->usage = state->usage;
-	decision->throttled = request.structure->throttled;
-	decision->current = state->current;
-	decision->upper = state->upper;
-	decision->lower = state->lower;
-	decision->min = state->min;
-	decision->max = state->max;
 	*ret_request = request;
 	return 0;
 }

@@ -65,6 +65,7 @@ struct structure *scaler_structure(const struct scaler *scaler, const struct slo
 
 static void waiting_free(struct waiting *waiting)
 {
+	free(waiting->inputs);
 	free(waiting->pair);
 	free(waiting);
 }
@@ -152,10 +153,20 @@ void scaler_record(struct scaler *scaler, struct decision *decision, const char 
 	audit_add(scaler->audit, decision);
 }
 
+void scaler_inputs(const struct waiting *waiting, struct decision *ret_decision)
+{
+	packed_get(waiting->inputs, ret_decision, sizeof(*ret_decision));
+	ret_decision->grounds.has_plan = waiting->planned;
+	ret_decision->grounds.plan = waiting->plan;
+}
+
 static void refuse(struct scaler *scaler, struct slot *slot, struct waiting *waiting,
 		   const char *outcome, const char *reason)
 {
-	scaler_record(scaler, &waiting->request.decision, outcome, reason);
+	struct decision decision;
+
+	scaler_inputs(waiting, &decision);
+	scaler_record(scaler, &decision, outcome, reason);
 	if (strcmp(outcome, "expired") == 0)
 		scaler->stats.expired++;
 	else
@@ -214,11 +225,24 @@ static int check_request(const struct request *request)
 	return 0;
 }
 
-static void begin_decision(const struct scaler *scaler, struct decision *decision,
-			   const struct request *request)
+static void begin_decision(const struct scaler *scaler, const struct request *request,
+			   struct decision *decision)
 {
 	const struct structure *s = request->structure;
+	const struct resource_state *state = &s->resources[request->resource];
 
+	if (request->inputs) {
+		*decision = *request->inputs;
+	} else {
+		decision_init(decision);
+		decision->usage = state->usage;
+		decision->throttled = s->throttled;
+		decision->current = state->current;
+		decision->upper = state->upper;
+		decision->lower = state->lower;
+		decision->min = state->min;
+		decision->max = state->max;
+	}
 	decision->at = request->timestamp;
 	decision->resource = request->resource;
 	decision->requested = request->amount;
@@ -265,6 +289,7 @@ int scaler_request(struct scaler *scaler, const struct request *asked)
 {
 	struct request request;
 	struct waiting *waiting, *old;
+	struct decision decision;
 	const char *pair;
 	struct slot *slot;
 	int r;
@@ -289,15 +314,17 @@ int scaler_request(struct scaler *scaler, const struct request *asked)
 	waiting = calloc(1, sizeof(*waiting));
 	if (!waiting)
 		return -ENOMEM;
+	begin_decision(scaler, asked, &decision);
 	waiting->request = request;
+	waiting->request.inputs = NULL;
+	waiting->inputs = packed_new(&decision, sizeof(decision));
 	waiting->pair = pair ? strdup(pair) : NULL;
-	if (pair && !waiting->pair) {
-		free(waiting);
+	if (!waiting->inputs || (pair && !waiting->pair)) {
+		waiting_free(waiting);
 		return -ENOMEM;
 	}
 	waiting->base = operation_value(request.structure, request.field, request.resource);
 	waiting->since = request.timestamp;
-	begin_decision(scaler, &waiting->request.decision, asked);
 	if (scaler->model->observer)
 		scaler->model->observer->requested(scaler->model->observer->userdata,
 						   &waiting->request);
@@ -364,6 +391,7 @@ static void plan_limit(struct scaler *scaler, struct slot *slot, struct structur
 	struct resource_state *state = &s->resources[resource];
 	bool adopted = false;
 	struct plan_input input;
+	struct decision decision;
 	struct plan plan;
 	struct part *part;
 
@@ -387,28 +415,27 @@ static void plan_limit(struct scaler *scaler, struct slot *slot, struct structur
 		.free = model_free_for(s, resource),
 	};
 	plan = scaler_plan(&input);
-	waiting->request.decision.grounds.has_plan = true;
-	waiting->request.decision.grounds.plan = input;
+	waiting->planned = true;
+	waiting->plan = input;
 	if (plan.verdict == PLAN_NOTHING || plan.verdict == PLAN_WAIT)
 		goto out;
 	part = part_new(resource, state->current, plan.target);
 	if (!part)
 		goto out;
 	part->partial = plan.verdict == PLAN_PARTIAL;
-	part->decision = waiting->request.decision;
 	part->sampled_ns = waiting->request.sampled_ns;
 	part->sampled_host_ns = waiting->request.sampled_host_ns;
+	scaler_inputs(waiting, &decision);
 	if (part->partial)
-		snprintf(part->decision.reason, sizeof(part->decision.reason),
-			 "the host had no more to give");
-	if (scaler_take_shares(scaler->model, s, part, plan.take) < 0 ||
+		snprintf(decision.reason, sizeof(decision.reason), "the host had no more to give");
+	part->inputs = packed_new(&decision, sizeof(decision));
+	if (!part->inputs || scaler_take_shares(scaler->model, s, part, plan.take) < 0 ||
 	    (plan.take && part->to <= state->current) ||
 	    scaler_add_part(scaler, slot, s, part) < 0) {
 		scaler_return_shares(scaler->model, s, part);
 		part_free(part);
 		goto out;
 	}
-	part->decision.planned = part->to;
 	/* What waited to be put back is put right by this order as well. */
 	s->apply &= ~(1u << resource);
 	s->held &= ~(1u << resource);

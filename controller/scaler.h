@@ -31,7 +31,9 @@ struct request {
 	double timestamp;    /* wall clock, s: expiry and merging */
 	double power_budget; /* W, of who decided by it (spec 6.4); 0: none */
 	char origin[32];
-	struct decision decision; /* inputs, filled by whoever asked; the scaler completes it */
+	/* What it was decided on, for the record; read by scaler_request() alone. NULL: what the
+	 * structure has at the moment. */
+	const struct decision *inputs;
 	uint64_t sampled_ns, received_ns; /* CLOCK_MONOTONIC of this machine; 0 unknown */
 	uint64_t sampled_host_ns;         /* the sample's time on its host's clock; 0 unknown */
 };

@@ -29,17 +29,20 @@ struct operation *operation_new(const struct waiting *waiting, const char *name,
 				size_t n_parents)
 {
 	struct operation *operation = calloc(1, sizeof(*operation));
+	struct decision inputs;
 
 	if (!operation)
 		return NULL;
 	operation->request = waiting->request;
 	operation->request.structure = operation->request.pair = NULL;
+	scaler_inputs(waiting, &inputs);
+	operation->inputs = packed_new(&inputs, sizeof(inputs));
 	operation->name = strdup(name);
 	operation->pair = waiting->pair ? strdup(waiting->pair) : NULL;
 	operation->changes = calloc(n_changes + 1, sizeof(*operation->changes));
 	operation->parents = calloc(n_parents + 1, sizeof(*operation->parents));
-	if (!operation->name || (waiting->pair && !operation->pair) || !operation->changes ||
-	    !operation->parents) {
+	if (!operation->inputs || !operation->name || (waiting->pair && !operation->pair) ||
+	    !operation->changes || !operation->parents) {
 		operation_free(operation);
 		return NULL;
 	}
@@ -54,6 +57,7 @@ void operation_free(struct operation *operation)
 	free(operation->parents);
 	free(operation->name);
 	free(operation->pair);
+	free(operation->inputs);
 	free(operation);
 }
 
@@ -172,12 +176,13 @@ static void hold(struct scaler *scaler, struct operation *operation)
 
 static void describe(const struct scaler *scaler, const struct operation *operation,
 		     const struct structure *s, const char *name, enum structure_subtype subtype,
-		     struct decision *ret_decision)
+		     struct decision *ret_asked, struct decision *ret_decision)
 {
-	const struct decision *asked = &operation->request.decision;
+	const struct decision *asked = ret_asked;
 	const char *type = structure_subtype_name(subtype);
 	struct decision decision;
 
+	packed_get(operation->inputs, ret_asked, sizeof(*ret_asked));
 	decision_init(&decision);
 	if (strcmp(asked->structure, name) == 0 && strcmp(asked->subtype, type) == 0) {
 		decision = *asked;
@@ -215,15 +220,15 @@ static void record_field(struct scaler *scaler, const struct change *change, boo
 	const struct operation *operation = change->operation;
 	const struct structure *s = scaler_structure(scaler, change->slot);
 	bool done = operation->committed;
-	struct decision decision;
+	struct decision asked, decision;
 
-	describe(scaler, operation, s, change->slot->name, STRUCTURE_CONTAINER, &decision);
+	describe(scaler, operation, s, change->slot->name, STRUCTURE_CONTAINER, &asked, &decision);
 	snprintf(decision.field, sizeof(decision.field), max ? "max" : "current");
 	decision.current = change->from;
 	decision.max = change->max_from;
 	decision.planned = max ? change->max_to : change->to;
 	/* What was asked for stands there already. */
-	if (strcmp(operation->request.decision.structure, change->slot->name) != 0 ||
+	if (strcmp(asked.structure, change->slot->name) != 0 ||
 	    max != (operation->request.field == REQUEST_MAX))
 		decision.requested =
 			max ? change->max_to - change->max_from : change->to - change->from;
@@ -251,11 +256,11 @@ static void record_parent(struct scaler *scaler, const struct operation *operati
 			  const char *reason)
 {
 	const struct structure *s = scaler_structure(scaler, parent->slot);
-	struct decision decision;
+	struct decision asked, decision;
 
-	describe(scaler, operation, s, parent->slot->name, parent->subtype, &decision);
-	memcpy(decision.field, operation->request.decision.field, sizeof(decision.field));
-	if (strcmp(operation->request.decision.structure, parent->slot->name) != 0)
+	describe(scaler, operation, s, parent->slot->name, parent->subtype, &asked, &decision);
+	memcpy(decision.field, asked.field, sizeof(decision.field));
+	if (strcmp(asked.structure, parent->slot->name) != 0)
 		decision.requested = parent->amount;
 	decision.planned = parent->before + parent->amount;
 	if (operation->request.field == REQUEST_MAX)
@@ -494,7 +499,7 @@ static void order(struct scaler *scaler, struct change *change, int64_t to)
 		part->sampled_host_ns = request->sampled_host_ns;
 	}
 	if (!part || scaler_add_part(scaler, change->slot, s, part) < 0) {
-		free(part);
+		part_free(part);
 		fail(change, reason ?: strerror(ENOMEM));
 		return;
 	}

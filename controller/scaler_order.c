@@ -24,7 +24,11 @@
 
 void part_free(struct part *part)
 {
+	if (!part)
+		return;
 	cpumap_row_free(part->row);
+	free(part->inputs);
+	free(part->cpus);
 	free(part);
 }
 
@@ -37,6 +41,18 @@ static void order_free(struct scaler_order *order)
 		part_free(part);
 	}
 	free(order);
+}
+
+/* What is on record of it so far. */
+static void part_decision(const struct part *part, struct decision *ret_decision)
+{
+	if (part->inputs)
+		packed_get(part->inputs, ret_decision, sizeof(*ret_decision));
+	else
+		decision_init(ret_decision);
+	ret_decision->planned = part->to;
+	ret_decision->sent_ms = part->sent_ms;
+	snprintf(ret_decision->cpus, sizeof(ret_decision->cpus), "%s", part->cpus ?: "");
 }
 
 /* Why nothing can be ordered for this resource at the moment; NULL: it can. */
@@ -167,7 +183,7 @@ struct part *part_new(enum ebb_resource resource, int64_t from, int64_t to)
 	part->resource = resource;
 	part->from = from;
 	part->to = to;
-	decision_init(&part->decision);
+	part->sent_ms = NAN;
 	return part;
 }
 
@@ -175,29 +191,31 @@ struct part *part_new(enum ebb_resource resource, int64_t from, int64_t to)
 static bool plan_apply(struct scaler *scaler, struct slot *slot, struct structure *s, int resource)
 {
 	const struct resource_state *state = &s->resources[resource];
-	struct decision *decision;
+	struct decision decision;
 	struct part *part;
 
 	part = part_new(resource, s->physical[resource], state->current);
-	if (!part || scaler_add_part(scaler, slot, s, part) < 0) {
-		free(part);
+	if (!part)
+		return false;
+	part->apply = true;
+	decision_init(&decision);
+	decision.at = scaler_wall(scaler);
+	decision.resource = resource;
+	snprintf(decision.structure, sizeof(decision.structure), "%s", s->name);
+	snprintf(decision.host, sizeof(decision.host), "%s", s->host_name ? s->host_name : "");
+	snprintf(decision.origin, sizeof(decision.origin), "controller");
+	snprintf(decision.reason, sizeof(decision.reason), "the limit on record is put in force");
+	decision.usage = state->usage;
+	decision.current = s->physical[resource];
+	decision.upper = state->upper;
+	decision.lower = state->lower;
+	decision.min = state->min;
+	decision.max = state->max;
+	part->inputs = packed_new(&decision, sizeof(decision));
+	if (!part->inputs || scaler_add_part(scaler, slot, s, part) < 0) {
+		part_free(part);
 		return false;
 	}
-	part->apply = true;
-	decision = &part->decision;
-	decision->at = scaler_wall(scaler);
-	decision->resource = resource;
-	snprintf(decision->structure, sizeof(decision->structure), "%s", s->name);
-	snprintf(decision->host, sizeof(decision->host), "%s", s->host_name ? s->host_name : "");
-	snprintf(decision->origin, sizeof(decision->origin), "controller");
-	snprintf(decision->reason, sizeof(decision->reason), "the limit on record is put in force");
-	decision->usage = state->usage;
-	decision->current = s->physical[resource];
-	decision->upper = state->upper;
-	decision->lower = state->lower;
-	decision->min = state->min;
-	decision->max = state->max;
-	decision->planned = part->to;
 	return true;
 }
 
@@ -261,14 +279,14 @@ static json_t *order_body(struct scaler *scaler, struct structure *s, struct sca
 				    part->change->operation->phase == OPERATION_TAKE_BACK;
 
 			cores = cores_for(scaler, s, part->to, back ? part->change->row : NULL);
-			snprintf(part->decision.cpus, sizeof(part->decision.cpus), "%s",
-				 cores ? cores : "");
 			if (part->change)
 				snprintf(part->change->cpus, sizeof(part->change->cpus), "%s",
 					 cores ? cores : "");
 		}
 		if (scaler_body_add(body, part->resource, part->to, cores) < 0)
 			return NULL;
+		free(part->cpus);
+		part->cpus = TAKE_PTR(cores);
 	}
 	return TAKE_PTR(body);
 }
@@ -290,9 +308,12 @@ bool scaler_worth_a_line(unsigned failures)
 static bool part_failed(struct scaler *scaler, struct slot *slot, struct part *part,
 			const char *why, uint64_t now)
 {
+	struct decision decision;
+
 	retry_later(slot, part->resource, now);
 	scaler->stats.failed++;
-	scaler_record(scaler, &part->decision, "failed", why);
+	part_decision(part, &decision);
+	scaler_record(scaler, &decision, "failed", why);
 	return scaler_worth_a_line(slot->failures[part->resource]);
 }
 
@@ -368,9 +389,9 @@ static void submit(struct scaler *scaler, struct scaler_order *planned, uint64_t
 
 	planned->sent_ns = scaler_now_ns(scaler);
 	for (struct part *part = planned->parts; part; part = part->next) {
-		part->decision.sent_ms = scaler_ms_since(part->sampled_ns, planned->sent_ns);
+		part->sent_ms = scaler_ms_since(part->sampled_ns, planned->sent_ns);
 		if (part->change)
-			part->change->sent_ms = part->decision.sent_ms;
+			part->change->sent_ms = part->sent_ms;
 		s->in_flight |= 1u << part->resource;
 	}
 	if (order.address && order.container && order.body)
@@ -449,7 +470,7 @@ static void part_applied(struct scaler *scaler, struct slot *slot, struct struct
 			 uint64_t now)
 {
 	struct model *model = scaler->model;
-	struct decision *decision = &part->decision;
+	struct decision decision;
 	bool short_of_plan = applied != part->to;
 
 	model_limit_applied(model, s, part->resource, applied);
@@ -468,10 +489,20 @@ static void part_applied(struct scaler *scaler, struct slot *slot, struct struct
 	else
 		slot->failures[part->resource] = 0;
 	scaler->stats.applied++;
-	decision->applied = applied;
-	decision->applied_ms = reaction_ms(s, part->sampled_ns, part->sampled_host_ns, result, now);
-	scaler_record(scaler, decision, short_of_plan || part->partial ? "partial" : "applied",
+	part_decision(part, &decision);
+	decision.applied = applied;
+	decision.applied_ms = reaction_ms(s, part->sampled_ns, part->sampled_host_ns, result, now);
+	scaler_record(scaler, &decision, short_of_plan || part->partial ? "partial" : "applied",
 		      short_of_plan ? "the agent could not go all the way" : NULL);
+}
+
+/* Whatever became of it. */
+static void part_lost(struct scaler *scaler, const struct part *part)
+{
+	struct decision decision;
+
+	part_decision(part, &decision);
+	scaler_record(scaler, &decision, "failed", "the container has gone");
 }
 
 /* No answer: it may be in force or not. Both limits stay accounted until the old one is ordered
@@ -565,7 +596,7 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 		slot->under_way[part->resource] = false;
 		/* Without its bit it is another structure of that name, or has been given up. */
 		if (!s || !(s->in_flight & bit)) {
-			scaler_record(scaler, &part->decision, "failed", "the container has gone");
+			part_lost(scaler, part);
 			continue;
 		}
 		ours = true;

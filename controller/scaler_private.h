@@ -4,6 +4,7 @@
 #define EBB_SCALER_PRIVATE_H
 
 #include "name_index.h"
+#include "packed.h"
 #include "scaler.h"
 #include "scaler_plan.h"
 #include "ebb/util.h"
@@ -29,7 +30,9 @@ struct part {
 	int64_t taken;          /* from the host, when planned */
 	struct cpumap_row *row; /* CPU: the cores before that; NULL: nothing taken */
 	int64_t row_total;
-	struct decision decision;
+	struct packed *inputs; /* of its decision; NULL: none are known */
+	char *cpus;            /* ordered; NULL: none */
+	double sent_ms;
 	uint64_t sampled_ns, sampled_host_ns;
 	struct change *change; /* of an operation, which does its own accounting */
 };
@@ -41,6 +44,9 @@ struct waiting {
 	int64_t base;           /* of the field, when it was asked */
 	double since;           /* wall clock: first asked */
 	const char *reason;     /* why it waits; static */
+	struct packed *inputs;  /* of its decision */
+	bool planned;
+	struct plan_input plan; /* the last time */
 };
 
 /*
@@ -142,6 +148,7 @@ struct operation {
 	bool stuck; /* it goes on by time */
 	uint64_t number;
 	struct request request; /* as asked; its pointers are not to be followed */
+	struct packed *inputs;  /* of its decision */
 	char *name, *pair;      /* who asked, and its pair; NULL: no swap */
 	bool moved;             /* donors' shares have been given to receivers */
 	bool committed;
@@ -172,6 +179,8 @@ double scaler_wall(const struct scaler *scaler);
 uint64_t scaler_now_ns(const struct scaler *scaler);
 /* NAN: `from_ns` is 0. */
 double scaler_ms_since(uint64_t from_ns, uint64_t to_ns);
+/* What is on record so far of a request that waits. */
+void scaler_inputs(const struct waiting *waiting, struct decision *ret_decision);
 /* Into the audit. `reason` NULL: the decision has its own. */
 void scaler_record(struct scaler *scaler, struct decision *decision, const char *outcome,
 		   const char *reason);
@@ -191,6 +200,7 @@ void scaler_wait_free(struct scaler *scaler);
 /* Why nothing can be ordered for this resource at the moment; NULL: it can. */
 const char *scaler_held_back(const struct scaler *scaler, const struct slot *slot,
 			     const struct structure *s, int resource, uint64_t now);
+/* To be freed by part_free(). NULL: no memory. */
 struct part *part_new(enum ebb_resource resource, int64_t from, int64_t to);
 void part_free(struct part *part);
 /* Takes the shares that a growth needs; `part` keeps what a way back needs. */

@@ -401,7 +401,6 @@ static int ask_only(struct structure *s, struct structure *pair, enum request_fi
 	};
 	int r;
 
-	decision_init(&request.decision);
 	model_lock(world.model);
 	r = scaler_request(world.scaler, &request);
 	model_unlock(world.model);

@@ -85,7 +85,6 @@ static void ask(void)
 	request.timestamp = plane.now;
 	snprintf(request.origin, sizeof(request.origin), "%s",
 		 plane_random(&plane, 2) ? "guardian" : "api");
-	decision_init(&request.decision);
 	tell("%s asks for %+lld of %s for %s", request.origin, (long long)request.amount,
 	     ebb_resource_name(request.resource), c->name);
 	if (s && s->subtype == STRUCTURE_CONTAINER)

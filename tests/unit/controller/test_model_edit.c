@@ -1172,7 +1172,6 @@ TEST(edits_with_orders_under_way)
 						.timestamp = wall_seconds(),
 						.origin = "test"};
 
-			decision_init(&asked.decision);
 			(void)scaler_request(scaler, &asked);
 			scaler_run(scaler);
 		}

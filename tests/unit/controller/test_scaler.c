@@ -122,7 +122,6 @@ static void ask_with(struct structure *s, enum ebb_resource resource, int64_t am
 		.origin = "test",
 	};
 
-	decision_init(&request.decision);
 	CHECK_INT(scaler_request(scaler, &request), 0);
 }
 

@@ -504,7 +504,6 @@ TEST(another_power_budget_cancels)
 	request.structure = c0;
 	request.timestamp = world.now;
 	request.power_budget = 50;
-	decision_init(&request.decision);
 	c0->resources[EBB_ENERGY].present = true;
 	c0->resources[EBB_ENERGY].current = 60;
 	model_lock(world.model);

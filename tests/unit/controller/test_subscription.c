@@ -1307,7 +1307,6 @@ TEST(an_order_under_way_does_not_keep_a_container)
 	before = strdup(document_at("h0", "resources"));
 	subscribe("container.guard", "true");
 	model->scaler.active = true;
-	decision_init(&request.decision);
 	model_lock(model);
 	request.structure = find("c0");
 	CHECK_INT(scaler_request(scaler, &request), 0);
