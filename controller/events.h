@@ -10,19 +10,26 @@
 
 #define EVENT_ENTRIES 24
 
-struct events {
-	uint32_t at_ms[EVENT_ENTRIES]; /* wraps */
-	float peak[EVENT_ENTRIES];
-	uint16_t count[EVENT_ENTRIES];
-	uint8_t first, n;
-	float since_last; /* highest usage since the newest entry */
-	uint32_t total;
+struct event_entry {
+	uint32_t at_ms; /* wraps */
+	float peak;
+	uint16_t count;
 };
 
+/* All zero: none. Most structures have none most of the time, and take no memory for them. */
+struct events {
+	struct event_entry *entries;
+	uint32_t total;
+	float since_last; /* highest usage since the newest entry */
+	uint8_t first, n, room;
+};
+
+/* Forgets them and frees what they take. */
 void events_clear(struct events *events);
 /* Every sample, also one without an event, before events_add(). */
 void events_measured(struct events *events, double usage);
-/* Events closer together than a part of `timeout` (s) share an entry, so that all of it fits. */
+/* Events closer together than a part of `timeout` (s) share an entry, so that all of it
+ * fits. Without memory the oldest ones, or this one, are lost. */
 void events_add(struct events *events, uint32_t now_ms, unsigned count, double timeout);
 /* Forgets those older than `timeout`. */
 void events_expire(struct events *events, uint32_t now_ms, double timeout);

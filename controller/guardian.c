@@ -59,8 +59,15 @@ void guard_state_free(struct guard_state *state)
 {
 	if (!state)
 		return;
-	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
-		free(state->resources[r]);
+	for (int r = 0; r < EBB_RESOURCE_MAX; r++) {
+		struct resource_guard *guard = state->resources[r];
+
+		if (!guard)
+			continue;
+		events_clear(&guard->up);
+		events_clear(&guard->down);
+		free(guard);
+	}
 	free(state);
 }
 
@@ -68,8 +75,13 @@ size_t guard_state_bytes(const struct guard_state *state)
 {
 	size_t bytes = sizeof(*state);
 
-	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
-		bytes += state->resources[r] ? sizeof(*state->resources[r]) : 0;
+	for (int r = 0; r < EBB_RESOURCE_MAX; r++) {
+		const struct resource_guard *guard = state->resources[r];
+
+		if (guard)
+			bytes += sizeof(*guard) +
+				 (guard->up.room + guard->down.room) * sizeof(*guard->up.entries);
+	}
 	return bytes;
 }
 
@@ -81,6 +93,8 @@ static uint32_t milliseconds(double at)
 
 static void forget_everything(struct resource_guard *guard, enum ebb_resource resource)
 {
+	events_clear(&guard->up);
+	events_clear(&guard->down);
 	*guard = (struct resource_guard){
 		.measured_since = NAN,
 		.changed_at = -INFINITY,
@@ -96,7 +110,7 @@ static struct resource_guard *resource_guard_get(struct guard_state *state,
 	struct resource_guard *guard = state->resources[resource];
 
 	if (!guard) {
-		guard = state->resources[resource] = malloc(sizeof(*guard));
+		guard = state->resources[resource] = calloc(1, sizeof(*guard));
 		if (guard)
 			forget_everything(guard, resource);
 	}

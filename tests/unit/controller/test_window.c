@@ -150,6 +150,7 @@ TEST(events_count_and_expire)
 	events_expire(&events, 5001, 2);
 	CHECK_INT(events.total, 0);
 	CHECK(isnan(span_peak(&events, 5001, 1)));
+	events_clear(&events);
 }
 
 /* Minutes of events at 100 ms fit, each still forgotten about when it should be. */
@@ -163,6 +164,7 @@ TEST(events_long_timeout)
 		if (i > 1300)
 			CHECK(events.total > 1100 && events.total <= 1201);
 	}
+	events_clear(&events);
 }
 
 TEST(events_consume_oldest)
@@ -184,6 +186,7 @@ TEST(events_consume_oldest)
 	events_consume(&events, 100);
 	CHECK_INT(events.total, 0);
 	events_consume(&events, 1);
+	events_clear(&events);
 }
 
 /* What lies between two events belongs to the evidence; what was before the first does not. */
@@ -207,6 +210,7 @@ TEST(events_peak_over_their_span)
 	events_measured(&events, 5);
 	events_add(&events, 600, 1, 2);
 	CHECK_NEAR(span_peak(&events, 600, 1), 5, 0);
+	events_clear(&events);
 }
 
 TEST(events_survive_the_wrap)
@@ -219,6 +223,26 @@ TEST(events_survive_the_wrap)
 	CHECK_INT(events.total, 2);
 	events_expire(&events, 1600, 2);
 	CHECK_INT(events.total, 1);
+	events_clear(&events);
+}
+
+/* What has none takes no memory, however many it had. */
+TEST(events_give_their_memory_back)
+{
+	struct events events = {};
+
+	CHECK(!events.entries);
+	for (int i = 1; i <= 100; i++)
+		events_add(&events, (uint32_t)i * 1000, 1, 20);
+	CHECK_INT(events.room, EVENT_ENTRIES);
+	events_consume(&events, 1000);
+	events_expire(&events, 100001, 20);
+	CHECK(!events.entries);
+	events_add(&events, 101000, 1, 20);
+	CHECK(events.room < EVENT_ENTRIES);
+	events_expire(&events, 200000, 20);
+	CHECK(!events.entries);
+	CHECK_INT(events.total, 0);
 }
 
 TEST_MAIN()
