@@ -10,6 +10,7 @@
 
 #include "model_walk.h"
 #include "ebb/cleanup.h"
+#include "ebb/json_text.h"
 #include "ebb/loop.h"
 
 #define NAME_SIZE 256
@@ -255,7 +256,9 @@ static int list_documents(struct model *model, const char *names, size_t size, b
 			if (!first)
 				fputc(',', out);
 			first = false;
-			if (json_dumpf(doc, out, JSON_COMPACT | JSON_REAL_PRECISION(15)))
+			_cleanup_free_ char *text = json_text(doc, JSON_REAL_PRECISION(15), NULL);
+
+			if (!text || fputs(text, out) < 0)
 				return -ENOMEM;
 		}
 	}

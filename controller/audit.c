@@ -14,6 +14,7 @@
 
 #include "packed.h"
 #include "ebb/cleanup.h"
+#include "ebb/json_text.h"
 #include "ebb/log.h"
 
 #define ROTATE_BYTES (64LL << 20)
@@ -427,8 +428,10 @@ static bool write_lines(struct audit *audit, const struct decision *chunk, size_
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_json_ json_t *json = decision_to_json(&chunk[i]);
 
-		if (json && json_dumpf(json, out, JSON_COMPACT) == 0)
-			fputc('\n', out);
+		_cleanup_free_ char *line = json_text(json, 0, NULL);
+
+		if (line)
+			fprintf(out, "%s\n", line);
 	}
 	if (fclose(out) != 0)
 		return false;

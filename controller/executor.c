@@ -14,6 +14,7 @@
 #include "order_queue.h"
 #include "ebb/cleanup.h"
 #include "ebb/http_client.h"
+#include "ebb/json_text.h"
 #include "ebb/log.h"
 #include "ebb/loop.h"
 #include "ebb/units.h"
@@ -186,7 +187,7 @@ static void send_order(struct executor *executor, struct job *job)
 	const struct order *order = &job->order;
 	bool changes = order->body != NULL;
 	_cleanup_free_ char *escaped = order->container ? http_escape(order->container) : NULL;
-	_cleanup_free_ char *body = changes ? json_dumps(order->body, JSON_COMPACT) : NULL;
+	_cleanup_free_ char *body = changes ? json_text(order->body, 0, NULL) : NULL;
 	_cleanup_free_ char *path = NULL;
 	struct http_request_options options = {
 		.method = changes ? "PUT" : "GET",

@@ -12,6 +12,8 @@
 #include "ebb/cleanup.h"
 
 #define SWEEP_NS (10 * EBB_NS_PER_SEC)
+/* Slots looked at in one turn: some 50 us. */
+#define SWEEP_SLOTS 256
 /* Requests that wait for one structure: one with each of so many others to swap with. */
 #define WAITING_MAX 64
 
@@ -95,15 +97,19 @@ static bool slot_idle(const struct slot *slot)
 	return !slot->group;
 }
 
-/* Structures go without a word to the scaler, too. */
+/* Structures go without a word to the scaler, too. Some at a time: nobody else frees slots, and new
+ * ones come first, so that the place stays. */
 static void sweep(struct scaler *scaler, uint64_t now)
 {
-	struct slot **link = &scaler->slots;
+	struct slot **link = scaler->sweep;
 
-	if (now - scaler->swept_ns < SWEEP_NS)
-		return;
-	scaler->swept_ns = now;
-	while (*link) {
+	if (!link) {
+		if (now - scaler->swept_ns < SWEEP_NS)
+			return;
+		scaler->swept_ns = now;
+		link = &scaler->slots;
+	}
+	for (unsigned i = 0; *link && i < SWEEP_SLOTS; i++) {
 		struct slot *slot = *link;
 
 		if (!slot_idle(slot) || scaler_structure(scaler, slot)) {
@@ -114,6 +120,7 @@ static void sweep(struct scaler *scaler, uint64_t now)
 		name_index_remove(scaler->index, slot->key);
 		slot_free(slot);
 	}
+	scaler->sweep = *link ? link : NULL;
 }
 
 static void drop_waiting(struct scaler *scaler, struct slot *slot, struct waiting *waiting)

@@ -89,7 +89,8 @@ struct scaler {
 	struct scaler_order *planned, **planned_end; /* to be sent by scaler_flush() */
 	struct operation *operations, *stuck;
 	uint64_t retried_ns;
-	uint64_t swept_ns;
+	uint64_t swept_ns;   /* when it last began */
+	struct slot **sweep; /* where it goes on; NULL: it is through */
 	struct scaler_stats stats;
 	scaler_subscription_fn answered; /* NULL: nobody waits */
 	void *answered_userdata;

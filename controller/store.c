@@ -11,6 +11,7 @@
 
 #include "name_index.h"
 #include "ebb/cleanup.h"
+#include "ebb/json_text.h"
 #include "ebb/log.h"
 #include "ebb/loop.h"
 #include "ebb/units.h"
@@ -627,7 +628,7 @@ static int enqueue(struct store *store, enum store_db db, const char *id, char *
 
 int store_put(struct store *store, enum store_db db, const char *id, const json_t *doc)
 {
-	char *body = json_dumps(doc, JSON_COMPACT);
+	char *body = json_text(doc, 0, NULL);
 
 	if (!body)
 		return -ENOMEM;

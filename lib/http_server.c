@@ -23,13 +23,14 @@
 #include "ebb/cleanup.h"
 #include "ebb/http_client.h"
 #include "ebb/http_server.h"
+#include "ebb/json_text.h"
 #include "ebb/log.h"
 #include "ebb/units.h"
 #include "ebb/util.h"
 #include "http_path.h"
 
 /* 200.1 as 200.1, not as 200.09999999999999. */
-#define JSON_FLAGS (JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15))
+#define JSON_FLAGS JSON_REAL_PRECISION(15)
 
 /*
  * libmicrohttpd takes a reply before the body has been read only at the price of the connection,
@@ -149,10 +150,11 @@ static struct MHD_Response *make_response(char *text, size_t len, const char *co
 /* Steals `body`. */
 static struct MHD_Response *make_json_response(json_t *body)
 {
-	char *text = body ? json_dumps(body, JSON_FLAGS) : NULL;
+	size_t len = 0;
+	char *text = json_text(body, JSON_FLAGS, &len);
 
 	json_decref(body);
-	return make_response(text, text ? strlen(text) : 0, "application/json");
+	return make_response(text, len, "application/json");
 }
 
 static struct MHD_Response *make_error_response(unsigned status, const char *message)
