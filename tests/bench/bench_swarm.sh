@@ -30,7 +30,7 @@ for hosts in "$@"; do
 	done
 	: >"$TMP/err"
 	taskset -c "$last" "$BUILD/tests/bench/controller/swarm" --controller "$address" --hosts "$hosts" --containers 100 --guard \
-		--reads 5000 --seconds "$seconds" >"$TMP/out" 2>"$TMP/err" &
+		--settle $((15 + hosts / 8)) --reads 5000 --seconds "$seconds" >"$TMP/out" 2>"$TMP/err" &
 	swarm=$!
 	until grep -q measuring "$TMP/err" || ! kill -0 "$swarm" 2>/dev/null; do sleep 0.2; done
 	before=$(cpu_s)
@@ -40,7 +40,10 @@ for hosts in "$@"; do
 	awk -v a="$before" -v b="$after" -v s="$seconds" -v n=$((hosts * 100)) 'BEGIN {
 		printf "controller: %.1f%% of a core, %.2f us a sample with everything else in it\n", (b - a) / s * 100, (b - a) / s / n * 1e6}'
 	echo "controller: $(field VmRSS) MiB resident, $(field VmHWM) MiB at most"
+	began=$(date +%s%N)
 	kill "$CONTROLLER"
 	wait "$CONTROLLER"
 	CONTROLLER=
+	awk -v ns=$(($(date +%s%N) - began)) 'BEGIN {printf "controller: stopped in %.1f s with all hosts gone; ", ns / 1e9}'
+	echo "load of the machine: $(cut -d' ' -f1-3 /proc/loadavg)"
 done

@@ -3,11 +3,12 @@
  * Plays many hosts with many containers each against a real controller over HTTP: registers them,
  * sends one sample of each container a second, carries out the orders that come back, and reads the
  * API beside it. Tells how long decisions took: from the moment a host's batch leaves until an
- * order that follows from it arrives. swarm --controller HOST:PORT [--hosts N] [--containers N]
- * [--seconds S] [--reads PER_SECOND]
- *         [--dwell S] [--guard] [--seed N]
+ * order that follows from it arrives.
+ *	swarm --controller HOST:PORT [--hosts N] [--containers N] [--seconds S]
+ *	      [--reads PER_SECOND] [--settle S] [--dwell S] [--guard] [--seed N]
  * Containers use 10 to 120 shares, another amount every --dwell seconds or so. --guard guards all
- * of them first, by the API.
+ * of them first, by the API; --settle: so long their limits have to settle before it measures. A
+ * controller that is started anew meanwhile gets its hosts back.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -81,7 +82,7 @@ struct swarm {
 	struct sockaddr_in controller;
 	char controller_name[64];
 	unsigned n_hosts, n_containers, seed;
-	double seconds, dwell, reads;
+	double seconds, settle, dwell, reads;
 	bool guard;
 	int epoll, port;
 	struct connection listener;
@@ -89,6 +90,8 @@ struct swarm {
 	struct connection *readers;
 	unsigned n_readers;
 	unsigned registered;
+	unsigned long lost;
+	uint64_t lost_ns; /* the first of them; 0: all are there */
 	unsigned long messages, late, refused, orders, reads_done, reads_failed;
 	struct latencies decisions, reading, answers;
 	bool measuring;
@@ -184,17 +187,55 @@ static void watch(struct swarm *swarm, struct connection *connection, bool writa
 		die("epoll: %s", strerror(errno));
 }
 
-static void connect_to(struct swarm *swarm, struct connection *connection)
+static bool try_to_connect(struct swarm *swarm, struct connection *connection)
 {
-	int one = 1;
+	int one = 1, r;
 
 	connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (connection->fd < 0 || connect(connection->fd, (struct sockaddr *)&swarm->controller,
-					  sizeof(swarm->controller)) < 0)
-		die("cannot connect to %s: %s", swarm->controller_name, strerror(errno));
+	if (connection->fd < 0)
+		die("cannot make a socket: %s", strerror(errno));
+	if (connect(connection->fd, (struct sockaddr *)&swarm->controller,
+		    sizeof(swarm->controller)) < 0) {
+		r = errno;
+		close(connection->fd);
+		connection->fd = -1;
+		errno = r;
+		return false;
+	}
 	fcntl(connection->fd, F_SETFL, O_NONBLOCK);
 	setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	watch(swarm, connection, false);
+	return true;
+}
+
+static void connect_to(struct swarm *swarm, struct connection *connection)
+{
+	if (!try_to_connect(swarm, connection))
+		die("cannot connect to %s: %s", swarm->controller_name, strerror(errno));
+}
+
+/* The controller is stopped, or started anew: when it is back its hosts register again. */
+static void lose(struct swarm *swarm, struct connection *connection)
+{
+	if (!swarm->measuring)
+		die("the controller closed a connection");
+	swarm->lost++;
+	if (!swarm->lost_ns)
+		swarm->lost_ns = now_ns();
+	close(connection->fd);
+	connection->fd = -1;
+	connection->busy = false;
+	connection->in.at = connection->in.len = 0;
+	connection->out.at = connection->out.len = 0;
+	if (connection->kind == HOST_FEED && connection->host->registered) {
+		connection->host->registered = false;
+		swarm->registered--;
+	}
+}
+
+static bool is_there(struct swarm *swarm, struct connection *connection)
+{
+	return connection->fd >= 0 || try_to_connect(swarm, connection);
 }
 
 static void flush(struct swarm *swarm, struct connection *connection)
@@ -209,8 +250,10 @@ static void flush(struct swarm *swarm, struct connection *connection)
 			watch(swarm, connection, true);
 			return;
 		}
-		if (n < 0)
-			die("connection to the controller lost: %s", strerror(errno));
+		if (n < 0) {
+			lose(swarm, connection);
+			return;
+		}
 		out->at += (size_t)n;
 	}
 	out->at = out->len = 0;
@@ -396,12 +439,19 @@ static void feed_answered(struct swarm *swarm, struct vhost *host)
 	if (status == 200 && !host->registered) {
 		host->registered = true;
 		swarm->registered++;
+		if (swarm->lost_ns && swarm->registered == swarm->n_hosts) {
+			printf("all hosts registered again %.1f s after the controller was lost\n",
+			       (double)(now_ns() - swarm->lost_ns) / 1e9);
+			swarm->lost_ns = 0;
+		}
 	} else if (status != 200) {
 		if (!swarm->refused++)
 			fprintf(stderr, "feed of h%u: %.*s\n", host->number, (int)MIN(length, 300u),
 				body);
-		if (status == 409)
+		if (status == 409 && host->registered) {
 			host->registered = false;
+			swarm->registered--;
+		}
 	}
 	version = memmem(body, length, "\"guard_version\":", 16);
 	if (version)
@@ -538,14 +588,16 @@ static void dispatch(struct swarm *swarm, struct epoll_event *event)
 		watch(swarm, connection, false);
 		flush(swarm, connection);
 	}
-	if (!(event->events & ~(uint32_t)EPOLLOUT))
+	if (!(event->events & ~(uint32_t)EPOLLOUT) || connection->fd < 0)
 		return;
 	if (connection->kind == ORDERS) {
 		orders_readable(swarm, connection);
 		return;
 	}
-	if (fill(connection))
-		die("the controller closed a connection");
+	if (fill(connection)) {
+		lose(swarm, connection);
+		return;
+	}
 	if (connection->kind == HOST_FEED)
 		feed_answered(swarm, connection->host);
 	else
@@ -576,7 +628,7 @@ static void play(struct swarm *swarm, double seconds)
 
 			if (host->feed.busy)
 				swarm->late++;
-			else
+			else if (is_there(swarm, &host->feed))
 				send_batch(swarm, host);
 		}
 		for (unsigned i = 0;
@@ -584,7 +636,7 @@ static void play(struct swarm *swarm, double seconds)
 			struct connection *connection =
 				&swarm->readers[reader++ % swarm->n_readers];
 
-			if (connection->busy)
+			if (connection->busy || !is_there(swarm, connection))
 				continue;
 			ask(swarm, connection);
 			asked++;
@@ -709,6 +761,7 @@ int main(int argc, char **argv)
 		{"containers", required_argument, NULL, 'n'},
 		{"seconds", required_argument, NULL, 's'},
 		{"reads", required_argument, NULL, 'r'},
+		{"settle", required_argument, NULL, 't'},
 		{"dwell", required_argument, NULL, 'd'},
 		{"guard", no_argument, NULL, 'g'},
 		{"seed", required_argument, NULL, 'S'},
@@ -717,6 +770,7 @@ int main(int argc, char **argv)
 	struct swarm swarm = {.n_hosts = 10,
 			      .n_containers = 100,
 			      .seconds = 20,
+			      .settle = 15,
 			      .dwell = 60,
 			      .seed = 1,
 			      .n_readers = 32};
@@ -729,6 +783,7 @@ int main(int argc, char **argv)
 		case 'n': swarm.n_containers = (unsigned)strtoul(optarg, NULL, 10); break;
 		case 's': swarm.seconds = strtod(optarg, NULL); break;
 		case 'r': swarm.reads = strtod(optarg, NULL); break;
+		case 't': swarm.settle = strtod(optarg, NULL); break;
 		case 'd': swarm.dwell = strtod(optarg, NULL); break;
 		case 'g': swarm.guard = true; break;
 		case 'S': swarm.seed = (unsigned)strtoul(optarg, NULL, 10); break;
@@ -737,14 +792,14 @@ int main(int argc, char **argv)
 	}
 	if (!swarm.controller.sin_port || !swarm.n_hosts || !swarm.n_containers)
 		die("usage: swarm --controller HOST:PORT [--hosts N] [--containers N] [--seconds S] "
-		    "[--reads PER_SECOND] [--dwell S] [--guard] [--seed N]");
+		    "[--reads PER_SECOND] [--settle S] [--dwell S] [--guard] [--seed N]");
 	open_all(&swarm);
 	enlist(&swarm);
 	printf("registered %u hosts with %u containers each\n", swarm.n_hosts, swarm.n_containers);
 	if (swarm.guard)
 		guard_all(&swarm);
 	/* Limits settle after the guarding of all at once. */
-	play(&swarm, 15);
+	play(&swarm, swarm.settle);
 	fprintf(stderr, "measuring\n");
 	swarm.measuring = true;
 	swarm.messages = swarm.late = swarm.orders = swarm.reads_done = 0;
@@ -754,6 +809,8 @@ int main(int argc, char **argv)
 	       swarm.refused);
 	printf("%.1f orders/s, %.1f reads/s (%lu failed)\n", (double)swarm.orders / swarm.seconds,
 	       (double)swarm.reads_done / swarm.seconds, swarm.reads_failed);
+	if (swarm.lost)
+		printf("%lu connections lost\n", swarm.lost);
 	tell("decision, from a batch to its order", &swarm.decisions);
 	tell("answer to a batch", &swarm.answers);
 	tell("read", &swarm.reading);
