@@ -63,7 +63,6 @@ struct controller {
 	struct http_server *server;
 	struct api api;
 	char *token;
-	double retried; /* wall clock; the executor's thread */
 };
 
 static void on_signal(void *userdata, int signo)
@@ -96,15 +95,12 @@ static void on_check_hosts(void *userdata)
 static void on_retry(void *userdata)
 {
 	struct controller *controller = userdata;
-	double now = wall_seconds();
+	const struct model *model = controller->model;
 
 	model_lock(controller->model);
-	if (controller->model->leading &&
-	    (now - controller->retried >= controller->model->scaler.polling_frequency ||
-	     now < controller->retried)) {
-		controller->retried = now;
-		scaler_run(controller->scaler);
-	}
+	if (model->leading)
+		scaler_run_share(controller->scaler,
+				 RETRY_TICK_S / model->scaler.polling_frequency);
 	model_unlock(controller->model);
 }
 
@@ -123,7 +119,8 @@ static void on_state_changed(void *userdata, enum store_db db, const char *id, c
 	model_document_changed(model, db, id, base, doc);
 	if (model->leading) {
 		requests_take(model, wall_seconds());
-		scaler_run(controller->scaler);
+		scaler_run_for(controller->scaler,
+			       db == DB_STRUCTURES && doc ? model_structure(model, id) : NULL);
 	}
 	model_unlock(model);
 }
@@ -136,7 +133,7 @@ static void on_claimed(void *userdata, enum store_db db, const char *id)
 	model_lock(controller->model);
 	if (db == DB_REQUESTS &&
 	    request_claimed(controller->model, controller->scaler, id, wall_seconds()))
-		scaler_run(controller->scaler);
+		scaler_run_for(controller->scaler, NULL);
 	model_unlock(controller->model);
 }
 

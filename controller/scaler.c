@@ -27,7 +27,7 @@ static char *slot_key(const char *name, bool user)
 	return asprintf(&key, "%s%s", user ? "\n" : "", name) < 0 ? NULL : key;
 }
 
-static struct slot *slot_find(const struct scaler *scaler, const struct structure *structure)
+struct slot *scaler_slot_of(const struct scaler *scaler, const struct structure *structure)
 {
 	_cleanup_free_ char *key = NULL;
 
@@ -39,7 +39,7 @@ static struct slot *slot_find(const struct scaler *scaler, const struct structur
 
 struct slot *scaler_slot(struct scaler *scaler, const struct structure *structure)
 {
-	struct slot *slot = slot_find(scaler, structure);
+	struct slot *slot = scaler_slot_of(scaler, structure);
 
 	if (slot)
 		return slot;
@@ -197,7 +197,7 @@ static struct waiting *find_waiting(const struct slot *slot, const struct reques
 /* What waits and asks for the contrary. */
 static void supersede(struct scaler *scaler, struct slot *slot, const struct request *request)
 {
-	struct slot *other = request->pair ? slot_find(scaler, request->pair) : slot;
+	struct slot *other = request->pair ? scaler_slot_of(scaler, request->pair) : slot;
 	struct waiting *waiting = NULL;
 
 	if (other)
@@ -355,7 +355,7 @@ int scaler_request(struct scaler *scaler, const struct request *asked)
 
 void scaler_unguarded(struct scaler *scaler, struct structure *structure)
 {
-	struct slot *slot = slot_find(scaler, structure);
+	struct slot *slot = scaler_slot_of(scaler, structure);
 
 	while (slot && slot->waiting)
 		drop_waiting(scaler, slot, slot->waiting);
@@ -367,7 +367,7 @@ void scaler_unguarded(struct scaler *scaler, struct structure *structure)
 
 void scaler_forget(struct scaler *scaler, struct structure *structure)
 {
-	struct slot *slot = slot_find(scaler, structure);
+	struct slot *slot = scaler_slot_of(scaler, structure);
 
 	if (!slot)
 		return;
@@ -617,6 +617,12 @@ void scaler_run(struct scaler *scaler)
 	run_due(scaler);
 }
 
+void scaler_run_share(struct scaler *scaler, double share)
+{
+	scaler_wake_share(scaler, share);
+	run_due(scaler);
+}
+
 void scaler_run_for(struct scaler *scaler, const struct structure *about)
 {
 	scaler_wake(scaler, about);
@@ -632,10 +638,10 @@ int scaler_new(struct model *model, struct audit *audit, struct scaler **ret_sca
 	if (!scaler)
 		return -ENOMEM;
 	scaler->index = name_index_new();
-	scaler->groups_by_host = name_index_new();
-	if (!scaler->index || !scaler->groups_by_host) {
+	scaler->groups = name_index_new();
+	if (!scaler->index || !scaler->groups) {
 		name_index_free(scaler->index);
-		name_index_free(scaler->groups_by_host);
+		name_index_free(scaler->groups);
 		free(scaler);
 		return -ENOMEM;
 	}

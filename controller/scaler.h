@@ -63,9 +63,12 @@ int scaler_request(struct scaler *scaler, const struct request *request);
 /* Model lock held: plans all waiting requests and what the model wants applied, and submits the
  * orders. After a feed message, an API change, and by time. */
 void scaler_run(struct scaler *scaler);
-/* The same for what has just been asked and for what waits on a host alone: that of `about`, or
- * `about` itself. What waits elsewhere waits for scaler_run(). */
+/* The same for what has just been asked, and for what waits where `about` is: on its host, and for
+ * the application and the user above it. NULL: only for what has been asked. */
 void scaler_run_for(struct scaler *scaler, const struct structure *about);
+/* The same for `share` (0 to 1) of the site, the next part each time: all of it in one hold of the
+ * lock takes 45 ms when 1,000 applications of 100 containers wait. */
+void scaler_run_share(struct scaler *scaler, double share);
 /* Model lock held: the structure is unguarded: its waiting requests are dropped. What is under way
  * goes on. */
 void scaler_unguarded(struct scaler *scaler, struct structure *structure);

@@ -145,10 +145,11 @@ static void let_go(struct scaler *scaler, struct operation *operation)
 		struct structure *s = scaler_structure(scaler, parent->slot);
 
 		parent->slot->under_way[operation->request.resource] = false;
-		if (s)
-			s->in_flight &= ~bit;
+		if (!s)
+			continue;
+		s->in_flight &= ~bit;
+		scaler_wake(scaler, s);
 	}
-	scaler_wake(scaler, NULL);
 }
 
 static void hold(struct scaler *scaler, struct operation *operation)

@@ -84,8 +84,10 @@ struct scaler {
 	struct order_sink sink;
 	struct slot *slots;
 	struct name_index *index;
-	struct wait_group *groups, *due;
-	struct name_index *groups_by_host;
+	struct wait_group *all_groups, *due;
+	struct wait_group *turn; /* the next that scaler_run_share() wakes; NULL: the first */
+	size_t n_groups;
+	struct name_index *groups;
 	struct scaler_order *planned, **planned_end; /* to be sent by scaler_flush() */
 	struct operation *operations, *stuck;
 	uint64_t retried_ns;
@@ -171,6 +173,8 @@ struct verdict {
 };
 
 /* scaler.c */
+/* NULL: there is none. */
+struct slot *scaler_slot_of(const struct scaler *scaler, const struct structure *structure);
 /* Made when it is not there. NULL: no memory. */
 struct slot *scaler_slot(struct scaler *scaler, const struct structure *structure);
 struct structure *scaler_structure(const struct scaler *scaler, const struct slot *slot);
@@ -190,9 +194,11 @@ void scaler_record(struct scaler *scaler, struct decision *decision, const char 
 /* Until its host's turn comes: scaler_wake…(), then scaler_take_due(). -ENOMEM. */
 int scaler_wait(struct scaler *scaler, struct slot *slot, const struct structure *structure);
 void scaler_wake_slot(struct scaler *scaler, const struct slot *slot);
-/* What waits on a host, or on that of a container; with any other, or NULL, what waits on none. */
+/* What waits on a host, or on that of a container; and the applications and users above it. */
 void scaler_wake(struct scaler *scaler, const struct structure *structure);
 void scaler_wake_all(struct scaler *scaler);
+/* So many of all hosts, applications and users, in turn. */
+void scaler_wake_share(struct scaler *scaler, double share);
 /* All that wait where something has changed, linked by next_due; they wait no more. */
 struct slot *scaler_take_due(struct scaler *scaler);
 void scaler_wait_free(struct scaler *scaler);

@@ -4,47 +4,47 @@
  * one is looked at again. With all of it, 100,000 containers at work cost each other everything.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "hierarchy.h"
 #include "scaler_private.h"
 
-/* Of one host; of the name "" what is on none, applications and users. Kept until the end. */
+/* Of one host; each application and each user has one of its own. Kept until the end. */
 struct wait_group {
-	char *host;
+	char *key;
 	struct slot *slots;
 	bool due;
 	struct wait_group *next, *next_due;
 };
 
-static const char *group_name(const struct structure *structure)
+/* Of the names of structures; those of users are apart, in the keys of slots too. */
+static const char *group_key(const struct slot *slot, const struct structure *structure)
 {
-	if (!structure)
-		return "";
-	if (structure->subtype == STRUCTURE_HOST)
-		return structure->name;
-	return structure->subtype == STRUCTURE_CONTAINER && structure->host_name
-		       ? structure->host_name
-		       : "";
+	if (structure->subtype == STRUCTURE_CONTAINER && structure->host_name)
+		return structure->host_name;
+	return slot ? slot->key : structure->name;
 }
 
 static struct wait_group *group_get(struct scaler *scaler, const char *name)
 {
-	struct wait_group *group = name_index_get(scaler->groups_by_host, name);
+	struct wait_group *group = name_index_get(scaler->groups, name);
 
 	if (group)
 		return group;
 	group = calloc(1, sizeof(*group));
 	if (!group)
 		return NULL;
-	group->host = strdup(name);
-	if (!group->host || name_index_add(scaler->groups_by_host, group->host, group) < 0) {
-		free(group->host);
+	group->key = strdup(name);
+	if (!group->key || name_index_add(scaler->groups, group->key, group) < 0) {
+		free(group->key);
 		free(group);
 		return NULL;
 	}
-	group->next = scaler->groups;
-	scaler->groups = group;
+	group->next = scaler->all_groups;
+	scaler->all_groups = group;
+	scaler->n_groups++;
 	return group;
 }
 
@@ -63,7 +63,7 @@ int scaler_wait(struct scaler *scaler, struct slot *slot, const struct structure
 
 	if (group)
 		return 0;
-	group = group_get(scaler, group_name(structure));
+	group = group_get(scaler, group_key(slot, structure));
 	if (!group)
 		return -ENOMEM;
 	slot->group = group;
@@ -78,18 +78,38 @@ void scaler_wake_slot(struct scaler *scaler, const struct slot *slot)
 		make_due(scaler, slot->group);
 }
 
-void scaler_wake(struct scaler *scaler, const struct structure *structure)
+static void wake_one(struct scaler *scaler, const struct structure *structure)
 {
-	struct wait_group *group = name_index_get(scaler->groups_by_host, group_name(structure));
+	const struct slot *slot =
+		structure->subtype == STRUCTURE_USER ? scaler_slot_of(scaler, structure) : NULL;
+	struct wait_group *group = name_index_get(scaler->groups, group_key(slot, structure));
 
 	if (group)
 		make_due(scaler, group);
 }
 
+void scaler_wake(struct scaler *scaler, const struct structure *structure)
+{
+	for (; structure; structure = hierarchy_parent(structure))
+		wake_one(scaler, structure);
+}
+
 void scaler_wake_all(struct scaler *scaler)
 {
-	for (struct wait_group *group = scaler->groups; group; group = group->next)
+	for (struct wait_group *group = scaler->all_groups; group; group = group->next)
 		make_due(scaler, group);
+}
+
+void scaler_wake_share(struct scaler *scaler, double share)
+{
+	size_t n = (size_t)ceil((double)scaler->n_groups * fmin(share, 1));
+
+	while (n-- > 0) {
+		if (!scaler->turn)
+			scaler->turn = scaler->all_groups;
+		make_due(scaler, scaler->turn);
+		scaler->turn = scaler->turn->next;
+	}
 }
 
 struct slot *scaler_take_due(struct scaler *scaler)
@@ -115,12 +135,12 @@ struct slot *scaler_take_due(struct scaler *scaler)
 
 void scaler_wait_free(struct scaler *scaler)
 {
-	while (scaler->groups) {
-		struct wait_group *group = scaler->groups;
+	while (scaler->all_groups) {
+		struct wait_group *group = scaler->all_groups;
 
-		scaler->groups = group->next;
-		free(group->host);
+		scaler->all_groups = group->next;
+		free(group->key);
 		free(group);
 	}
-	name_index_free(scaler->groups_by_host);
+	name_index_free(scaler->groups);
 }
