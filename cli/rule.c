@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ebb rule: one rule by itself. */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "args.h"
@@ -15,6 +17,56 @@ static const json_t *logic_of(const json_t *rule)
 	const json_t *logic = json_object_get(rule, "rule");
 
 	return logic ? logic : rule;
+}
+
+static bool print_scalar(const json_t *value, FILE *out)
+{
+	_cleanup_free_ char *text = NULL;
+
+	/* The fewest digits that read back as the same number. */
+	for (unsigned digits = 15; digits <= 17; digits++) {
+		free(text);
+		text = json_dumps(value,
+				  JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
+		if (!text)
+			return false;
+		if (!json_is_real(value) || strtod(text, NULL) == json_real_value(value))
+			break;
+	}
+	return fputs(text, out) >= 0;
+}
+
+/* As deep as a result may be, which jsonlogic.h bounds. */
+static bool print_value(const json_t *value, FILE *out)
+{
+	const char *key, *before = "";
+	json_t *item;
+	size_t i;
+
+	if (json_is_array(value)) {
+		fputc('[', out);
+		json_array_foreach((json_t *)value, i, item) {
+			fputs(i ? "," : "", out);
+			if (!print_value(item, out))
+				return false;
+		}
+		return fputc(']', out) != EOF;
+	}
+	if (!json_is_object(value))
+		return print_scalar(value, out);
+	fputc('{', out);
+	json_object_foreach((json_t *)value, key, item) {
+		_cleanup_json_ json_t *name = json_string(key);
+
+		fputs(before, out);
+		before = ",";
+		if (!name || !print_scalar(name, out))
+			return false;
+		fputc(':', out);
+		if (!print_value(item, out))
+			return false;
+	}
+	return fputc('}', out) != EOF;
 }
 
 static int eval(const char *rule_path, const char *data_path)
@@ -38,11 +90,7 @@ static int eval(const char *rule_path, const char *data_path)
 	jsonlogic_free(logic);
 	if (!result)
 		return cli_fail("out of memory");
-	if (json_dumpf(result, stdout, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) <
-		    0 ||
-	    fputc('\n', stdout) == EOF)
-		return EXIT_FAILED;
-	return EXIT_OK;
+	return print_value(result, stdout) && fputc('\n', stdout) != EOF ? EXIT_OK : EXIT_FAILED;
 }
 
 static int rule(struct cli *cli, int argc, char **argv)

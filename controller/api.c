@@ -239,6 +239,7 @@ void api_end_change(struct api *api, struct http_call *call, struct structure *s
 
 	if (err >= 0) {
 		scaler_run_for(api->scaler, structure);
+		model_settle(api->model);
 		doc = db == DB_LIMITS ? structure_limits_to_json(structure)
 				      : structure_to_json(structure);
 	}

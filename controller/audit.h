@@ -48,8 +48,8 @@ struct decision {
 
 /* Nothing asked, planned or measured yet: times and usages NAN, limits -1. */
 void decision_init(struct decision *decision);
-/* Members named as in the struct, resource by name; null for NAN, for -1 of planned and applied,
- * and for an operation of 0. New reference. */
+/* Members named as in the struct, resource by name; null for NAN, for -1 of current, upper, lower,
+ * planned and applied, and for an operation of 0. New reference. */
 json_t *decision_to_json(const struct decision *decision);
 /* The way back; what is missing stays as decision_init() leaves it. -EINVAL: no decision. */
 int decision_from_json(const json_t *json, struct decision *ret_decision);

@@ -2,7 +2,7 @@
 /*
  * Evaluation. Operators do as in JavaScript where jsonlogic.com's own implementation leaves it to
  * JavaScript, but for what a missing measurement would turn into a decision:
- *  - null on either side of < <= > >= is false, also null <= null;
+ *  - null on either side of < <= > >= is false, but two nulls are <= and >=, being equal;
  *  - arithmetic on null, on what is no number, or by zero gives null, not 0, NaN or Infinity.
  * Arrays and objects are equal when their contents are.
  */
@@ -355,7 +355,7 @@ static bool ordered(struct eval *e, enum jsonlogic_op op, const struct value *a,
 	double x, y;
 
 	if (a->kind == V_NULL || b->kind == V_NULL)
-		return false;
+		return a->kind == b->kind && (op == JL_LE || op == JL_GE);
 	if (is_string(a) && is_string(b)) {
 		x = strcmp(json_string_value(a->json), json_string_value(b->json));
 		y = 0;

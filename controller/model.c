@@ -95,7 +95,7 @@ static void put_document(struct model *model, enum store_db db, const char *id, 
 	json_decref(doc);
 }
 
-static void write_dirty(struct model *model)
+void model_settle(struct model *model)
 {
 	while (model->dirty) {
 		struct structure *structure = model->dirty;
@@ -125,7 +125,7 @@ void model_unlock(struct model *model)
 {
 	struct model_note *notes;
 
-	write_dirty(model);
+	model_settle(model);
 	notes = model->notes;
 	model->notes = NULL;
 	pthread_mutex_unlock(&model->lock);

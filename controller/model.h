@@ -133,7 +133,10 @@ int model_new(struct store *store, struct model **ret_model);
 void model_free(struct model *model);
 
 void model_lock(struct model *model);
-/* Hands documents that were touched to the store, unlocks, then writes what model_log() kept. */
+/* Brings the documents of what was touched up to date and hands them to the store: before an answer
+ * has one of them. */
+void model_settle(struct model *model);
+/* The same, then unlocks, and writes what model_log() kept. */
 void model_unlock(struct model *model);
 /* A log line from under the lock: written when it is released, because that is I/O. */
 void model_log(struct model *model, enum log_level level, const char *format, ...)

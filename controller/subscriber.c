@@ -154,6 +154,7 @@ static void unlock(struct subscriber *subscriber)
 
 static void succeed(struct subscription *sub, const struct structure *s)
 {
+	model_settle(sub->subscriber->model);
 	sub->doc = structure_to_json(s);
 	sub->status = sub->doc ? 200 : 500;
 	finish(sub);

@@ -234,6 +234,17 @@ same a_rule_document "$(echo '{"cpu": {"structure": {"cpu": {"usage": 170, "max"
 echo '{"/": [{"var": "a"}, 4]}' >"$tmp/rule"
 same a_rule_alone "$(echo '{"a": 5}' | eval_rule)" 1.25
 same a_rule_without_data "$(echo 'null' | eval_rule)" null
+echo '{"+": [{"var": "a"}, {"var": "b"}]}' >"$tmp/rule"
+same a_result_reads_back_exactly "$(echo '{"a": 0.1, "b": 0.2}' | eval_rule)" 0.30000000000000004
+same a_result_has_no_more_digits_than_it_needs "$(echo '{"a": 200, "b": 0.1}' | eval_rule)" 200.1
+echo '{"if": [true, [0.1, "a\"b", {"var": "a"}]]}' >"$tmp/rule"
+same a_result_of_several "$(echo '{"a": {"k": [null, 0.30000000000000004]}}' | eval_rule)" \
+	'[0.1,"a\"b",{"k":[null,0.30000000000000004]}]'
+echo '{"<=": [{"var": "a"}, {"var": "b"}]}' >"$tmp/rule"
+same two_nulls_are_equal "$(echo '{}' | eval_rule)" true
+same one_null_decides_nothing "$(echo '{"a": 1}' | eval_rule)" false
+echo '{"and": []}' >"$tmp/rule"
+same of_no_conditions_nothing_follows "$(echo '{}' | eval_rule)" null
 echo '{"and": [true, {">>": [1, 2]}]}' >"$tmp/rule"
 check a_bad_rule_names_the_place grep -qF 'and[1]' <(echo '{}' | eval_rule)
 echo '{}' | "$ebb" rule eval "$tmp/rule" - >"$tmp/out" 2>/dev/null

@@ -662,6 +662,15 @@ TEST(hosts_come_and_go_over_http)
 	refused("/structure/host/h9", "{", 400, NULL);
 	doc = put("/structure/host/h0/", HOST_BODY("h0", "1"));
 	CHECK_INT(number_at(doc, "resources.cpu.max"), 400);
+	/* As it is, not as it was before. */
+	CHECK_INT(number_at(doc, "resources.cpu.free"), 400);
+	CHECK_INT(number_at(doc, "resources.cpu.core_usage_mapping.3.free"), 100);
+	json_decref(doc);
+	doc = put("/structure/h0/resources/energy/max", "{'value':'300'}");
+	CHECK_INT(number_at(doc, "resources.energy.free"), 300);
+	json_decref(doc);
+	doc = put("/structure/h0/resources/energy/max", "{'value':'200'}");
+	CHECK_INT(number_at(doc, "resources.energy.free"), 200);
 	refused("/structure/host/h0", HOST_BODY("h0", "1"), 409, "already");
 	json_decref(doc);
 	doc = put("/structure/host/h0/disks",

@@ -96,7 +96,8 @@ TEST(jsonlogic_missing)
 
 TEST(jsonlogic_conditions)
 {
-	CHECK_ALL({"{\"if\":[]}", "{}", "null"}, {"{\"if\":[7]}", "{}", "7"},
+	CHECK_ALL({"{\"and\":[]}", "{}", "null"}, {"{\"or\":[]}", "{}", "null"},
+		  {"{\"if\":[]}", "{}", "null"}, {"{\"if\":[7]}", "{}", "7"},
 		  {"{\"if\":[true,1]}", "{}", "1"}, {"{\"if\":[false,1]}", "{}", "null"},
 		  {"{\"if\":[false,1,true,2,3]}", "{}", "2"},
 		  {"{\"if\":[0,1,\"\",2,[],3,null,4,5]}", "{}", "5"},
@@ -142,7 +143,11 @@ TEST(jsonlogic_order)
 TEST(jsonlogic_null_decides_nothing)
 {
 	CHECK_ALL({"{\"<\":[null,1]}", "{}", "false"}, {"{\">=\":[0,null]}", "{}", "false"},
-		  {"{\"<=\":[null,null]}", "{}", "false"},
+		  {"{\"<=\":[null,null]}", "{}", "true"},
+		  {"{\">=\":[null,{\"var\":\"x\"}]}", "{}", "true"},
+		  {"{\"<\":[null,null]}", "{}", "false"}, {"{\">\":[null,null]}", "{}", "false"},
+		  {"{\"<=\":[null,null,0]}", "{}", "false"},
+		  {"{\"<=\":[null,null,null]}", "{}", "true"}, {"{\"<=\":[null,0]}", "{}", "false"},
 		  {"{\"<\":[{\"-\":[{\"var\":\"x\"},1]},0]}", "{}", "false"},
 		  {"{\"+\":[1,null]}", "{}", "null"}, {"{\"-\":[null,1]}", "{}", "null"},
 		  {"{\"-\":[null]}", "{}", "null"}, {"{\"*\":[null,0]}", "{}", "null"},
@@ -235,7 +240,7 @@ TEST(jsonlogic_refuses)
 	check_refused("{\"xor\":[1,2]}", "xor: there is no such operator");
 	check_refused("{\"and\":[true,{\">\":[1]}]}", "and[1].>: takes 2 to 3 arguments, has 1");
 	check_refused("{\"!\":[1,2]}", "!: takes 1 argument, has 2");
-	check_refused("{\"or\":[]}", "or: takes at least 1 argument, has 0");
+	check_refused("{\"*\":[]}", "*: takes at least 1 argument, has 0");
 	check_refused("{\"+\":[1,[2,{\"=\":[1,1]}]]}", "+[1].[1].=: there is no such operator");
 	check_refused("{\"var\":[\"a\",{\"nope\":1}]}", "var[1].nope: there is no such operator");
 	/* Cut between characters: the text goes into JSON answers. */
