@@ -34,16 +34,15 @@ static int guard_named(const struct cli *cli, const char *name, const struct ran
 static int guard(struct cli *cli, int argc, char **argv)
 {
 	struct range ranges[] = {
-		{.resource = EBB_CPU},
-		{.resource = EBB_MEM},
-		{.resource = EBB_DISK_READ},
-		{.resource = EBB_DISK_WRITE},
+		{.resource = EBB_CPU},        {.resource = EBB_MEM}, {.resource = EBB_DISK_READ},
+		{.resource = EBB_DISK_WRITE}, {.resource = EBB_NET},
 	};
 	const struct arg_option options[] = {
 		{"--cpu", 0, NULL, &ranges[0].text},
 		{"--mem", 0, NULL, &ranges[1].text},
 		{"--disk-read", 0, NULL, &ranges[2].text},
 		{"--disk-write", 0, NULL, &ranges[3].text},
+		{"--net", 0, NULL, &ranges[4].text},
 	};
 	_cleanup_free_ char *path = NULL;
 	_cleanup_json_ json_t *doc = NULL;
@@ -61,8 +60,9 @@ static int guard(struct cli *cli, int argc, char **argv)
 							 &ranges[i].min, &ranges[i].max) < 0)
 			return cli_usage(&verb_guard, "'%s' is not a range of %s, such as %s",
 					 ranges[i].text, ebb_resource_name(ranges[i].resource),
-					 ranges[i].resource == EBB_CPU ? "20..200 or 0.2c..2c"
-								       : "256M..1G");
+					 ranges[i].resource == EBB_CPU   ? "20..200 or 0.2c..2c"
+					 : ranges[i].resource == EBB_NET ? "10..100"
+									 : "256M..1G");
 
 	if (edit_get(cli, name, &doc) < 0)
 		return EXIT_FAILED;
@@ -97,11 +97,12 @@ static int unguard(struct cli *cli, int argc, char **argv)
 const struct verb verb_guard = {
 	.name = "guard",
 	.usage = "NAME [--cpu MIN..MAX] [--mem MIN..MAX] [--disk-read MIN..MAX] [--disk-write "
-		 "MIN..MAX]",
+		 "MIN..MAX] [--net MIN..MAX]",
 	.summary = "let a container's limits follow its usage",
 	.help = "A range sets how far the limit may go, and guards that resource. CPU in shares (100\n"
 		"= one core) or cores: 20..200, 0.2c..2c. Memory in MiB or with a unit: 256..1024,\n"
-		"256M..1G. Disk in MiB/s. One end may be left out: ..2c keeps the minimum.\n"
+		"256M..1G. Disk in MiB/s, network in Mbit/s. One end may be left out: ..2c keeps\n"
+		"the minimum.\n"
 		"Without a range the container is guarded within the ranges it has.\n",
 	.run = guard,
 };

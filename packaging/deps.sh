@@ -30,11 +30,11 @@ working_bpftool() {
 	bpftool version >/dev/null 2>&1 || ls /usr/lib/linux-tools/*/bpftool >/dev/null 2>&1
 }
 
-# The servers that the tests talk to run on node; sqlite3 reads and writes the state's file. Without
-# them the tests that need them are skipped.
+# The servers that the tests talk to run on node; sqlite3 reads and writes the state's file; ip makes
+# networks. Without them the tests that need them are skipped.
 missing_for_tests() {
 	local what=()
-	for tool in node npm openssl sqlite3; do
+	for tool in node npm openssl sqlite3 ip; do
 		[ -z "$tests" ] || command -v "$tool" >/dev/null || what+=("$tool")
 	done
 	echo "${what[@]+"${what[@]}"}"
@@ -67,12 +67,12 @@ if [ "$(id -u)" -ne 0 ]; then
 	exit 1
 fi
 
-# install_for_tests SQLITE COMMAND...: only what is missing, because a node from elsewhere brings its
-# npm along and the distribution's would replace it. SQLITE: what the package of sqlite3 is called.
+# install_for_tests SQLITE IP COMMAND...: only what is missing, because a node from elsewhere brings its
+# npm along and the distribution's would replace it. SQLITE and IP: what their packages are called.
 install_for_tests() {
-	local packages sqlite=$1
-	shift
-	packages=$(missing_for_tests | sed "s/\\<node\\>/nodejs/; s/\\<sqlite3\\>/$sqlite/")
+	local packages sqlite=$1 ip=$2
+	shift 2
+	packages=$(missing_for_tests | sed "s/\\<node\\>/nodejs/; s/\\<sqlite3\\>/$sqlite/; s/\\<ip\\>/$ip/")
 	# shellcheck disable=SC2086 # two words are two packages
 	[ -z "$packages" ] || "$@" $packages || echo "going on without: some tests will be skipped" >&2
 }
@@ -95,12 +95,12 @@ if command -v apt-get >/dev/null; then
 	apt-get install -q -y --no-install-recommends gcc make pkg-config libc6-dev linux-libc-dev \
 		"$clang" $bpftool libbpf-dev libelf-dev zlib1g-dev libcurl4-openssl-dev libjansson-dev \
 		libmicrohttpd-dev libsqlite3-dev libinih-dev libyaml-dev diffutils curl jq procps
-	install_for_tests sqlite3 apt-get install -q -y --no-install-recommends
+	install_for_tests sqlite3 iproute2 apt-get install -q -y --no-install-recommends
 elif command -v dnf >/dev/null; then
 	dnf install -y gcc make pkgconf-pkg-config clang bpftool libbpf-devel elfutils-libelf-devel \
 		zlib-devel libcurl-devel jansson-devel libmicrohttpd-devel sqlite-devel inih-devel libyaml-devel libasan \
 		libubsan diffutils curl jq procps-ng
-	install_for_tests sqlite dnf install -y
+	install_for_tests sqlite 'iproute iproute-tc' dnf install -y
 else
 	echo "neither apt-get nor dnf here; install by hand: $(missing)" >&2
 	exit 1
