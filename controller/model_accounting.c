@@ -164,6 +164,18 @@ void accounting_set_current(struct model *model, struct structure *structure,
 	}
 }
 
+bool accounting_below_max(struct model *model, struct structure *structure,
+			  enum ebb_resource resource)
+{
+	const struct resource_state *state = &structure->resources[resource];
+
+	if (state->max <= 0 || state->allocated <= 0 || state->current <= state->max)
+		return false;
+	accounting_set_current(model, structure, resource, state->max);
+	model_apply(model, structure, resource);
+	return true;
+}
+
 /* It holds less than its limit: the limit follows. */
 static void fit_current(struct model *model, struct structure *structure,
 			enum ebb_resource resource)

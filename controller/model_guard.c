@@ -67,17 +67,11 @@ static int take_all(struct model *model, struct structure *structure, unsigned m
 static void into_range(struct model *model, struct structure *structure, unsigned mask)
 {
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
-		struct resource_state *state = &structure->resources[i];
-
-		if (!(mask & 1u << i) || state->allocated <= 0)
+		if (!(mask & 1u << i) || structure->resources[i].allocated <= 0)
 			continue;
-		if (state->max > 0 && state->current > state->max) {
-			accounting_set_current(model, structure, i, state->max);
-			model_apply(model, structure, i);
-		} else if (structure->physical[i] >= 0 &&
-			   !((structure->in_flight | structure->apply) & 1u << i)) {
+		if (!accounting_below_max(model, structure, i) && structure->physical[i] >= 0 &&
+		    !((structure->in_flight | structure->apply) & 1u << i))
 			model_limit_applied(model, structure, i, structure->physical[i]);
-		}
 	}
 }
 
@@ -274,10 +268,7 @@ static int set_max(struct model *model, struct structure *structure, enum ebb_re
 				 ebb_resource_unit(resource), name, host->structure->name);
 	state->max = max;
 	/* The limit in force follows downwards, never upwards. */
-	if (max > 0 && state->allocated > 0 && state->current > max) {
-		accounting_set_current(model, structure, resource, max);
-		model_apply(model, structure, resource);
-	}
+	accounting_below_max(model, structure, resource);
 	return 0;
 }
 

@@ -55,6 +55,10 @@ int accounting_take(struct model *model, struct structure *structure, enum ebb_r
 /* `current` became `limit` (-1: not known); documents and guard tables follow. */
 void accounting_set_current(struct model *model, struct structure *structure,
 			    enum ebb_resource resource, int64_t limit);
+/* What is accounted and has more on record than its max is brought down to it, by an order to come.
+ * True: it was above. */
+bool accounting_below_max(struct model *model, struct structure *structure,
+			  enum ebb_resource resource);
 
 /* model_follow.c */
 /* A document as another controller, which leads, has left it; NULL: deleted. */

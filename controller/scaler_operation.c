@@ -703,6 +703,13 @@ static void finish_back(struct scaler *scaler, struct operation *operation)
 
 	memcpy(reason, operation->failure, sizeof(reason));
 	restore_shares(scaler, operation);
+	foreach_change(change, operation)
+	{
+		struct structure *s = structure_of(scaler, change);
+
+		if (s)
+			scaler_below_max(scaler, s, operation->request.resource);
+	}
 	let_go(scaler, operation);
 	foreach_parent(parent, operation)
 		record_parent(scaler, operation, parent, "rolled back", reason);

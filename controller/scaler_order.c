@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "boundaries.h"
+#include "model_private.h"
 #include "scaler_private.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
@@ -334,6 +335,12 @@ static void settle_overwritten(struct model *model, struct structure *s, int res
 		model_adopt_limit(model, s, resource);
 }
 
+bool scaler_below_max(struct scaler *scaler, struct structure *s, enum ebb_resource resource)
+{
+	return s->guard && s->resources[resource].guard &&
+	       accounting_below_max(scaler->model, s, resource);
+}
+
 /* The order will not be, or was refused: everything is as it was before it was planned. */
 static void undo_part(struct scaler *scaler, struct slot *slot, struct structure *s,
 		      struct part *part, const char *why, uint64_t now)
@@ -343,6 +350,8 @@ static void undo_part(struct scaler *scaler, struct slot *slot, struct structure
 		model_apply(scaler->model, s, part->resource);
 	else if (was_overwritten(s, part->resource))
 		settle_overwritten(scaler->model, s, part->resource);
+	/* It was taken into the accounts for this order, with more than its max in force. */
+	scaler_below_max(scaler, s, part->resource);
 	if (part_failed(scaler, slot, part, why, now))
 		model_log(scaler->model, LOG_LEVEL_WARNING,
 			  "The %s limit of %s stays at %lld, not %lld: %s",
@@ -510,7 +519,8 @@ static void part_lost(struct scaler *scaler, const struct part *part)
 static void part_unknown(struct scaler *scaler, struct slot *slot, struct structure *s,
 			 struct part *part, const char *why, uint64_t now)
 {
-	model_apply(scaler->model, s, part->resource);
+	if (!scaler_below_max(scaler, s, part->resource))
+		model_apply(scaler->model, s, part->resource);
 	if (part_failed(scaler, slot, part, why, now))
 		model_log(scaler->model, LOG_LEVEL_WARNING,
 			  "Whether the %s limit of %s became %lld is not known: %s",

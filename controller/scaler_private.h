@@ -224,6 +224,8 @@ void scaler_flush(struct scaler *scaler, uint64_t now);
 void scaler_limit_in_force(struct scaler *scaler, struct slot *slot, struct structure *s,
 			   enum ebb_resource resource, int64_t from, int64_t applied,
 			   const struct order_result *result);
+/* What is guarded and above its max after an order failed comes down to it. True: it was above. */
+bool scaler_below_max(struct scaler *scaler, struct structure *s, enum ebb_resource resource);
 /* The first, the second, the fourth, the eighth time in a row. */
 bool scaler_worth_a_line(unsigned failures);
 

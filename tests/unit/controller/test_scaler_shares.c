@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is set aside, and what is in force, while orders fail, wait for each other, or are put back.
+ */
+#include "operation_world.h"
+
+static struct host *host;
+static struct structure *c0, *c1;
+
+static int64_t cpu(const struct structure *s)
+{
+	return s->resources[EBB_CPU].current;
+}
+
+static int64_t held(const struct structure *s)
+{
+	return s->resources[EBB_CPU].allocated;
+}
+
+static void set_max(struct structure *s, double max)
+{
+	model_lock(world.model);
+	CHECK_INT(model_set_parameter(world.model, s, EBB_CPU, "max", max, NULL), 0);
+	model_unlock(world.model);
+}
+
+/* c0 is guarded and came back with 100 in force, above its max of 55, when its host was full: it is
+ * not accounted. There is room again. */
+static void start_unaccounted(void)
+{
+	world_start();
+	host = add_host("h0", 4);
+	c0 = add_container(host, "c0", 100, 512, true);
+	c1 = add_container(host, "c1", 300, 512, true);
+	model_lock(world.model);
+	scaler_forget(world.scaler, c0);
+	model_container_gone(world.model, c0);
+	model_unlock(world.model);
+	ask(c1, NULL, REQUEST_CURRENT, 100);
+	answer_all(ANSWER_OK);
+	CHECK_INT(cpu(c1), 400);
+	c0 = register_container(host, "c0", 100, 512);
+	CHECK_INT(held(c0), 0);
+	CHECK_INT(cpu(c0), 100);
+	set_max(c0, 55);
+	ask(c1, NULL, REQUEST_CURRENT, -200);
+	answer_for("c1", ANSWER_OK);
+}
+
+TEST(what_is_taken_into_the_accounts_goes_below_its_max_if_the_order_fails)
+{
+	const enum world_answer how[] = {ANSWER_REFUSED, ANSWER_LOST};
+
+	for (size_t i = 0; i < ARRAY_SIZE(how); i++) {
+		start_unaccounted();
+		ask(c0, NULL, REQUEST_CURRENT, -60);
+		answer_for("c0", how[i]);
+		check_adds_up();
+		CHECK_INT(held(c0), 100);
+		CHECK_INT(cpu(c0), 55);
+		answer_all(ANSWER_OK);
+		CHECK_INT(in_force("c0", EBB_CPU), 55);
+		CHECK_INT(held(c0), 55);
+		check_adds_up();
+		world_end(NULL);
+	}
+}
+
+TEST(what_is_taken_into_the_accounts_goes_below_its_max_if_its_operation_fails)
+{
+	start_unaccounted();
+	ask(c1, c0, REQUEST_CURRENT, 60);
+	answer_for("c0", ANSWER_REFUSED);
+	check_adds_up();
+	CHECK_INT(held(c0), 100);
+	CHECK_INT(cpu(c0), 55);
+	answer_all(ANSWER_OK);
+	CHECK_INT(in_force("c0", EBB_CPU), 55);
+	CHECK_INT(held(c0), 55);
+	check_adds_up();
+}
+
+TEST_MAIN()
