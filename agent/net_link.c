@@ -267,7 +267,8 @@ static int veths_in(struct netlink *netlink, int id, struct pairs *ret_pairs)
 
 	net_request_init(&request, RTM_GETLINK, NLM_F_DUMP, &body, sizeof(body));
 	net_request_add_u32(&request, IFLA_TARGET_NETNSID, (uint32_t)id);
-	net_request_add_u32(&request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	/* With IFLA_EXT_MASK the kernel would walk all interfaces here first, for the largest
+	 * answer. */
 	size_t info = net_request_begin(&request, IFLA_LINKINFO);
 	net_request_add_string(&request, IFLA_INFO_KIND, "veth");
 	net_request_end(&request, info);
