@@ -552,6 +552,9 @@ unsigned model_limits_reported(struct model *model, struct structure *structure,
 		}
 		/* Half of an operation may be in force: what was before is put back. */
 		if (structure->operating & 1u << i) {
+			/* Nobody else is to have it before that. */
+			if (limit > state->allocated)
+				model_allocate(model, structure, i, limit - state->allocated);
 			model_apply(model, structure, i);
 			continue;
 		}

@@ -596,6 +596,9 @@ static void commit_change(struct scaler *scaler, struct change *change)
 	if (change->to != change->from) {
 		model_limit_applied(model, s, resource, change->in_force);
 		scaler->stats.applied++;
+	} else {
+		/* What is away, and could not be ordered, comes back to its new max. */
+		accounting_below_max(model, s, resource);
 	}
 	if (boundaries_adjust(state))
 		model_touch(model, s, MODEL_DIRTY_LIMITS);

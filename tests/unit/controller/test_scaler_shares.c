@@ -79,4 +79,51 @@ TEST(what_is_taken_into_the_accounts_goes_below_its_max_if_its_operation_fails)
 	check_adds_up();
 }
 
+TEST(a_max_lowered_while_it_is_away_holds_when_it_is_back)
+{
+	world_start();
+	host = add_host("h0", 4);
+	c0 = add_container(host, "c0", 200, 512, true);
+	c1 = add_container(host, "c1", 100, 512, true);
+	world_crash();
+	host = add_host("h0", 4);
+	c0 = model_structure(world.model, "c0");
+	CHECK(!c0->live);
+	CHECK_INT(held(c0), 200);
+	ask(c0, NULL, REQUEST_MAX, -250);
+	CHECK_INT(c0->resources[EBB_CPU].max, 150);
+	CHECK_INT(cpu(c0), 150);
+	register_container(host, "c0", 200, 512);
+	run();
+	answer_all(ANSWER_OK);
+	CHECK_INT(in_force("c0", EBB_CPU), 150);
+	CHECK_INT(held(c0), 150);
+	check_adds_up();
+}
+
+/* c0 grew to 150 by half of an operation when the controller died; the rest of the host is free. */
+TEST(what_is_to_be_taken_back_is_nobody_elses_before)
+{
+	world_start();
+	host = add_host("h0", 4);
+	c0 = add_container(host, "c0", 100, 512, true);
+	c1 = add_container(host, "c1", 100, 512, true);
+	set_max(c0, 100);
+	ask(c0, NULL, REQUEST_MAX, 50);
+	CHECK(ordered("c0"));
+	world_crash();
+	host = add_host("h0", 4);
+	c0 = register_container(host, "c0", 150, 512);
+	c1 = register_container(host, "c1", 100, 512);
+	CHECK_INT(cpu(c0), 100);
+	CHECK_INT(held(c0), 150);
+	ask(c1, NULL, REQUEST_CURRENT, 300);
+	CHECK_INT(held(c1), 250);
+	answer_all(ANSWER_OK);
+	CHECK_INT(in_force("c0", EBB_CPU), 100);
+	CHECK_INT(held(c0), 100);
+	CHECK_INT(cpu(c1), 250);
+	check_adds_up();
+}
+
 TEST_MAIN()
