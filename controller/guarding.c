@@ -80,8 +80,9 @@ static void show_usage(struct structure *s, const struct guard_sample *sample, b
 
 bool guarding_applies(const struct structure *structure, const struct guardian_config *config)
 {
-	return structure->guard && structure->guard_state && config->active &&
-	       config->guarded & 1u << structure->subtype;
+	/* One that is being subscribed keeps its limits until that is settled. */
+	return structure->guard && structure->guard_state && !structure->subscription &&
+	       config->active && config->guarded & 1u << structure->subtype;
 }
 
 void guarding_evaluate(struct model *model, struct scaler *scaler, struct structure *structure,

@@ -103,7 +103,7 @@ static void answered(void *userdata, void *order_userdata, const struct order_re
 	model_lock(model);
 	debt->under_way = false;
 	debt->due_ns = timebase_now_ns(model->time) + RETRY_NS;
-	if (result->ok) {
+	if (result->ok && model->leading) {
 		limit_debts_taken_back(model, debt->name, debt->agentless, result->resources);
 		model_log(model, LOG_LEVEL_INFO,
 			  "%s, which was not subscribed, has its old limits again", debt->name);
@@ -163,6 +163,14 @@ void limit_debts_pay(struct limit_debts *debts, bool (*is_busy)(void *userdata, 
 		else if (now >= debt->due_ns && host && host->connected)
 			pay(debt, host);
 	}
+}
+
+bool limit_debts_under_way(const struct limit_debts *debts, const char *name)
+{
+	for (const struct debt *debt = debts->first; debt; debt = debt->next)
+		if (debt->under_way && strcmp(debt->name, name) == 0)
+			return true;
+	return false;
 }
 
 bool limit_debts_any(const struct limit_debts *debts)

@@ -25,6 +25,8 @@ bool limit_debts_add(struct limit_debts *debts, const char *name, const char *ho
 /* By time: orders what is due. Of what `is_busy` says so it is left for later. */
 void limit_debts_pay(struct limit_debts *debts, bool (*is_busy)(void *userdata, const char *name),
 		     void *userdata);
+/* An order to put those of `name` back is out: what is ordered now may come before it. */
+bool limit_debts_under_way(const struct limit_debts *debts, const char *name);
 /* Without the lock, too. */
 bool limit_debts_any(const struct limit_debts *debts);
 

@@ -402,7 +402,8 @@ static void plan_limit(struct scaler *scaler, struct slot *slot, struct structur
 	struct plan plan;
 	struct part *part;
 
-	waiting->reason = scaler_held_back(scaler, slot, s, resource, now);
+	waiting->reason = s->subscription ? "it is being subscribed"
+					  : scaler_held_back(scaler, slot, s, resource, now);
 	if (waiting->reason)
 		return;
 	if (state->allocated <= 0 && state->current > 0) {

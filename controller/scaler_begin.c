@@ -42,6 +42,8 @@ int64_t operation_amount(const struct waiting *waiting, int64_t value)
 static const char *busy(const struct slot *slot, const struct structure *s,
 			enum ebb_resource resource)
 {
+	if (s->subscription)
+		return "it is being subscribed";
 	if (slot->under_way[resource])
 		return "an order is under way";
 	return s->apply & 1u << resource ? "its limit is not in force yet" : NULL;

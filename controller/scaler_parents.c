@@ -116,7 +116,7 @@ static const char *add_leaf(struct scaler *scaler, struct side *side, struct str
 		return "an order for one of its containers is under way";
 	operation_leaf(s, resource, operation_room(s, resource), leaf);
 	/* Others get what one that does not answer cannot. */
-	leaf->fixed = state->current < 0 || s->apply & 1u << resource ||
+	leaf->fixed = state->current < 0 || s->subscription || s->apply & 1u << resource ||
 		      scaler_held_back(scaler, slot, s, resource, now);
 	side->leaf_slots[side->n_leaves++] = slot;
 	return NULL;

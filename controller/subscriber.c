@@ -191,6 +191,21 @@ static void fail(struct subscription *sub, int err, char *message)
 	finish(sub);
 }
 
+/* Lock held. Another controller leads: what is under way that one takes back. True: it is over. */
+static bool is_lost(struct subscription *sub)
+{
+	char *message = NULL;
+
+	if (sub->subscriber->model->leading)
+		return false;
+	fail_with(0, &message,
+		  "This controller does not lead any more: ask the one that does whether %s has "
+		  "been subscribed",
+		  sub->name);
+	fail(sub, -ESHUTDOWN, message);
+	return true;
+}
+
 /* Lock held. */
 static struct subscription *by_number(struct subscriber *subscriber, unsigned long number)
 {
@@ -261,6 +276,10 @@ static void host_answered(void *userdata, void *order_userdata, const struct ord
 	int r;
 
 	model_lock(subscriber->model);
+	if (is_lost(sub)) {
+		unlock(subscriber);
+		return;
+	}
 	if (!there) {
 		fail_with(0, &error,
 			  "Could not connect to host %s at %s, is it up and does its agent or "
@@ -322,7 +341,7 @@ void subscriber_host(struct subscriber *subscriber, const char *name, json_t *bo
 	}
 	sub->host = true;
 	model_lock(subscriber->model);
-	r = begin_host(sub, &error);
+	r = is_lost(sub) ? 0 : begin_host(sub, &error);
 	if (r < 0)
 		fail(sub, r, error);
 	unlock(subscriber);
@@ -358,29 +377,35 @@ static json_t *old_limits(const struct subscription *sub)
 	return NULL;
 }
 
+/* They are not in force again: `why`. With `later` they are to be, when the host answers. */
+static void not_restored(struct subscription *sub, const char *why, bool later)
+{
+	char *message = NULL;
+
+	later = later && sub->subscriber->model->leading &&
+		limit_debts_add(sub->subscriber->debts, sub->name, sub->host_name, sub->address,
+				sub->agentless, old_limits(sub));
+	fail_with(0, &message, "%s. Its old limits could not be put back yet (%s)%s",
+		  sub->message ? sub->message : "", why,
+		  later ? "; they will be when its host answers" : "");
+	if (!message)
+		return;
+	free(sub->message);
+	sub->message = message;
+}
+
 static void restored(void *userdata, void *order_userdata, const struct order_result *result)
 {
 	struct subscriber *subscriber = userdata;
 	struct subscription *sub = order_userdata;
-	char *message = NULL;
 
 	model_lock(subscriber->model);
-	if (result->ok) {
+	if (!result->ok)
+		not_restored(sub, result->error,
+			     !result->status || result->status == ORDER_NOT_SENT);
+	else if (subscriber->model->leading)
 		limit_debts_taken_back(subscriber->model, sub->name, sub->agentless,
 				       result->resources);
-	} else {
-		bool later = !result->status || result->status == ORDER_NOT_SENT;
-
-		later = later && limit_debts_add(subscriber->debts, sub->name, sub->host_name,
-						 sub->address, sub->agentless, old_limits(sub));
-		fail_with(0, &message, "%s. Its old limits could not be put back yet (%s)%s",
-			  sub->message ? sub->message : "", result->error,
-			  later ? "; they will be when its host answers" : "");
-	}
-	if (message) {
-		free(sub->message);
-		sub->message = message;
-	}
 	finish(sub);
 	unlock(subscriber);
 }
@@ -413,8 +438,10 @@ static void take_back(struct subscription *sub)
 	sub->stage = STAGE_RESTORING;
 	r = send(sub, sub->name, body, sub->agentless ? CONTAINER_SCALER_MS : 0, sub->agentless,
 		 restored);
-	if (r < 0)
-		finish(sub);
+	if (r >= 0)
+		return;
+	not_restored(sub, strerror(-r), true);
+	finish(sub);
 }
 
 /* --- containers: on the way there --- */
@@ -460,6 +487,8 @@ static void look(struct subscription *sub)
 	struct structure *s = model_structure(model, sub->name);
 	char *message = NULL;
 
+	if (is_lost(sub))
+		return;
 	if (!s || s->subscription != sub->number) {
 		fail_with(0, &message, "%s was desubscribed before its limits were in force",
 			  sub->name);
@@ -479,6 +508,8 @@ static void look(struct subscription *sub)
 	if (!sub->status && reached(sub, s, sub->mask)) {
 		s->subscription = 0;
 		model_touch(model, s, MODEL_DIRTY_STRUCTURE);
+		/* What waited for the outcome. */
+		scaler_run_for(sub->subscriber->scaler, s);
 		succeed(sub, s);
 		return;
 	}
@@ -520,9 +551,14 @@ static int apply(struct subscription *sub, char **ret_error)
 	struct subscriber *subscriber = sub->subscriber;
 	struct model *model = subscriber->model;
 	struct host *host = model_host(model, sub->host_name);
-	struct structure *s;
+	struct structure *s = model_structure(model, sub->name);
 	int r;
 
+	if (s && s->operating)
+		return fail_with(-EBUSY, ret_error,
+				 "The limits of %s are just being changed together with those of "
+				 "others: subscribe it again in a moment",
+				 sub->name);
 	/* All of it again: it took a while to ask. */
 	r = subscribe_container(model, sub->name, sub->body, NULL, ret_error);
 	if (r >= 0 && subscription_has_to_ask(host))
@@ -565,6 +601,10 @@ static void container_asked(void *userdata, void *order_userdata, const struct o
 	int r;
 
 	model_lock(subscriber->model);
+	if (is_lost(sub)) {
+		unlock(subscriber);
+		return;
+	}
 	if (result->ok) {
 		sub->before = json_deep_copy(result->resources);
 		r = sub->before ? apply(sub, &error) : -ENOMEM;
@@ -596,6 +636,11 @@ static int begin_container(struct subscription *sub, char **ret_error)
 	int r;
 
 	r = refuse_twice(subscriber, sub->name, ret_error);
+	if (r >= 0 && limit_debts_under_way(subscriber->debts, sub->name))
+		r = fail_with(-EBUSY, ret_error,
+			      "%s is just getting back the limits that it had before a "
+			      "subscription that failed: subscribe it again in a moment",
+			      sub->name);
 	if (r >= 0)
 		r = subscribe_container(model, sub->name, sub->body, NULL, ret_error);
 	if (r < 0)
@@ -626,7 +671,7 @@ void subscriber_container(struct subscriber *subscriber, const char *name, json_
 		return;
 	}
 	model_lock(subscriber->model);
-	r = begin_container(sub, &error);
+	r = is_lost(sub) ? 0 : begin_container(sub, &error);
 	if (r < 0)
 		fail(sub, r, error);
 	unlock(subscriber);
@@ -634,6 +679,8 @@ void subscriber_container(struct subscriber *subscriber, const char *name, json_
 
 /* --- by time --- */
 
+/* An order that has been handed over may still be carried out: what was in force before is only
+ * ordered once that one has been answered, which it always is. */
 static void give_up(struct subscription *sub)
 {
 	struct model *model = sub->subscriber->model;
@@ -646,8 +693,6 @@ static void give_up(struct subscription *sub)
 			  "its agent answer?",
 			  sub->name, sub->host_name);
 		blame(sub, 504, message);
-		sub->maybe_changed |= (s->in_flight & sub->mask) != 0;
-		s->in_flight &= ~sub->mask;
 	}
 	look(sub);
 }

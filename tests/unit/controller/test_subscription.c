@@ -9,6 +9,7 @@
 
 #include "fake_host.h"
 #include "disks.h"
+#include "guarding.h"
 #include "hierarchy.h"
 #include "memory_store.h"
 #include "subscriber.h"
@@ -664,6 +665,217 @@ TEST(what_takes_too_long_is_given_up)
 	fake_answer_all(&fake, FATE_DONE);
 	check_done(504, "in time");
 	check_same(before, "what took too long");
+}
+
+/* The slow order, for memory, stays in the executor's queue for now. */
+static struct order hold_back_memory(void)
+{
+	struct order held = fake.orders[(fake.first + 1) % 256];
+
+	CHECK_INT(fake.n, 2);
+	CHECK(json_object_get(held.body, "mem"));
+	fake.n = 1;
+	return held;
+}
+
+static void let_go(const struct order *held)
+{
+	CHECK_INT(fake.n, 0);
+	fake.orders[fake.first] = *held;
+	fake.n = 1;
+}
+
+TEST(what_is_given_up_while_an_order_is_queued_is_put_back_after_it)
+{
+	_cleanup_free_ char *before = NULL;
+	struct order held;
+
+	start();
+	before = everything();
+	begin_container("c0", json_of(CONTAINER));
+	CHECK(fake_answer(&fake, FATE_DONE));
+	held = hold_back_memory();
+	CHECK(fake_answer(&fake, FATE_DONE));
+	virtual_now += 16;
+	subscriber_tick(subscriber);
+	CHECK_INT(fake.n, 0);
+	let_go(&held);
+	CHECK(fake_answer(&fake, FATE_DONE));
+	CHECK_STR(text_at(fake.containers, "c0.mem"), "{\"mem_limit\":6144}");
+	fake_answer_all(&fake, FATE_DONE);
+	check_done(504, "in time");
+	check_same(before, "what was queued");
+}
+
+static int request(const char *name, const char *pair, enum request_field field, int64_t amount)
+{
+	struct request request = {
+		.structure = find(name),
+		.pair = pair ? find(pair) : NULL,
+		.resource = EBB_CPU,
+		.field = field,
+		.amount = amount,
+		.timestamp = virtual_now,
+		.origin = "tester",
+	};
+	int r;
+
+	model_lock(model);
+	r = scaler_request(scaler, &request);
+	scaler_run(scaler);
+	model_unlock(model);
+	return r;
+}
+
+TEST(nothing_scales_what_is_being_subscribed)
+{
+	static const struct {
+		const char *name, *pair;
+		enum request_field field;
+		int64_t amount, current, max;
+	} cases[] = {
+		{"c0", NULL, REQUEST_CURRENT, -50, 150, 200},
+		{"c0", NULL, REQUEST_MAX, -50, 150, 150},
+		{"c1", "c0", REQUEST_CURRENT, 50, 150, 200},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct order held;
+
+		start();
+		model->scaler.active = true;
+		model->scaler.request_timeout = 1e6;
+		begin_container("c1", body_with(CONTAINER, "container.name", "'c1'"));
+		fake_answer_all(&fake, FATE_DONE);
+		check_done(200, NULL);
+		model_lock(model);
+		CHECK_INT(model_set_parameter(model, find("c1"), EBB_CPU, "max", 400, NULL), 0);
+		model_unlock(model);
+		begin_container("c0", body_with(CONTAINER, "container.resources.mem",
+						"{'max': 2048, 'current': 2048, 'min': 512, "
+						"'guard': false}"));
+		CHECK(fake_answer(&fake, FATE_DONE));
+		held = hold_back_memory();
+		CHECK(fake_answer(&fake, FATE_DONE));
+		CHECK_INT(request(cases[i].name, cases[i].pair, cases[i].field, cases[i].amount),
+			  0);
+		CHECK_INT(fake.n, 0);
+		CHECK_INT(find("c0")->resources[EBB_CPU].current, 200);
+		let_go(&held);
+		CHECK(fake_answer(&fake, FATE_DONE));
+		check_done(200, NULL);
+		CHECK_STR(text_at(got, "resources.cpu.current"), "200");
+		/* Then it is its turn. */
+		fake_answer_all(&fake, FATE_DONE);
+		CHECK_INT(find("c0")->resources[EBB_CPU].current, cases[i].current);
+		CHECK_INT(find("c0")->resources[EBB_CPU].max, cases[i].max);
+		check_adds_up();
+		release_all(NULL);
+	}
+}
+
+TEST(nobody_guards_what_is_being_subscribed)
+{
+	static const struct guardian_config config = {.active = true, .guarded = ~0u};
+	const struct guard_sample sample = {.at = 1, .seconds = 0.1};
+	const struct sample_times times = {0};
+	struct order held;
+
+	start();
+	begin_container("c0", body_with(CONTAINER, "container.guard", "true"));
+	CHECK(fake_answer(&fake, FATE_DONE));
+	held = hold_back_memory();
+	CHECK(fake_answer(&fake, FATE_DONE));
+	model_lock(model);
+	CHECK(!guarding_take_sample(model, scaler, find("c0"), &config, &sample, &times));
+	model_unlock(model);
+	let_go(&held);
+	fake_answer_all(&fake, FATE_DONE);
+	check_done(200, NULL);
+	model_lock(model);
+	CHECK(guarding_take_sample(model, scaler, find("c0"), &config, &sample, &times));
+	model_unlock(model);
+}
+
+static void lose_the_lead(void)
+{
+	model_lock(model);
+	CHECK_INT(model_set_leading(model, false), 0);
+	model_unlock(model);
+}
+
+TEST(a_host_does_not_come_in_once_the_lead_is_lost)
+{
+	_cleanup_free_ char *before = NULL;
+
+	start();
+	lose_the_lead();
+	before = everything();
+	begin_host("h1", json_of(HOST));
+	check_done(503, "does not lead");
+	CHECK_INT(fake.n, 0);
+	check_same(before, "a host on a standby");
+	release_all(NULL);
+
+	start();
+	begin_host("h1", json_of(HOST));
+	lose_the_lead();
+	CHECK(fake_answer(&fake, FATE_DONE));
+	check_done(503, "does not lead");
+	CHECK(!model_structure(model, "h1"));
+}
+
+/* After so many answers, and then by the next one or by time. */
+TEST(a_container_does_not_come_in_once_the_lead_is_lost)
+{
+	for (int answers = -1; answers < 3; answers++) {
+		for (int by_time = 0; by_time < 2; by_time++) {
+			start();
+			if (answers < 0)
+				lose_the_lead();
+			begin_container("c0", json_of(CONTAINER));
+			for (int i = 0; i < answers; i++)
+				CHECK(fake_answer(&fake, FATE_DONE));
+			lose_the_lead();
+			if (by_time)
+				subscriber_tick(subscriber);
+			fake_answer_all(&fake, FATE_DONE);
+			check_done(503, "does not lead");
+			CHECK_INT(fake.n, 0);
+			/* Whoever leads takes it back: it is that one's to write. */
+			CHECK_INT(find("c0")->subscription != 0, answers > 0);
+			virtual_now += 60;
+			subscriber_tick(subscriber);
+			CHECK_INT(fake.n, 0);
+			release_all(NULL);
+		}
+	}
+}
+
+TEST(old_limits_that_cannot_even_be_ordered_are_owed)
+{
+	_cleanup_free_ char *before = NULL;
+
+	start();
+	before = everything();
+	begin_container("c0", json_of(CONTAINER));
+	CHECK(fake_answer(&fake, FATE_DONE));
+	CHECK(fake_answer(&fake, FATE_UNANSWERED));
+	fake.is_full = true;
+	CHECK(fake_answer(&fake, FATE_DONE));
+	check_done(502, "will be when its host answers");
+	fake.is_full = false;
+	virtual_now += 2;
+	subscriber_tick(subscriber);
+	CHECK_INT(fake.n, 1);
+	/* They may not come after what is ordered now. */
+	begin_container("c0", json_of(CONTAINER));
+	check_done(409, "is just getting back");
+	CHECK(fake_answer(&fake, FATE_DONE));
+	check_same(before, "an executor that was full");
+	begin_container("c0", json_of(CONTAINER));
+	fake_answer_all(&fake, FATE_DONE);
+	check_done(200, NULL);
 }
 
 TEST(desubscribed_while_it_is_subscribed)
