@@ -50,7 +50,10 @@ static struct structure *lock_structure(struct api *api, struct http_call *call,
 	struct structure *structure;
 	_cleanup_json_ json_t *doc = NULL;
 
-	model_lock(api->model);
+	if (call->method == HTTP_GET)
+		model_lock(api->model);
+	else if (!api_lock_to_change(api, call))
+		return NULL;
 	structure =
 		db == DB_USERS ? model_user(api->model, name) : model_structure(api->model, name);
 	if (!structure) {
@@ -60,7 +63,14 @@ static struct structure *lock_structure(struct api *api, struct http_call *call,
 				 name, kind);
 		return NULL;
 	}
-	if (call->method == HTTP_GET || !api_is_conditional(call))
+	if (call->method == HTTP_GET)
+		return structure;
+	if (structure->subscription) {
+		model_unlock(api->model);
+		http_reply_error(call, 409, "%s is being subscribed: wait for the outcome", name);
+		return NULL;
+	}
+	if (!api_is_conditional(call))
 		return structure;
 	doc = db == DB_LIMITS ? structure_limits_to_json(structure) : structure_to_json(structure);
 	if (api_may_change(call, db, doc))
@@ -95,7 +105,10 @@ json_t *api_lock_document(struct api *api, struct http_call *call, json_t *const
 	const json_t *doc;
 	json_t *copy;
 
-	model_lock(api->model);
+	if (call->method == HTTP_GET)
+		model_lock(api->model);
+	else if (!api_lock_to_change(api, call))
+		return NULL;
 	doc = json_object_get(*docs, call->captures[0]);
 	copy = json_deep_copy(doc);
 	if (copy && (call->method == HTTP_GET || api_may_change(call, db_of(kind), doc)))

@@ -57,6 +57,9 @@ json_t *api_leader_json(struct api *api);
  * lock.
  */
 
+/* Before a change: with the lock taken, or, when this controller does not lead (any more), as
+ * api_admit(). All that changes something takes the lock so. */
+bool api_lock_to_change(struct api *api, struct http_call *call);
 /* With the lock taken, or 404; before a change also 412 (api_may_change()). */
 struct structure *api_lock_structure(struct api *api, struct http_call *call);
 /* The same for a change of its limits, which have an ETag of their own. */
@@ -131,7 +134,8 @@ void api_resume_etag(struct http_deferred *deferred, enum store_db db, const jso
 bool api_if_none_match(struct http_call *call, enum store_db db, const json_t *doc);
 /* Before a change. `doc` is what is there, NULL: nothing. False: answered 412. */
 bool api_may_change(struct http_call *call, enum store_db db, const json_t *doc);
-/* The same for a structure or a user: its document is only made when it is asked about. */
+/* The same for a structure or a user, which may be NULL: its document is only made when it is asked
+ * about. */
 bool api_may_change_structure(struct http_call *call, const struct structure *structure);
 /* Is there anything for api_may_change() to look at? */
 bool api_is_conditional(struct http_call *call);

@@ -69,21 +69,23 @@ bool api_may_change(struct http_call *call, enum store_db db, const json_t *doc)
 {
 	const char *match = http_header(call, "If-Match");
 	const char *none = http_header(call, "If-None-Match");
+	const char *name = json_string_value(json_object_get(doc, "name"));
 
+	if (!name)
+		name = call->captures[0];
 	if (match && !names_it(match, db, doc)) {
 		http_reply_error(
 			call, 412,
 			doc ? "'%s' is not as If-Match says any more: somebody has changed it. "
 			      "Read it again, and repeat the change on what is there now"
 			    : "There is no '%s' that If-Match could be about",
-			call->captures[0]);
+			name);
 		return false;
 	}
 	if (none && names_it(none, db, doc)) {
 		http_reply_error(
 			call, 412,
-			"'%s' is there already, and If-None-Match says that it must not be",
-			call->captures[0]);
+			"'%s' is there already, and If-None-Match says that it must not be", name);
 		return false;
 	}
 	return true;
@@ -96,11 +98,12 @@ bool api_is_conditional(struct http_call *call)
 
 bool api_may_change_structure(struct http_call *call, const struct structure *structure)
 {
-	enum store_db db = structure->subtype == STRUCTURE_USER ? DB_USERS : DB_STRUCTURES;
+	bool user = structure && structure->subtype == STRUCTURE_USER;
+	enum store_db db = user ? DB_USERS : DB_STRUCTURES;
 	_cleanup_json_ json_t *doc = NULL;
 
 	if (!api_is_conditional(call))
 		return true;
-	doc = structure_to_json(structure);
+	doc = structure ? structure_to_json(structure) : NULL;
 	return api_may_change(call, db, doc);
 }

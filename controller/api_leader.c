@@ -97,10 +97,34 @@ static bool is_for_anybody(const struct http_route *route)
 	       route->handler == ask_post || strcmp(route->pattern, "/feed") == 0;
 }
 
+/* Where else it has to go; nowhere while this one changes from one to the other. */
+static void show_the_way(const struct leader_state *state, struct http_call *call)
+{
+	_cleanup_free_ char *target = NULL, *location = NULL;
+
+	if (state->acts || !state->holder[0]) {
+		http_reply_header(call, "Retry-After", "1");
+		http_reply_error(call, 503,
+				 "No controller leads at the moment%s%s: nothing can be changed. "
+				 "Try again in a few seconds",
+				 state->error[0] ? ", " : "", state->error);
+		return;
+	}
+	target = http_call_target(call);
+	if (strncmp(state->holder, "http", 4) != 0 || !target ||
+	    asprintf(&location, "%s%s", state->holder, target) < 0) {
+		location = NULL;
+		http_reply_error(call, 503, "This controller stands by: ask the one that leads, %s",
+				 state->holder);
+		return;
+	}
+	http_reply_header(call, "Location", location);
+	http_reply_error(call, 307, "This controller stands by: %s leads", state->holder);
+}
+
 bool api_admit(void *userdata, const struct http_route *route, struct http_call *call)
 {
 	struct api *api = userdata;
-	_cleanup_free_ char *target = NULL, *location = NULL;
 	struct leader_state state;
 	uint64_t term;
 
@@ -109,24 +133,21 @@ bool api_admit(void *userdata, const struct http_route *route, struct http_call 
 	leader_get_state(api->leader, &state);
 	if (state.acts)
 		return true;
-	if (!state.holder[0]) {
-		http_reply_header(call, "Retry-After", "1");
-		http_reply_error(call, 503,
-				 "No controller leads at the moment%s%s: nothing can be changed. "
-				 "Try again in a few seconds",
-				 state.error[0] ? ", " : "", state.error);
-		return false;
-	}
-	target = http_call_target(call);
-	if (strncmp(state.holder, "http", 4) != 0 || !target ||
-	    asprintf(&location, "%s%s", state.holder, target) < 0) {
-		location = NULL;
-		http_reply_error(call, 503, "This controller stands by: ask the one that leads, %s",
-				 state.holder);
-		return false;
-	}
-	http_reply_header(call, "Location", location);
-	http_reply_error(call, 307, "This controller stands by: %s leads", state.holder);
+	show_the_way(&state, call);
+	return false;
+}
+
+bool api_lock_to_change(struct api *api, struct http_call *call)
+{
+	struct leader_state state = {0};
+
+	model_lock(api->model);
+	if (api->model->leading)
+		return true;
+	model_unlock(api->model);
+	if (api->leader)
+		leader_get_state(api->leader, &state);
+	show_the_way(&state, call);
 	return false;
 }
 

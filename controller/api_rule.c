@@ -202,7 +202,8 @@ static void rule_put(void *userdata, struct http_call *call)
 
 	if (!doc)
 		return;
-	model_lock(api->model);
+	if (!api_lock_to_change(api, call))
+		return;
 	may = api_may_change(call, DB_RULES, json_object_get(api->model->rules, call->captures[0]));
 	if (may)
 		r = model_set_rule(api->model, doc, &error);

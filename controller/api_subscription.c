@@ -25,6 +25,18 @@ static void answer(void *userdata, json_t *doc, unsigned status, const char *mes
 typedef void (*subscribe_fn)(struct subscriber *subscriber, const char *name, json_t *body,
 			     subscriber_done_fn done, void *userdata);
 
+/* What is there already: If-Match and If-None-Match are about it. With the lock taken, or answered.
+ */
+static bool lock_for_put(struct api *api, struct http_call *call)
+{
+	if (!api_lock_to_change(api, call))
+		return false;
+	if (api_may_change_structure(call, model_structure(api->model, call->captures[0])))
+		return true;
+	model_unlock(api->model);
+	return false;
+}
+
 static void subscribe_later(struct api *api, struct http_call *call, subscribe_fn subscribe)
 {
 	_cleanup_json_ json_t *body = http_body_object(call);
@@ -38,6 +50,9 @@ static void subscribe_later(struct api *api, struct http_call *call, subscribe_f
 		http_reply_error(call, 503, "This controller subscribes nothing");
 		return;
 	}
+	if (!lock_for_put(api, call))
+		return;
+	model_unlock(api->model);
 	r = name ? http_defer(call, &deferred) : -ENOMEM;
 	if (r < 0)
 		http_reply_error(call, r == -ESHUTDOWN ? 503 : 500, "%s", strerror(-r));
@@ -63,29 +78,25 @@ static void app_put(void *userdata, struct http_call *call)
 	struct structure *s = NULL;
 	int r;
 
-	if (!body)
+	if (!body || !lock_for_put(api, call))
 		return;
-	model_lock(api->model);
 	r = subscribe_application(api->model, call->captures[0], body, &s, &error);
 	api_end_change(api, call, s, DB_STRUCTURES, r, error);
 }
 
-/* With the lock taken, or 404, or 412. `capture`: where its name is. */
-static struct structure *lock_kind(struct api *api, struct http_call *call, int capture,
-				   enum structure_subtype subtype)
+/* With the lock taken, or 404. */
+static struct structure *lock_named(struct api *api, struct http_call *call,
+				    enum structure_subtype subtype)
 {
-	const char *name = call->captures[capture];
+	const char *name = call->captures[0];
 	const char *kind = structure_subtype_name(subtype);
 	struct structure *s;
 
-	model_lock(api->model);
-	s = model_structure(api->model, name);
-	if (s && s->subtype == subtype) {
-		if (api_may_change_structure(call, s))
-			return s;
-		model_unlock(api->model);
+	if (!api_lock_to_change(api, call))
 		return NULL;
-	}
+	s = model_structure(api->model, name);
+	if (s && s->subtype == subtype)
+		return s;
 	model_unlock(api->model);
 	http_reply_error(call, 404,
 			 "There is no %s '%s'. GET /structure/?subtype=%s lists those that are "
@@ -94,11 +105,23 @@ static struct structure *lock_kind(struct api *api, struct http_call *call, int 
 	return NULL;
 }
 
+/* The same, or 412. */
+static struct structure *lock_kind(struct api *api, struct http_call *call,
+				   enum structure_subtype subtype)
+{
+	struct structure *s = lock_named(api, call, subtype);
+
+	if (!s || api_may_change_structure(call, s))
+		return s;
+	model_unlock(api->model);
+	return NULL;
+}
+
 /* Answers with the document as it was. */
 static void desubscribe_kind(struct api *api, struct http_call *call,
 			     enum structure_subtype subtype)
 {
-	struct structure *s = lock_kind(api, call, 0, subtype);
+	struct structure *s = lock_kind(api, call, subtype);
 	_cleanup_free_ char *error = NULL;
 	json_t *doc;
 	int r;
@@ -138,10 +161,11 @@ static void app_delete(void *userdata, struct http_call *call)
 typedef int (*membership_fn)(struct model *model, struct structure *parent, struct structure *child,
 			     char **ret_error);
 
-/* /structure/container/CONTAINER/APPLICATION. Answers with the application. */
+/* /structure/container/CONTAINER/APPLICATION. It is the application that is changed, that If-Match
+ * is about, and that is the answer. */
 static void change_membership(struct api *api, struct http_call *call, membership_fn change)
 {
-	struct structure *container = lock_kind(api, call, 0, STRUCTURE_CONTAINER);
+	struct structure *container = lock_named(api, call, STRUCTURE_CONTAINER);
 	_cleanup_free_ char *error = NULL;
 	struct structure *app;
 	int r;
@@ -155,6 +179,10 @@ static void change_membership(struct api *api, struct http_call *call, membershi
 				 "There is no application '%s'. GET "
 				 "/structure/?subtype=application lists those that are known",
 				 call->captures[1]);
+		return;
+	}
+	if (!api_may_change_structure(call, app)) {
+		model_unlock(api->model);
 		return;
 	}
 	r = change(api->model, app, container, &error);
@@ -186,7 +214,7 @@ static void change_disks(struct api *api, struct http_call *call, disks_fn chang
 
 	if (!body)
 		return;
-	s = lock_kind(api, call, 0, STRUCTURE_HOST);
+	s = lock_kind(api, call, STRUCTURE_HOST);
 	if (!s)
 		return;
 	r = change(api->model, s, body, &error);

@@ -85,12 +85,16 @@ static void user_put(void *userdata, struct http_call *call)
 	struct api *api = userdata;
 	_cleanup_json_ json_t *body = http_body_object(call);
 	_cleanup_free_ char *error = NULL;
-	struct structure *user = NULL;
+	struct structure *user;
 	int r;
 
-	if (!body)
+	if (!body || !api_lock_to_change(api, call))
 		return;
-	model_lock(api->model);
+	user = model_user(api->model, call->captures[0]);
+	if (!api_may_change_structure(call, user)) {
+		model_unlock(api->model);
+		return;
+	}
 	r = subscribe_user(api->model, call->captures[0], body, &user, &error);
 	api_end_change(api, call, user, DB_USERS, r, error);
 }

@@ -204,6 +204,100 @@ TEST(a_rule_is_made_only_once)
 	CHECK_INT(status, 200);
 }
 
+static const char my_app[] =
+	"{'app':{'name':'app1','guard':'false','subtype':'application','resources':{"
+	"'cpu':{'max':1600,'min':20,'guard':'false','weight':1},"
+	"'mem':{'max':24576,'min':512,'guard':'false','weight':1}},"
+	"'install_script':'i.sh','install_files':'','runtime_files':'r','output_dir':'o',"
+	"'start_script':'s.sh','stop_script':'x.sh','framework':'spark'},"
+	"'limits':{'resources':{'cpu':{'boundary':5,'boundary_type':'percentage_of_max'},"
+	"'mem':{'boundary':5,'boundary_type':'percentage_of_max'}}}}";
+
+TEST(a_structure_is_made_only_once)
+{
+	static const char *const paths[] = {"/structure/host/h0", "/structure/container/c0",
+					    "/structure/apps/app1"};
+
+	start();
+	ask_if("If-Match: \"1\"", "PUT", "/structure/apps/app1", my_app);
+	CHECK_INT(status, 412);
+	ask_if("If-None-Match: *", "PUT", "/structure/apps/app1", my_app);
+	CHECK_INT(status, 200);
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		ask_if("If-None-Match: *", "PUT", paths[i], my_app);
+		CHECK_INT(status, 412);
+		ask_if("If-Match: \"1\"", "PUT", paths[i], my_app);
+		CHECK_INT(status, 412);
+	}
+	/* What is there is not made again, then. */
+	ask_if(condition("If-Match", "/structure/app1"), "PUT", "/structure/apps/app1", my_app);
+	CHECK_INT(status, 409);
+}
+
+TEST(who_joins_an_application_changes_that)
+{
+	char line[128];
+
+	start();
+	json_decref(put("/structure/apps/app1", my_app));
+	ask_if(condition("If-Match", "/structure/c0"), "PUT", "/structure/container/c0/app1", NULL);
+	CHECK_INT(status, 412);
+	CHECK(strstr(body, "'app1' is not as If-Match says"));
+	ask_if(condition("If-Match", "/structure/app1"), "PUT", "/structure/container/c0/app1",
+	       NULL);
+	CHECK_INT(status, 200);
+	snprintf(line, sizeof(line), "If-Match: %s", header_of_answer("ETag"));
+	CHECK_STR(line, condition("If-Match", "/structure/app1"));
+	ask_if("If-Match: \"1\"", "DELETE", "/structure/container/c0/app1", NULL);
+	CHECK_INT(status, 412);
+	ask_if(condition("If-Match", "/structure/app1"), "DELETE", "/structure/container/c0/app1",
+	       NULL);
+	CHECK_INT(status, 200);
+}
+
+static void set_leading(bool leading)
+{
+	model_lock(f.model);
+	CHECK_INT(model_set_leading(f.model, leading), 0);
+	model_unlock(f.model);
+}
+
+/* Let in while it led. */
+TEST(nothing_is_changed_once_the_lead_is_lost)
+{
+	static const struct {
+		const char *method, *path, *with;
+	} calls[] = {
+		{"PUT", "/structure/c0/guard", NULL},
+		{"PUT", "/structure/c0/resources/cpu/min", "{'value':30}"},
+		{"PUT", "/structure/c0/limits/cpu/boundary", "{'value':11}"},
+		{"PUT", "/structure/h0/feed", "{'value':'local'}"},
+		{"DELETE", "/structure/container/c0", NULL},
+		{"DELETE", "/structure/host/h0", NULL},
+		{"PUT", "/structure/container/c0", "{}"},
+		{"PUT", "/structure/host/h9", "{}"},
+		{"PUT", "/structure/apps/app1", my_app},
+		{"PUT", "/structure/container/c0/app1", NULL},
+		{"PUT", "/structure/app1/state/running", NULL},
+		{"PUT", "/rule/mine", my_rule},
+		{"PUT", "/rule/CpuRescaleUp/deactivate", NULL},
+		{"DELETE", "/rule/CpuRescaleUp", NULL},
+		{"PUT", "/service/guardian", "{'EVENT_TIMEOUT':30}"},
+		{"PUT", "/user/u0", "{}"},
+	};
+
+	start();
+	set_leading(false);
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+		ask(calls[i].method, calls[i].path, calls[i].with);
+		if (status != 503)
+			TEST_FAIL("%s %s: %ld %s", calls[i].method, calls[i].path, status, body);
+		CHECK(strstr(body, "No controller leads at the moment"));
+	}
+	ask("GET", "/structure/c0", NULL);
+	CHECK_INT(status, 200);
+}
+
 TEST(the_version_of_a_document)
 {
 	_cleanup_json_ json_t *doc = json_loads(
