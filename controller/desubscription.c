@@ -56,13 +56,13 @@ static void remove_host(struct model *model, struct scaler *scaler, struct struc
 
 static int leave_all(struct model *model, struct structure *structure, char **ret_error)
 {
-	struct structure *parent = hierarchy_parent(structure), *child;
+	struct structure *parent = hierarchy_parent(structure);
 	int r = 0;
 
 	if (parent)
 		r = hierarchy_leave(model, parent, structure, ret_error);
-	while (r >= 0 && (child = hierarchy_first(structure)))
-		r = hierarchy_leave(model, structure, child, ret_error);
+	if (r >= 0 && structure_is_parent(structure))
+		r = hierarchy_leave_all(model, structure);
 	return r;
 }
 

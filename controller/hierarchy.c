@@ -649,3 +649,23 @@ int hierarchy_leave(struct model *model, struct structure *parent, struct struct
 	}
 	return 0;
 }
+
+int hierarchy_leave_all(struct model *model, struct structure *parent)
+{
+	struct member *call;
+
+	if (json_object_get(parent->doc, list_key(parent)) &&
+	    json_object_set_new(parent->doc, list_key(parent), json_array()) < 0)
+		return -ENOMEM;
+	while (parent->first_member)
+		drop(model, parent->first_member);
+	while ((call = parent->first_call)) {
+		struct structure *child = call->child;
+
+		json_object_del(child->doc, "user");
+		drop_call(model, child);
+		model_touch(model, child, MODEL_DIRTY_STRUCTURE);
+	}
+	model_touch(model, parent, MODEL_DIRTY_STRUCTURE);
+	return 0;
+}

@@ -39,6 +39,9 @@ int hierarchy_join(struct model *model, struct structure *parent, struct structu
  * it is no member. -ENOMEM. */
 int hierarchy_leave(struct model *model, struct structure *parent, struct structure *child,
 		    char **ret_error);
+/* All of its members out of its list, and it out of the documents of applications that name it;
+ * O(their number). -ENOMEM: nothing has changed. */
+int hierarchy_leave_all(struct model *model, struct structure *parent);
 
 /*
  * For the model: the documents say something new (a structure came, its list changed), or

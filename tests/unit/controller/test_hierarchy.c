@@ -502,6 +502,47 @@ static void step(void)
 	}
 }
 
+TEST(all_leave_at_once)
+{
+	struct structure *app, *other, *u, *u1;
+
+	start();
+	container("c0");
+	container("c1");
+	app = application("app", "['c0','c1','c9','c0']");
+	other = application("other", "['c1']");
+	u = user("u", "['app']");
+	u1 = user("u1", "['other']");
+	set_list(app, "user", json_string("u"));
+	set_list(other, "user", json_string("u"));
+	CHECK_STR(children_of(app), "c0 c1");
+	model_lock(model);
+	CHECK_INT(hierarchy_leave_all(model, app), 0);
+	model_unlock(model);
+	CHECK_STR(listed(app, "containers"), "[]");
+	CHECK_STR(children_of(app), "");
+	CHECK_STR(parent_of("c0"), "-");
+	/* Who names it too has it then. */
+	CHECK_STR(parent_of("c1"), "other");
+	CHECK_STR(children_of(u), "app");
+	CHECK_STR(children_of(u1), "other");
+	model_lock(model);
+	CHECK_INT(hierarchy_leave_all(model, u), 0);
+	model_unlock(model);
+	CHECK_STR(listed(u, "clusters"), "[]");
+	CHECK_STR(children_of(u), "");
+	CHECK_STR(parent_of("app"), "-");
+	CHECK_STR(listed(app, "user"), "-");
+	CHECK_STR(listed(other, "user"), "-");
+	CHECK_STR(children_of(u1), "other");
+	/* It has no list, and is none the worse for that. */
+	app = add("{'subtype':'application','name':'bare'}");
+	model_lock(model);
+	CHECK_INT(hierarchy_leave_all(model, app), 0);
+	model_unlock(model);
+	CHECK_STR(listed(app, "containers"), "-");
+}
+
 TEST(at_random)
 {
 	const char *given = getenv("SEED");
