@@ -11,8 +11,11 @@
 #include "rule_check.h"
 #include "ebb/cleanup.h"
 
-/* Of each change all are compiled again, under the lock: some microseconds each. */
+/* Of each change all are compiled again, under the lock: some milliseconds for as many as there can
+ * be. */
 #define RULES_MAX 500
+/* Of their text, all together. */
+#define RULES_BYTES_MAX (1 << 20)
 /* How often samples come unless an agent says otherwise, s. */
 #define PERIOD_DEFAULT 0.1
 
@@ -206,23 +209,49 @@ static int check_rule(const struct model *model, const json_t *doc, char **ret_e
 	return rule_check_reach(doc, &reach, ret_error);
 }
 
+static size_t bytes_of(const json_t *doc)
+{
+	return doc ? json_dumpb(doc, NULL, 0, JSON_COMPACT) : 0;
+}
+
+/* More than there can be stays, once it is there, but does not grow. */
+static int check_size(const struct model *model, const json_t *before, const json_t *doc,
+		      char **ret_error)
+{
+	size_t was = bytes_of(before), now = bytes_of(doc), all;
+
+	if (!before && json_object_size(model->rules) >= RULES_MAX)
+		return fail_with(-ENOSPC, ret_error,
+				 "There are %d rules already: delete one that is not needed",
+				 RULES_MAX);
+	if (now <= was)
+		return 0;
+	all = bytes_of(model->rules) - was + now;
+	if (all > RULES_BYTES_MAX)
+		return fail_with(-ENOSPC, ret_error,
+				 "All rules together may have %d bytes, and would have %zu with "
+				 "this one: shorten it, or delete others that are not needed",
+				 RULES_BYTES_MAX, all);
+	return 0;
+}
+
 int model_set_rule(struct model *model, json_t *doc, char **ret_error)
 {
 	const char *name = json_string_value(json_object_get(doc, "name"));
 	const json_t *before = name ? json_object_get(model->rules, name) : NULL;
-	_cleanup_json_ json_t *rules = json_copy(model->rules);
-	_cleanup_json_ json_t *mine = json_deep_copy(doc);
+	_cleanup_json_ json_t *rules = NULL, *mine = NULL;
 	struct ruleset *ruleset;
 	int r = 0;
 
-	if (!is_switched_off(before, doc))
+	if (!is_switched_off(before, doc)) {
 		r = check_rule(model, doc, ret_error);
-	if (r >= 0 && !before && json_object_size(rules) >= RULES_MAX)
-		r = fail_with(-ENOSPC, ret_error,
-			      "There are %d rules already: delete one that is not needed",
-			      RULES_MAX);
+		if (r >= 0)
+			r = check_size(model, before, doc, ret_error);
+	}
 	if (r < 0)
 		return r;
+	rules = json_copy(model->rules);
+	mine = json_deep_copy(doc);
 	if (!name || !rules || !mine || json_object_set(rules, name, mine) < 0)
 		return -ENOMEM;
 	r = ruleset_new_noting(rules, note, model, &ruleset);

@@ -1073,6 +1073,47 @@ TEST(model_set_rule_is_all_or_nothing)
 	CHECK(model->ruleset == before);
 }
 
+/* A rule of so many comparisons, 65 bytes each. */
+static int set_long_rule(struct model *model, const char *name, int n, char **ret_error)
+{
+	json_t *all = json_array();
+	_cleanup_json_ json_t *doc = NULL;
+
+	for (int i = 0; i < n; i++)
+		json_array_append_new(all, json_pack("{s:[{s:s},{s:s}]}", ">", "var",
+						     "cpu.structure.cpu.usage", "var",
+						     "cpu.limits.cpu.upper"));
+	doc = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:{s:o}, s:{s:{s:{s:i}}}}", "_id", name,
+			"name", name, "type", "rule", "resource", "cpu", "active", 1, "generates",
+			"events", "rule", "and", all, "action", "events", "scale", "up", 1);
+	return model_set_rule(model, doc, ret_error);
+}
+
+TEST(model_all_rules_together_are_bounded)
+{
+	struct model *model = new_model();
+	struct ruleset *before;
+	char *error = NULL, name[32];
+	int r = 0, n;
+
+	for (n = 0; n < 100 && r >= 0; n++) {
+		snprintf(name, sizeof(name), "long%d", n);
+		r = set_long_rule(model, name, 900, &error);
+	}
+	CHECK(n > 15 && n < 25);
+	refused(r, -ENOSPC, error, "1048576 bytes");
+	CHECK(!json_object_get(model->rules, name));
+	before = model->ruleset;
+	/* What is there may become shorter, not longer. */
+	error = NULL;
+	r = set_long_rule(model, "long0", 1800, &error);
+	refused(r, -ENOSPC, error, "shorten it");
+	CHECK(model->ruleset == before);
+	CHECK_INT(set_long_rule(model, "long0", 800, NULL), 0);
+	CHECK_INT(model_delete_rule(model, "long1"), 0);
+	CHECK_INT(set_long_rule(model, name, 900, NULL), 0);
+}
+
 TEST(model_heartbeat_marks_what_runs)
 {
 	struct model *model = new_model();
