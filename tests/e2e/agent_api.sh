@@ -26,7 +26,7 @@ same topology_lists_every_cpu "$(api GET /host/cpu_topology) $(body '[.[][][]]|s
 	done | sort -n | tr '\n' ' ' | sed 's/ $//')"
 same list_names "$(api GET /container/) $(body 'keys|join(" ")')" "200 db web"
 same list_without_slash "$(api GET /container) $(body 'keys|join(" ")')" "200 db web"
-same one_by_query "$(api GET '/container/?name=web') $(body 'keys|join(" ")')" "200 cpu disk_read disk_write mem"
+same one_by_query "$(api GET '/container/?name=web') $(body 'keys|join(" ")')" "200 cpu disk_read disk_write mem net"
 same one_by_path "$(api GET /container/web) $(body .cpu.cpu_allowance_limit) $(body .mem.mem_limit)" "200 -1 -1"
 same cpus_are_the_files "$(body .cpu.cpu_num)" "$(cpus web)"
 same effective_limit "$(body .cpu.effective_cpu_limit)" "$(($(body .cpu.effective_num_cpus) * 100))"
