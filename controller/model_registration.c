@@ -238,6 +238,8 @@ static int claim_container(struct model *model, struct host *host, struct struct
 	/* Also what its document says it holds of a host whose own document is not there. */
 	accounting_release(model, structure);
 	structure->gone |= structure->held != 0 || before;
+	/* What is under way is for the other host, and ends as if it had gone. */
+	structure->in_flight = structure->operating = 0;
 	disks_unbind(model, structure);
 	host_detach(structure);
 	free(structure->host_name);

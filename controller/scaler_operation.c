@@ -20,8 +20,9 @@
 
 #define RETRY_FIRST_MS 200
 #define RETRY_CAP_MS   10000
-/* Memory that came into use meanwhile cannot be taken back: so often it is tried. */
-#define STUCK_TRIES 8
+/* Memory in use cannot be taken back, and of an agent that is away nothing: so often it is tried.
+ */
+#define TAKE_BACK_TRIES SCALER_TRIES
 
 /* --- life --- */
 
@@ -135,8 +136,11 @@ static void let_go(struct scaler *scaler, struct operation *operation)
 		change->slot->under_way[operation->request.resource] = false;
 		if (!s)
 			continue;
+		/* Without the bit it was given up with the lead, or is another one; what is still
+		 * to be put back stays marked until it is. */
+		if (s->in_flight & bit && !(s->apply & bit))
+			s->operating &= ~bit;
 		s->in_flight &= ~bit;
-		s->operating &= ~bit;
 		model_touch(scaler->model, s, MODEL_DIRTY_STRUCTURE);
 		scaler_wake(scaler, s);
 	}
@@ -400,6 +404,33 @@ static bool give_back(struct scaler *scaler, struct structure *s, const struct c
 	return need <= 0 || model_allocate(scaler->model, s, resource, need) == need;
 }
 
+/*
+ * What it got may be in force, and nobody answers: its shares stay its own until it is put back,
+ * which goes on without the operation.
+ */
+static void leave_adrift(struct scaler *scaler, struct structure *s, const struct change *change)
+{
+	enum ebb_resource resource = change->operation->request.resource;
+
+	s->physical[resource] = INT64_MIN;
+	change->slot->failures[resource] = 0;
+	model_apply(scaler->model, s, resource);
+}
+
+/* What a donor lacks comes back from one that is adrift. */
+static bool has_adrift_on(const struct scaler *scaler, const struct operation *operation,
+			  const void *host)
+{
+	foreach_change(change, operation)
+	{
+		const struct structure *s = change->adrift ? structure_of(scaler, change) : NULL;
+
+		if (s && s->host == host)
+			return true;
+	}
+	return false;
+}
+
 /* Receivers are back at what they had, and so are all shares. */
 static void restore_shares(struct scaler *scaler, struct operation *operation)
 {
@@ -412,6 +443,10 @@ static void restore_shares(struct scaler *scaler, struct operation *operation)
 
 		if (!s || !gets(change))
 			continue;
+		if (change->adrift) {
+			leave_adrift(scaler, s, change);
+			continue;
+		}
 		/* Memory in use that could not be taken back stays its own. */
 		least = MAX(change->held_before, MIN(change->in_force, change->to));
 		if (s->resources[resource].allocated > least)
@@ -430,7 +465,8 @@ static void restore_shares(struct scaler *scaler, struct operation *operation)
 		if (!s || !gives(change))
 			continue;
 		state = &s->resources[resource];
-		if (!give_back(scaler, s, change) && state->current > state->allocated)
+		if (!give_back(scaler, s, change) && state->current > state->allocated &&
+		    !has_adrift_on(scaler, operation, s->host))
 			accounting_set_current(scaler->model, s, resource, state->allocated);
 		if (!restore_row(s, change) || change->state == CHANGE_DONE ||
 		    change->state == CHANGE_UNKNOWN)
@@ -729,10 +765,33 @@ static void finish_back(struct scaler *scaler, struct operation *operation)
 	operation_free(operation);
 }
 
+/* The last try has failed. What its agent has not said is left to the put-backs of one container.
+ */
+static void give_up(const struct scaler *scaler, struct operation *operation)
+{
+	foreach_change(change, operation)
+	{
+		const struct structure *s = structure_of(scaler, change);
+		char why[sizeof(change->error)];
+
+		if (!s || !is_ahead(scaler, change) ||
+		    (change->state == CHANGE_DONE && !out_of_reach(s)))
+			continue;
+		change->adrift = true;
+		memcpy(why, change->error, sizeof(why));
+		snprintf(
+			change->error, sizeof(change->error),
+			"it could not be taken back yet, what it got stays set aside for it: %.80s",
+			out_of_reach(s)
+				?: why[0] ? why
+					  : "no answer");
+	}
+}
+
 /* Receivers back to what they had; donors are put back when the shares are theirs again. */
 static void take_back(struct scaler *scaler, struct operation *operation, uint64_t now)
 {
-	bool last = operation->failures >= STUCK_TRIES, waits = false;
+	bool waits = false;
 	unsigned ms;
 
 	operation->phase = OPERATION_TAKE_BACK;
@@ -740,11 +799,16 @@ static void take_back(struct scaler *scaler, struct operation *operation, uint64
 		set_stuck(scaler, operation);
 		return;
 	}
+	if (operation->failures >= TAKE_BACK_TRIES) {
+		give_up(scaler, operation);
+		finish_back(scaler, operation);
+		return;
+	}
 	foreach_change(change, operation)
 	{
 		struct structure *s = structure_of(scaler, change);
 
-		if (!s || !is_ahead(scaler, change) || (last && change->state == CHANGE_DONE))
+		if (!s || !is_ahead(scaler, change))
 			continue;
 		if (out_of_reach(s))
 			waits = true;

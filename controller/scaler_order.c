@@ -56,6 +56,35 @@ static void part_decision(const struct part *part, struct decision *ret_decision
 	snprintf(ret_decision->cpus, sizeof(ret_decision->cpus), "%s", part->cpus ?: "");
 }
 
+/*
+ * It gets back what it gave in an operation that is no more: not before those who got it have given
+ * it back, or have failed to again and again.
+ */
+static bool waits_for_others(const struct scaler *scaler, const struct structure *s, int resource)
+{
+	unsigned bit = 1u << resource;
+	const struct host *host = s->host;
+
+	if (!(s->operating & bit) || !host || s->physical[resource] < 0 ||
+	    s->resources[resource].current <= s->physical[resource])
+		return false;
+	for (const struct structure *o = host->containers; o; o = o->host_next) {
+		const struct resource_state *state = &o->resources[resource];
+		const struct slot *slot;
+
+		if (o == s || !(o->operating & bit) || o->gone ||
+		    (o->physical[resource] >= 0 &&
+		     MAX(o->physical[resource], state->allocated) <= state->current))
+			continue;
+		slot = scaler_slot_of(scaler, o);
+		if (!o->live ||
+		    (o->apply & bit && !(slot && slot->failures[resource] >= SCALER_TRIES)) ||
+		    (slot && slot->putting_back & bit && slot->failures[resource] < SCALER_TRIES))
+			return true;
+	}
+	return false;
+}
+
 /* Why nothing can be ordered for this resource at the moment; NULL: it can. */
 const char *scaler_held_back(const struct scaler *scaler, const struct slot *slot,
 			     const struct structure *s, int resource, uint64_t now)
@@ -71,6 +100,8 @@ const char *scaler_held_back(const struct scaler *scaler, const struct slot *slo
 		return "an order is under way";
 	if (now < slot->not_before_ns[resource])
 		return "the last order failed a moment ago";
+	if (waits_for_others(scaler, s, resource))
+		return "what it gave in an operation is not back yet";
 	return NULL;
 }
 
@@ -217,27 +248,20 @@ static bool plan_apply(struct scaler *scaler, struct slot *slot, struct structur
 		part_free(part);
 		return false;
 	}
+	slot->putting_back |= s->operating & 1u << resource;
 	return true;
 }
 
-/*
- * It gets back what it gave in an operation that was not done when a controller ended: not before
- * those who got it have given it back.
- */
-static bool waits_for_others(const struct structure *s, enum ebb_resource resource)
+/* It was in an operation that is no more: it is back with its shares, or goes with those it has. */
+static void take_shares_back(struct scaler *scaler, struct structure *s, enum ebb_resource resource)
 {
-	unsigned bit = 1u << resource;
-	const struct host *host = s->host;
+	struct resource_state *state = &s->resources[resource];
+	int64_t missing = state->current - state->allocated;
 
-	if (!(s->operating & bit) || !host || s->physical[resource] < 0 ||
-	    s->resources[resource].current <= s->physical[resource])
-		return false;
-	for (const struct structure *o = host->containers; o; o = o->host_next)
-		if (o != s && o->operating & bit && !o->gone &&
-		    (o->physical[resource] < 0 ||
-		     o->physical[resource] > o->resources[resource].current))
-			return true;
-	return false;
+	if (!(s->operating & 1u << resource) || state->allocated <= 0 || missing <= 0)
+		return;
+	if (model_allocate(scaler->model, s, resource, missing) < missing)
+		accounting_set_current(scaler->model, s, resource, state->allocated);
 }
 
 void scaler_plan_applies(struct scaler *scaler, uint64_t now)
@@ -252,8 +276,13 @@ void scaler_plan_applies(struct scaler *scaler, uint64_t now)
 		for (int r = 0; slot && r < EBB_RESOURCE_MAX; r++) {
 			if (!(wanted & 1u << r) || s->resources[r].current < 0)
 				continue;
-			if (scaler_held_back(scaler, slot, s, r, now) || waits_for_others(s, r) ||
-			    now < slot->apply_after_ns[r] || !plan_apply(scaler, slot, s, r))
+			if (scaler_held_back(scaler, slot, s, r, now) ||
+			    now < slot->apply_after_ns[r]) {
+				held |= 1u << r;
+				continue;
+			}
+			take_shares_back(scaler, s, r);
+			if (!plan_apply(scaler, slot, s, r))
 				held |= 1u << r;
 		}
 		/* It stays wanted, and is asked for again when its host has its turn. */
@@ -373,6 +402,7 @@ static void not_sent(struct scaler *scaler, struct scaler_order *planned, struct
 			continue;
 		}
 		slot->under_way[part->resource] = false;
+		slot->putting_back &= ~(1u << part->resource);
 		s->in_flight &= ~(1u << part->resource);
 		undo_part(scaler, slot, s, part, why, now);
 	}
@@ -604,6 +634,7 @@ void scaler_order_done(void *userdata, void *order_userdata, const struct order_
 			continue;
 		}
 		slot->under_way[part->resource] = false;
+		slot->putting_back &= ~bit;
 		/* Without its bit it is another structure of that name, or has been given up. */
 		if (!s || !(s->in_flight & bit)) {
 			part_lost(scaler, part);

@@ -12,6 +12,8 @@
 /* Between two writes of a limit that somebody else keeps changing, or that cannot be reached. */
 #define FOREIGN_FIRST_MS 1000
 #define FOREIGN_CAP_MS   60000
+/* In a row: what still fails then holds up nobody else any more. With the pauses, half a minute. */
+#define SCALER_TRIES     8
 #define FOREIGN_QUIET_NS (60 * EBB_NS_PER_SEC)
 /* A host's clock starts anew when it boots. Answers and messages overtake each other by seconds. */
 #define OTHER_BOOT_NS (60 * EBB_NS_PER_SEC)
@@ -60,7 +62,8 @@ struct slot {
 	bool user;
 	struct wait_group *group; /* that it waits in; NULL: none */
 	struct waiting *waiting;
-	unsigned later; /* 1 << resource: wanted by the model, held back the last time */
+	unsigned later;        /* 1 << resource: wanted by the model, held back the last time */
+	unsigned putting_back; /* 1 << resource: ordered, of an operation that is no more */
 	struct scaler_order *planned[2];  /* not sent yet; [1]: a slow one */
 	bool under_way[EBB_RESOURCE_MAX]; /* an order, or an operation */
 	uint64_t applied_ns;              /* the last order's, on the host's clock */
@@ -123,6 +126,7 @@ struct change {
 	int64_t in_force;    /* as the agent said last */
 	enum change_state state;
 	bool ordered;           /* at any time */
+	bool adrift;            /* given up: what is in force is not known, the old limit wanted */
 	struct cpumap_row *row; /* its cores before shares moved; NULL: it is not CPU */
 	char cpus[256], error[160];
 	double sent_ms, applied_ms;

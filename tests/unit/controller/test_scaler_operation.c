@@ -323,14 +323,15 @@ TEST(a_rollback_is_on_record)
 	check_as_before();
 }
 
-/* No answer to the way back either: nothing is given out twice meanwhile. */
+/* No answer to the way back either: nothing is given out twice meanwhile. How long it is tried:
+ * test_scaler_given_up.c. */
 TEST(what_cannot_be_taken_back_stays_reserved)
 {
 	start_full();
 	ask(c1, c0, REQUEST_CURRENT, 60);
 	answer_for("c0", ANSWER_OK);
 	answer_for("c1", ANSWER_LOST_DONE);
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < 7; i++) {
 		answer_for("c1", i % 2 ? ANSWER_LOST : ANSWER_REFUSED);
 		CHECK(!ordered("c0"));
 		CHECK_INT(stats().operations_open, 1);
