@@ -36,7 +36,8 @@ struct job {
 	struct order_place place; /* first: a job is found by it */
 	struct job *next, **link; /* in the queue, then in the list of those under way */
 	struct executor *executor;
-	struct order order;
+	struct order order; /* without its body */
+	char *body;         /* as text, a tenth of it: many wait at a time; NULL: a GET */
 	void (*every)(void *userdata);
 	void *userdata;
 	uint64_t interval_ns;
@@ -69,6 +70,7 @@ static void job_free(struct job *job)
 	free(job->order.address);
 	free(job->order.container);
 	json_decref(job->order.body);
+	free(job->body);
 	free(job);
 }
 
@@ -185,14 +187,14 @@ static void answered(void *userdata, const struct http_response *response)
 static void send_order(struct executor *executor, struct job *job)
 {
 	const struct order *order = &job->order;
-	bool changes = order->body != NULL;
+	bool changes = job->body != NULL;
 	_cleanup_free_ char *escaped = order->container ? http_escape(order->container) : NULL;
-	_cleanup_free_ char *body = changes ? json_text(order->body, 0, NULL) : NULL;
 	_cleanup_free_ char *path = NULL;
 	struct http_request_options options = {
 		.method = changes ? "PUT" : "GET",
 		.address = job->order.address,
-		.body = body,
+		.body = job->body,
+		.body_len = job->body ? strlen(job->body) : 0,
 		.token = order->without_token ? NULL : executor->token,
 		.timeout_ms = order->timeout_ms ? order->timeout_ms : TIMEOUT_MS,
 		.response_max = RESPONSE_MAX,
@@ -218,13 +220,12 @@ static void send_order(struct executor *executor, struct job *job)
 		path = NULL;
 	else if (!order->container)
 		path = strdup("/container/resources/");
-	if (!path || (changes && !body)) {
+	if (!path) {
 		end_job(executor, job);
 		fail(job, 0, "the order could not be written down: no memory");
 		return;
 	}
 	options.path = path;
-	options.body_len = body ? strlen(body) : 0;
 	r = http_client_send(executor->client, &options, answered, job);
 	if (r < 0) {
 		char why[256];
@@ -349,11 +350,18 @@ int executor_submit(struct executor *executor, struct order *order)
 	if (!job)
 		return -ENOMEM;
 	job->order = *order;
-	r = enqueue(executor, job);
-	if (r < 0)
+	if (order->body) {
+		job->body = json_text(order->body, 0, NULL);
+		job->order.body = NULL;
+	}
+	r = order->body && !job->body ? -ENOMEM : enqueue(executor, job);
+	if (r < 0) {
+		free(job->body);
 		free(job);
-	else
-		*order = (struct order){0};
+		return r;
+	}
+	json_decref(order->body);
+	*order = (struct order){0};
 	return r;
 }
 

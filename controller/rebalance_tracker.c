@@ -28,7 +28,7 @@ int rebalance_credit_add(json_t **doc, enum ebb_resource resource, int64_t amoun
 	int64_t credit = CLAMP(rebalance_credit(*doc, resource) + amount, -CREDIT_MAX, CREDIT_MAX);
 	json_t *credits = json_object_get(*doc, MEMBER);
 
-	if (!*doc && !(*doc = json_object()))
+	if (!structure_own_doc(doc))
 		return -ENOMEM;
 	if (!json_is_object(credits)) {
 		credits = json_object();

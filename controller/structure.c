@@ -639,3 +639,17 @@ json_t *structure_limits_to_json(const struct structure *structure)
 	r |= add_extra(out, structure->limits_doc, resources, false);
 	return r == 0 ? TAKE_PTR(out) : NULL;
 }
+
+json_t *structure_own_doc(json_t **doc)
+{
+	json_t *own;
+
+	if (*doc && (*doc)->refcount == 1)
+		return *doc;
+	own = *doc ? json_copy(*doc) : json_object();
+	if (!own)
+		return NULL;
+	json_decref(*doc);
+	*doc = own;
+	return own;
+}

@@ -31,16 +31,15 @@ enum boundary_type {
 struct resource_state {
 	bool present;
 	bool guard;
+	bool has_boundary; /* from the limits document, up to `lower` */
+	int boundary;      /* percent, 0..100 */
+	enum boundary_type boundary_type;
+	int64_t upper, lower; /* set by boundaries_adjust(); -1: not yet */
+
 	int64_t max, min;
 	int64_t current; /* limit in force; -1: not known yet */
 	double weight;   /* 0: not set */
 	double usage;    /* last measured; NAN: none. Never persisted for containers */
-
-	/* From the limits document. */
-	bool has_boundary;
-	int boundary; /* percent, 0..100 */
-	enum boundary_type boundary_type;
-	int64_t upper, lower; /* set by boundaries_adjust(); -1: not yet */
 
 	int64_t allocated; /* what the host has set aside for it; 0: not managed. Kept in the
 			      document */
@@ -53,7 +52,8 @@ struct structure {
 	struct resource_state resources[EBB_RESOURCE_MAX];
 	json_t *doc; /* the fields of its document that have no type here (unknown ones, _id, app
 			fields, a host's disks); NULL: none. The whole document is what
-			structure_to_json() builds */
+			structure_to_json() builds. Containers that have nothing else there than
+			where their host is share one: to be changed by structure_own_doc() */
 	json_t *limits_doc; /* likewise of its limits document */
 	char *host_name;    /* containers */
 
@@ -156,6 +156,10 @@ int json_to_bool(const json_t *value, bool *ret_value);
 int64_t resource_least(enum ebb_resource resource);
 /* The lowest limit to be ordered: min, but never below that. */
 int64_t resource_floor(const struct resource_state *state, enum ebb_resource resource);
+
+/* `doc` of a structure, to be changed: one that nobody else has, made when missing. NULL: no
+ * memory, and nothing has changed. */
+json_t *structure_own_doc(json_t **doc);
 
 /* Is it an application or a user? */
 static inline bool structure_is_parent(const struct structure *structure)

@@ -254,6 +254,33 @@ TEST(model_container_with_a_network)
 	sound(model);
 }
 
+/* Where their host is told once for all of them, until one has something of its own. */
+TEST(model_containers_share_what_is_of_their_host)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *a = add(model, host, "a", 100, 1024);
+	struct structure *b = add(model, host, "b", 100, 1024);
+	const char *port;
+
+	CHECK(a->doc == b->doc);
+	json_object_set_new(structure_own_doc(&a->doc), "mine", json_true());
+	CHECK(json_object_get(a->doc, "mine") && !json_object_get(b->doc, "mine"));
+	CHECK(json_object_get(a->doc, "host_rescaler_port"));
+	CHECK(add(model, host, "c", 100, 1024)->doc == b->doc);
+	/* The agent moves. */
+	_cleanup_json_ json_t *message =
+		parse("{'host':'h0','session':'t','register':{'address':'http://127.0.0.1:9000',"
+		      "'cpus':[0,1,2,3],'mem':8589934592}}");
+	CHECK_INT(model_register_host(model, message, &host), 0);
+	for (struct structure *s = host->containers; s; s = s->host_next) {
+		port = json_string_value(json_object_get(s->doc, "host_rescaler_port"));
+		CHECK_STR(port, "9000");
+	}
+	CHECK(json_object_get(a->doc, "mine") && !json_object_get(b->doc, "mine"));
+	sound(model);
+}
+
 TEST(model_container_on_a_host_without_disk_limits)
 {
 	struct model *model = new_model();
