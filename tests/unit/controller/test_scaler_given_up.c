@@ -301,6 +301,82 @@ TEST(a_lead_that_goes_before_the_donor_is_put_back)
 	register_again();
 }
 
+/* --- what a crash leaves of documents that are written apart --- */
+
+static json_t *written_structures(void)
+{
+	CHECK_INT(store_flush(world.store), 0);
+	return json_deep_copy(world.memory.documents[DB_STRUCTURES]);
+}
+
+/* It ends with these documents written; the agents come back with what is in force. */
+static void crash_with(json_t *structures)
+{
+	CHECK_INT(store_flush(world.store), 0);
+	json_decref(world.memory.documents[DB_STRUCTURES]);
+	world.memory.documents[DB_STRUCTURES] = structures;
+	world_crash();
+	h0 = add_host("h0", 4);
+	c0 = register_container(h0, "c0", (int)in_force("c0", EBB_CPU), 1024);
+	c1 = register_container(h0, "c1", (int)in_force("c1", EBB_CPU), 1024);
+	check_adds_up();
+	pass(60, NULL);
+	check_whole(c0, cpu(c0));
+	check_whole(c1, cpu(c1));
+	CHECK_INT(h0->free[EBB_CPU], 400 - cpu(c0) - cpu(c1));
+}
+
+/* Before the mark: limits in force are taken as they are, what the donor gave is free. */
+TEST(a_crash_before_the_mark_is_written)
+{
+	json_t *structures;
+
+	world_start();
+	h0 = add_host("h0", 4);
+	c0 = add_container(h0, "c0", 200, 1024, true);
+	c1 = add_container(h0, "c1", 200, 1024, true);
+	structures = written_structures();
+	ask(c1, c0, REQUEST_CURRENT, 60);
+	set_in_force("c0", EBB_CPU, 140);
+	crash_with(structures);
+	CHECK_INT(cpu(c0), 140);
+	CHECK_INT(cpu(c1), 200);
+	CHECK_INT(h0->free[EBB_CPU], 60);
+}
+
+/* Whose last document is written keeps the new limit, the other goes back. */
+TEST(a_crash_between_the_last_documents_of_a_swap)
+{
+	static const char *const written[] = {"c0", "c1"};
+
+	for (int i = 0; i < 2; i++) {
+		json_t *before, *after;
+
+		world_start();
+		h0 = add_host("h0", 4);
+		c0 = add_container(h0, "c0", 200, 1024, true);
+		c1 = add_container(h0, "c1", 200, 1024, true);
+		ask(c1, c0, REQUEST_CURRENT, 60);
+		before = written_structures();
+		pass(1, NULL);
+		check_whole(c0, 140);
+		check_whole(c1, 260);
+		after = written_structures();
+		json_object_set(before, written[i], json_object_get(after, written[i]));
+		json_decref(after);
+		crash_with(before);
+		/* Both would have more than the host: one of them is cut. */
+		if (i) {
+			CHECK(cpu(c0) <= 200 && cpu(c1) <= 260);
+			CHECK_INT(cpu(c0) + cpu(c1), 400);
+		} else {
+			CHECK_INT(cpu(c0), 140);
+			CHECK_INT(cpu(c1), 200);
+		}
+		world_end(NULL);
+	}
+}
+
 /* --- another host --- */
 
 /* It is started elsewhere while an order is under way: the answer of the first host is not about
