@@ -27,7 +27,7 @@ int scaler_config_from_json(const json_t *config, struct scaler_config *ret_conf
 	struct scaler_config c = {
 		.active = true,
 		.polling_frequency = 1,
-		.request_timeout = 10,
+		.request_timeout = 60,
 		.check_core_map = true,
 		.pin_cores = true,
 		.core_distribution = CORES_GROUP_PP_LL,

@@ -333,7 +333,7 @@ static json_t *expected_points(void)
 	expect(expected, "conf.guardian.window_delay", "service", "guardian", 0);
 	expect(expected, "conf.guardian.event_timeout", "service", "guardian", 2);
 	expect(expected, "conf.guardian.window_timelapse", "service", "guardian", 0.3);
-	expect(expected, "conf.scaler.request_timeout", "service", "scaler", 10);
+	expect(expected, "conf.scaler.request_timeout", "service", "scaler", 60);
 	expect(expected, "conf.scaler.polling_frequency", "service", "scaler", 1);
 	return expected;
 }
