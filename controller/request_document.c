@@ -38,6 +38,12 @@ static struct structure *find(struct model *model, const char *name, const char 
 	return !s && (user || !type) ? model_user(model, name) : s;
 }
 
+/* "user" begins as "you" does. */
+static const char *article(const char *word)
+{
+	return word[0] && strchr("aeio", word[0]) ? "an" : "a";
+}
+
 static int check_target(const struct structure *s, const char *type, const char *resource,
 			char **ret_error)
 {
@@ -49,8 +55,9 @@ static int check_target(const struct structure *s, const char *type, const char 
 				 "scaled",
 				 s->name);
 	if (type && strcmp(type, structure_subtype_name(s->subtype)) != 0)
-		return fail_with(-EINVAL, ret_error, "%s is a %s, not a %s", s->name,
-				 structure_subtype_name(s->subtype), type);
+		return fail_with(-EINVAL, ret_error, "%s is %s %s, not %s %s", s->name,
+				 article(structure_subtype_name(s->subtype)),
+				 structure_subtype_name(s->subtype), article(type), type);
 	if (r == EBB_RESOURCE_INVALID || !s->resources[r].present)
 		return fail_with(-EINVAL, ret_error, "%s has no resource %s", s->name,
 				 resource ? resource : "of no name");
@@ -97,7 +104,8 @@ static int get_pair(struct model *model, const json_t *doc, const char *type, co
 	if (r < 0)
 		return r;
 	if (s->subtype != STRUCTURE_CONTAINER && request->field != REQUEST_MAX)
-		return fail_with(-EINVAL, ret_error, "a %s swaps max, not current",
+		return fail_with(-EINVAL, ret_error, "%s %s swaps max, not current",
+				 article(structure_subtype_name(s->subtype)),
 				 structure_subtype_name(s->subtype));
 	request->pair = pair;
 	return 0;
