@@ -124,6 +124,7 @@ static void request_into_range(struct api *api, struct structure *s, enum ebb_re
 		.resource = resource,
 		.timestamp = wall_seconds(),
 		.origin = "api",
+		.absolute = true,
 	};
 
 	if (!s->guard || !state->guard || state->current < 0)

@@ -21,6 +21,8 @@ static void pass_on(struct model *model, struct scaler *scaler, struct structure
 			.amount = asked->amount,
 			.timestamp = timebase_wall(model->time),
 			.origin = "guardian",
+			.absolute = true,
+			.has_priority = true,
 			.sampled_ns = times->sampled_ns,
 			.received_ns = times->received_ns,
 			.sampled_host_ns = times->host_ns,

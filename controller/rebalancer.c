@@ -125,6 +125,7 @@ static void submit_swap(struct submission *submission, const struct rebalance_sw
 		.field = moves_max ? REQUEST_MAX : REQUEST_CURRENT,
 		.resource = resource,
 		.amount = swap->amount,
+		.has_priority = true,
 		.priority = PRIORITY,
 		.timestamp = submission->now,
 		.origin = ORIGIN,

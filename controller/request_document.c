@@ -138,6 +138,7 @@ int request_from_document(struct model *model, const json_t *doc, double now,
 {
 	struct request request = {.origin = "database"};
 	double amount, priority, age;
+	const json_t *has_priority = json_object_get(doc, "priority");
 	int r;
 
 	r = get_target(model, doc, &request, ret_error);
@@ -160,6 +161,7 @@ int request_from_document(struct model *model, const json_t *doc, double now,
 				 age > 0 ? "old" : "in the future", model->scaler.request_timeout);
 	request.timestamp = fmin(request.timestamp, now);
 	request.amount = (int64_t)amount;
+	request.has_priority = has_priority && !json_is_null(has_priority);
 	request.priority = (int)CLAMP(priority, -1000.0, 1000.0);
 
 	*ret_request = request;

@@ -194,18 +194,29 @@ static struct waiting *find_waiting(const struct slot *slot, const struct reques
 	return NULL;
 }
 
-/* What waits and asks for the contrary. */
+static bool is_guardians(const struct request *request)
+{
+	return strcmp(request->origin, "guardian") == 0;
+}
+
+/* The guardian has changed its mind: what waits and asks for the contrary. */
 static void supersede(struct scaler *scaler, struct slot *slot, const struct request *request)
 {
-	struct slot *other = request->pair ? scaler_slot_of(scaler, request->pair) : slot;
 	struct waiting *waiting = NULL;
 
-	if (other)
-		waiting = find_waiting(other, request,
-				       request->pair ? request->structure->name : NULL,
-				       request->pair ? true : request->amount < 0);
-	if (waiting)
-		refuse(scaler, other, waiting, "superseded", "a newer request goes the other way");
+	if (is_guardians(request))
+		waiting = find_waiting(slot, request, NULL, request->amount < 0);
+	if (waiting && is_guardians(&waiting->request))
+		refuse(scaler, slot, waiting, "superseded", "a newer request goes the other way");
+}
+
+/* Of two that ask for the same: does what waits stay? */
+static bool outranks(const struct request *waiting, const struct request *request)
+{
+	if (waiting->has_priority && request->has_priority &&
+	    waiting->priority != request->priority)
+		return waiting->priority > request->priority;
+	return waiting->timestamp > request->timestamp;
 }
 
 static bool can_be(const struct structure *s, const struct request *request)
@@ -311,9 +322,7 @@ int scaler_request(struct scaler *scaler, const struct request *asked)
 	if (!slot)
 		return -ENOMEM;
 	old = find_waiting(slot, &request, pair, request.amount > 0);
-	if (old && (old->request.priority > request.priority ||
-		    (old->request.priority == request.priority &&
-		     old->request.timestamp > request.timestamp)))
+	if (old && outranks(&old->request, &request))
 		return 0;
 	if (!old && count_waiting(slot) >= WAITING_MAX)
 		return -EBUSY;
@@ -339,9 +348,8 @@ int scaler_request(struct scaler *scaler, const struct request *asked)
 		waiting->since = old->since;
 		waiting->reason = old->reason;
 		drop_waiting(scaler, slot, old);
-	} else {
-		supersede(scaler, slot, &request);
 	}
+	supersede(scaler, slot, &request);
 	waiting->next = slot->waiting;
 	slot->waiting = waiting;
 	scaler->stats.waiting++;
@@ -414,7 +422,7 @@ static void plan_limit(struct scaler *scaler, struct slot *slot, struct structur
 		}
 	}
 	input = (struct plan_input){
-		.base = waiting->base,
+		.base = waiting->request.absolute ? waiting->base : state->current,
 		.amount = waiting->request.amount,
 		.current = state->current,
 		.allocated = state->allocated,
@@ -470,7 +478,7 @@ static void plan_request(struct scaler *scaler, struct slot *slot, struct waitin
 		return;
 	}
 	state = &s->resources[request->resource];
-	if (strcmp(request->origin, "guardian") == 0 && (!s->guard || !state->guard)) {
+	if (is_guardians(request) && (!s->guard || !state->guard)) {
 		refuse(scaler, slot, waiting, "refused", "it is not guarded any more");
 		return;
 	}

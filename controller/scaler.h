@@ -27,7 +27,12 @@ struct request {
 	enum request_field field;
 	enum ebb_resource resource;
 	int64_t amount;
-	int priority;
+	/* Decided on the limit in force when it was asked: that limit + amount is meant, also when
+	 * it has moved meanwhile. Without it the amount counts from what is there when it is
+	 * planned. */
+	bool absolute;
+	bool has_priority;
+	int priority;        /* 0 without one */
 	double timestamp;    /* wall clock, s: expiry and merging */
 	double power_budget; /* W, of who decided by it (spec 6.4); 0: none */
 	char origin[32];
@@ -52,12 +57,12 @@ typedef void (*scaler_swapped_fn)(void *userdata, struct structure *receiver,
 void scaler_on_swapped(struct scaler *scaler, scaler_swapped_fn fn, void *userdata);
 
 /*
- * Model lock held. Copies. Merged by structure, resource, sign, field and pair: the higher
- * priority, then the newer, wins; amounts are not added; one of the other direction replaces what
- * waits. The amount counts from what the field is now, however long the request waits; that of a
- * swap is exact. -EINVAL: amount 0, no such resource, a container's limit that is not known, a pair
- * that cannot be one (itself, of another subtype, for the `current` of applications or users).
- * -EBUSY: too many others wait to swap with it.
+ * Model lock held. Copies. Merged by structure, resource, sign, field and pair: of two that have a
+ * priority the higher one wins, else, or when they have the same, the newer, or the one that came
+ * later; amounts are not added. The two directions do not merge, but one of the guardian replaces
+ * what it asked the other way. The amount of a swap is exact. -EINVAL: amount 0, no such resource,
+ * a container's limit that is not known, a pair that cannot be one (itself, of another subtype, for
+ * the `current` of applications or users). -EBUSY: too many others wait to swap with it.
  */
 int scaler_request(struct scaler *scaler, const struct request *request);
 /* Model lock held: plans all waiting requests and what the model wants applied, and submits the

@@ -26,12 +26,12 @@ void verdict_wait(struct verdict *verdict, const char *reason)
 	verdict->wait = reason;
 }
 
-/* What is left to do of what was asked when the value was `base`. */
+/* What is left to do of what was decided when the value was `base`. */
 int64_t operation_amount(const struct waiting *waiting, int64_t value)
 {
 	int64_t amount = waiting->request.amount, left;
 
-	if (waiting->pair)
+	if (waiting->pair || !waiting->request.absolute)
 		return amount;
 	left = waiting->base + amount - value;
 	return (left > 0) == (amount > 0) ? left : 0;

@@ -16,7 +16,7 @@
 #define PLAN_UNACCOUNTED INT64_MAX
 
 struct plan_input {
-	int64_t base;      /* the limit that the request was made on */
+	int64_t base;      /* the limit that `amount` counts from */
 	int64_t amount;    /* asked for; not 0 */
 	int64_t current;   /* the limit in force now */
 	int64_t allocated; /* what the host has set aside for it */

@@ -43,7 +43,7 @@ struct waiting {
 	struct waiting *next;
 	struct request request; /* its pointers are not to be followed: the names are */
 	char *pair;             /* NULL: no swap */
-	int64_t base;           /* of the field, when it was asked */
+	int64_t base;           /* of the field, when it was asked; for absolute requests */
 	double since;           /* wall clock: first asked */
 	const char *reason;     /* why it waits; static */
 	struct packed *inputs;  /* of its decision */
@@ -240,7 +240,7 @@ void operation_begin(struct scaler *scaler, struct slot *slot, struct structure 
 void verdict_refuse(struct verdict *verdict, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void verdict_wait(struct verdict *verdict, const char *reason);
-/* What is left to do of what was asked when the value was another. 0: nothing. */
+/* What is left to do of what was asked; 0: nothing, for the value has moved past what was meant. */
 int64_t operation_amount(const struct waiting *waiting, int64_t value);
 /* What its host has free, before anything is planned; NULL: it has no host. */
 int64_t *operation_room(const struct structure *s, enum ebb_resource resource);

@@ -44,6 +44,13 @@ same what_waits_is_left "$(show two_containers "del(.structures[0]) | $(ask c0 5
 	'if .final then .final.requests_left else . end')" 1
 
 # --- several at once ---
+same less_is_done_before_more "$(show two_containers "$(ask c0 20 c0 -50)" "$applied")" \
+	'c0=150@0,1 c0=170@0,1'
+same of_two_for_the_same_the_later_counts "$(show two_containers "$(ask c0 20 c0 50)" "$applied")" c0=250@0,1,4
+same a_priority_is_above_a_lower_one "$(show two_containers "$(ask c0 50 c0 20)
+	| .requests[0].priority = 1 | .requests[1].priority = 0" "$applied")" c0=250@0,1,4
+same a_priority_is_not_above_none "$(show two_containers "$(ask c0 20 c0 50)
+	| .requests[0].priority = 1" "$applied")" c0=250@0,1,4
 application='.structures += [{type: "structure", subtype: "application", name: "app1", guard: false, state: "running",
 	containers: ["c0", "c1"], user: "u1", resources: {cpu: {max: 800, min: 40, guard: false}}}]
 	| .users = [{type: "user", subtype: "user", name: "u1", clusters: ["app1"], resources: {cpu: {max: 2000, min: 100}}}]
@@ -51,6 +58,23 @@ application='.structures += [{type: "structure", subtype: "application", name: "
 request='{at: 10, resource: "cpu"}'
 same an_application_gives_to_who_needs_it "$(show two_containers "$application | .requests = [$request
 	+ {structure: \"app1\", structure_type: \"application\", amount: 23}]" "$applied")" c0=223@0,1,4
+same a_container_asks_on_top_of_its_application "$(show two_containers "$application | .requests = [$request
+	+ {structure: \"c0\", amount: 30}, $request + {structure: \"app1\", amount: 40}]" "$applied")" \
+	'c0=240@0,1,4 c0=270@0,1,4'
+same a_swap_and_more_from_the_host_add_up "$(show two_containers ".requests = [$request
+	+ {structure: \"c0\", amount: 20}, $request
+	+ {structure: \"c0\", pair_structure: \"c1\", amount: 30}]" "$applied")" \
+	'c1=170@2,3 c0=230@0,1,4 c0=250@0,1,4'
+refused='select(.operation) | .operation | "\(.outcome): \(.reason)"'
+same an_application_is_no_user "$(run two_containers "$application | .requests = [$request
+	+ {structure: \"app1\", structure_type: \"container\", amount: 23}]" "$refused")" \
+	'refused: app1 is an application, not a container'
+same a_container_is_no_application "$(run two_containers "$application | .requests = [$request
+	+ {structure: \"c0\", structure_type: \"application\", amount: 23}]" "$refused")" \
+	'refused: c0 is a container, not an application'
+same applications_swap_max "$(run two_containers "$application | .structures += [.structures[3] + {name: \"app2\",
+	containers: []}] | .requests = [$request + {structure: \"app1\", pair_structure: \"app2\", amount: 23}]" \
+	"$refused")" 'refused: an application swaps max, not current'
 same parents_are_the_sums_of_theirs "$(show two_containers "$application | .requests = [$request
 	+ {structure: \"app1\", amount: 23}]" 'select(.final) | .final | [.structures[0], .users[0]]
 	| map(.resources.cpu.current) | @csv')" 423,423

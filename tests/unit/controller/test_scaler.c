@@ -117,9 +117,39 @@ static void ask_with(struct structure *s, enum ebb_resource resource, int64_t am
 		.structure = s,
 		.resource = resource,
 		.amount = amount,
+		.has_priority = true,
 		.priority = priority,
 		.timestamp = timestamp,
 		.origin = "test",
+	};
+
+	CHECK_INT(scaler_request(scaler, &request), 0);
+}
+
+static void ask_without_priority(struct structure *s, int64_t amount, double timestamp)
+{
+	struct request request = {
+		.structure = s,
+		.resource = EBB_CPU,
+		.amount = amount,
+		.timestamp = timestamp,
+		.origin = "test",
+	};
+
+	CHECK_INT(scaler_request(scaler, &request), 0);
+}
+
+/* As the guardian does: on the limit in force now. */
+static void decide(struct structure *s, enum ebb_resource resource, int64_t amount)
+{
+	struct request request = {
+		.structure = s,
+		.resource = resource,
+		.amount = amount,
+		.absolute = true,
+		.has_priority = true,
+		.timestamp = wall_seconds(),
+		.origin = "guardian",
 	};
 
 	CHECK_INT(scaler_request(scaler, &request), 0);
@@ -378,20 +408,99 @@ TEST(a_newer_request_replaces_the_older_one)
 	CHECK_INT(c0->resources[EBB_CPU].current, 180);
 }
 
-TEST(the_other_direction_supersedes)
+/* No priority is not a priority of 0. */
+TEST(a_priority_counts_when_both_have_one)
+{
+	struct structure *c0, *c1;
+	struct scaler_stats stats;
+	double now = wall_seconds();
+
+	start();
+	c0 = container("c0", 100, 1024);
+	c1 = container("c1", 100, 1024);
+	model_lock(model);
+	ask_with(c0, EBB_CPU, 10, 5, now);
+	ask_without_priority(c0, 20, now + 1);  /* newer: wins */
+	ask_with(c0, EBB_CPU, 30, 9, now - 1);  /* older: does not */
+	ask_with(c0, EBB_CPU, 40, -1, now + 2); /* newer: wins */
+	ask_with(c0, EBB_CPU, 50, -1, now + 2); /* as new, and came later: wins */
+	ask_with(c1, EBB_CPU, 10, 1, now);
+	ask_with(c1, EBB_CPU, 20, 2, now - 1); /* higher: wins */
+	ask_without_priority(c1, 30, now - 2); /* older: does not */
+	ask_without_priority(c1, 40, now - 1); /* as new, and came later: wins */
+	scaler_get_stats(scaler, &stats);
+	CHECK_INT(stats.waiting, 2);
+	scaler_run(scaler);
+	model_unlock(model);
+	settle();
+	CHECK_INT(c0->resources[EBB_CPU].current, 150);
+	CHECK_INT(c1->resources[EBB_CPU].current, 140);
+}
+
+TEST(the_guardians_other_direction_supersedes)
 {
 	struct structure *c0;
 
 	start();
 	c0 = container("c0", 150, 1024);
 	model_lock(model);
-	ask(c0, EBB_CPU, 80);
-	ask(c0, EBB_CPU, -50);
+	decide(c0, EBB_CPU, 80);
+	decide(c0, EBB_CPU, -50);
 	CHECK_STR(newest("outcome"), "superseded");
 	scaler_run(scaler);
 	model_unlock(model);
 	settle();
 	CHECK_INT(c0->resources[EBB_CPU].current, 100);
+}
+
+TEST(both_directions_are_done_less_before_more)
+{
+	struct structure *c0;
+	struct scaler_stats stats;
+
+	start();
+	c0 = container("c0", 200, 1024);
+	model_lock(model);
+	ask(c0, EBB_CPU, 20);
+	ask(c0, EBB_CPU, -50);
+	/* What somebody else asked is not the guardian's to drop. */
+	ask(c0, EBB_MEM, 300);
+	decide(c0, EBB_MEM, -100);
+	scaler_get_stats(scaler, &stats);
+	CHECK_INT(stats.waiting, 4);
+	scaler_run(scaler);
+	scaler_get_stats(scaler, &stats);
+	CHECK_INT(stats.waiting, 2);
+	model_unlock(model);
+	settle();
+	CHECK_INT(c0->resources[EBB_CPU].current, 170);
+	CHECK_INT(c0->resources[EBB_MEM].current, 1224);
+	model_lock(model);
+	scaler_get_stats(scaler, &stats);
+	CHECK_INT(stats.waiting, 0);
+	CHECK_INT(stats.refused, 0);
+	model_unlock(model);
+	check_adds_up();
+}
+
+TEST(amounts_that_are_asked_one_after_the_other_add_up)
+{
+	struct structure *c0;
+
+	start();
+	c0 = container("c0", 150, 1024);
+	agent.delay_ms = 50;
+	model_lock(model);
+	ask(c0, EBB_CPU, 50);
+	scaler_run(scaler);
+	ask(c0, EBB_CPU, 80);
+	scaler_run(scaler);
+	ask(c0, EBB_CPU, -20);
+	scaler_run(scaler);
+	model_unlock(model);
+	settle();
+	CHECK_INT(c0->resources[EBB_CPU].current, 260);
+	check_adds_up();
 }
 
 TEST(one_order_at_a_time_for_a_resource)
@@ -404,9 +513,9 @@ TEST(one_order_at_a_time_for_a_resource)
 	before = stand_in_n_asked(&agent);
 	agent.delay_ms = 50;
 	model_lock(model);
-	ask(c0, EBB_CPU, 50);
+	decide(c0, EBB_CPU, 50);
 	scaler_run(scaler);
-	ask(c0, EBB_CPU, 80);
+	decide(c0, EBB_CPU, 80);
 	scaler_run(scaler);
 	model_unlock(model);
 	settle();

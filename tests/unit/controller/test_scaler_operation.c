@@ -491,10 +491,31 @@ TEST(swaps_with_different_pairs_do_not_merge)
 	CHECK_INT(ask_only(c1, model_structure(world.model, "c2"), REQUEST_CURRENT, EBB_CPU, 20),
 		  0);
 	CHECK_INT(stats().waiting, 5);
-	/* The contrary of one takes its place. */
+	/* Nor do the two directions. */
 	CHECK_INT(ask_only(c0, c1, REQUEST_CURRENT, EBB_CPU, 5), 0);
-	CHECK_INT(stats().waiting, 5);
-	CHECK_STR(newest("c1", "outcome"), "superseded");
+	CHECK_INT(stats().waiting, 6);
+}
+
+TEST(a_swap_and_more_from_the_host_add_up)
+{
+	world_start();
+	host = add_host("h0", 8);
+	c0 = add_container(host, "c0", 200, 1024, true);
+	c1 = add_container(host, "c1", 200, 1024, true);
+	CHECK_INT(ask_only(c0, NULL, REQUEST_CURRENT, EBB_CPU, 20), 0);
+	CHECK_INT(ask_only(c0, c1, REQUEST_CURRENT, EBB_CPU, 30), 0);
+	run();
+	answer_all(ANSWER_OK);
+	CHECK_INT(cpu(c0), 250);
+	CHECK_INT(cpu(c1), 170);
+	CHECK_INT(ask_only(c0, NULL, REQUEST_MAX, EBB_CPU, -20), 0);
+	CHECK_INT(ask_only(c0, c1, REQUEST_MAX, EBB_CPU, 30), 0);
+	run();
+	answer_all(ANSWER_OK);
+	CHECK_INT(max(c0), 410);
+	CHECK_INT(max(c1), 370);
+	CHECK_INT(stats().refused, 0);
+	check_at_rest();
 }
 
 TEST(another_power_budget_cancels)

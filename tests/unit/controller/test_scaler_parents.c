@@ -342,8 +342,53 @@ TEST(an_operation_waits_for_another_of_the_same)
 	CHECK_INT(stats().operations_open, 1);
 	CHECK_INT(stats().waiting, 1);
 	answer_all(ANSWER_OK);
-	CHECK_INT(cpu(user0), 220);
+	CHECK_INT(cpu(user0), 240);
 	CHECK_INT(stats().waiting, 0);
+	check_at_rest();
+}
+
+TEST(what_a_container_asks_comes_on_top)
+{
+	start(true);
+	use(c[0], 95);
+	use(c[1], 10);
+	CHECK_INT(ask_only(c[0], NULL, REQUEST_CURRENT, EBB_CPU, 30), 0);
+	ask(app0, NULL, REQUEST_CURRENT, 40);
+	answer_all(ANSWER_OK);
+	CHECK_INT(cpu(c[0]), 170);
+	CHECK_STR(newest("c0", "outcome"), "applied");
+	CHECK_INT(stats().refused, 0);
+	check_at_rest();
+}
+
+/* What was decided on a limit is not added to another. */
+TEST(what_the_guardian_decided_is_not_overshot)
+{
+	struct request request = {
+		.resource = EBB_CPU,
+		.amount = 30,
+		.absolute = true,
+		.has_priority = true,
+		.timestamp = 1000,
+		.origin = "guardian",
+	};
+
+	start(true);
+	use(c[0], 95);
+	use(c[1], 10);
+	app0->guard = app0->resources[EBB_CPU].guard = true;
+	model_lock(world.model);
+	request.structure = c[0];
+	CHECK_INT(scaler_request(world.scaler, &request), 0);
+	request.structure = app0;
+	CHECK_INT(scaler_request(world.scaler, &request), 0);
+	model_unlock(world.model);
+	ask(user0, NULL, REQUEST_CURRENT, 40);
+	answer_all(ANSWER_OK);
+	CHECK_INT(cpu(c[0]), 140);
+	CHECK_INT(cpu(app0), 240);
+	CHECK_STR(newest("c0", "outcome"), "refused");
+	CHECK_STR(newest("app0", "outcome"), "refused");
 	check_at_rest();
 }
 
