@@ -433,6 +433,10 @@ static void plan_limit(struct scaler *scaler, struct slot *slot, struct structur
 	plan = scaler_plan(&input);
 	waiting->planned = true;
 	waiting->plan = input;
+	if (plan.verdict == PLAN_PARTIAL && scaler_has_releases(scaler, s, waiting)) {
+		plan.verdict = PLAN_WAIT;
+		plan.reason = "others on its host give up what it lacks";
+	}
 	if (plan.verdict == PLAN_NOTHING || plan.verdict == PLAN_WAIT)
 		goto out;
 	part = part_new(resource, state->current, plan.target);

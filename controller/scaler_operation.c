@@ -52,8 +52,10 @@ struct operation *operation_new(const struct waiting *waiting, const char *name,
 
 void operation_free(struct operation *operation)
 {
-	for (size_t i = 0; operation->changes && i < operation->n_changes; i++)
+	for (size_t i = 0; operation->changes && i < operation->n_changes; i++) {
 		cpumap_row_free(operation->changes[i].row);
+		scaler_release_end(operation->changes[i].releases, operation->request.resource);
+	}
 	free(operation->changes);
 	free(operation->parents);
 	free(operation->name);
@@ -168,6 +170,10 @@ static void hold(struct scaler *scaler, struct operation *operation)
 		s->in_flight |= bit;
 		s->operating |= bit;
 		s->held &= ~bit;
+		/* What a swap frees is its receiver's. */
+		if (!operation->pair && gives(change))
+			change->releases =
+				scaler_release_begin(scaler, s, operation->request.resource);
 		model_touch(scaler->model, s, MODEL_DIRTY_STRUCTURE);
 	}
 	foreach_parent(parent, operation)

@@ -27,6 +27,7 @@ void part_free(struct part *part)
 {
 	if (!part)
 		return;
+	scaler_release_end(part->releases, part->resource);
 	cpumap_row_free(part->row);
 	free(part->inputs);
 	free(part->cpus);
@@ -203,6 +204,8 @@ int scaler_add_part(struct scaler *scaler, struct slot *slot, const struct struc
 	part->next = order->parts;
 	order->parts = part;
 	slot->under_way[part->resource] = true;
+	if (!part->change && part->to < part->from)
+		part->releases = scaler_release_begin(scaler, s, part->resource);
 	return 0;
 }
 

@@ -21,6 +21,7 @@
 struct change;
 struct operation;
 struct plan_leaf;
+struct wait_group;
 
 /* One resource of an order under way. */
 struct part {
@@ -36,7 +37,8 @@ struct part {
 	char *cpus;            /* ordered; NULL: none */
 	double sent_ms;
 	uint64_t sampled_ns, sampled_host_ns;
-	struct change *change; /* of an operation, which does its own accounting */
+	struct change *change;       /* of an operation, which does its own accounting */
+	struct wait_group *releases; /* of the host that gets shares back by it; NULL: none */
 };
 
 struct waiting {
@@ -130,6 +132,7 @@ struct change {
 	struct cpumap_row *row; /* its cores before shares moved; NULL: it is not CPU */
 	char cpus[256], error[160];
 	double sent_ms, applied_ms;
+	struct wait_group *releases; /* as of a part, to the end of the operation */
 };
 
 /* And to an application or a user. */
@@ -197,6 +200,16 @@ void scaler_record(struct scaler *scaler, struct decision *decision, const char 
 /* scaler_wait.c */
 /* Until its host's turn comes: scaler_wake…(), then scaler_take_due(). -ENOMEM. */
 int scaler_wait(struct scaler *scaler, struct slot *slot, const struct structure *structure);
+/*
+ * A container gives up shares of its host, until scaler_release_end() of what this returns. NULL:
+ * no memory, and nobody waits for it. Has its host more to give soon, so that a growth that cannot
+ * have all yet should wait?
+ */
+struct wait_group *scaler_release_begin(struct scaler *scaler, const struct structure *s,
+					enum ebb_resource resource);
+void scaler_release_end(struct wait_group *group, enum ebb_resource resource);
+bool scaler_has_releases(const struct scaler *scaler, const struct structure *s,
+			 const struct waiting *waiting);
 void scaler_wake_slot(struct scaler *scaler, const struct slot *slot);
 /* What waits on a host, or on that of a container; and the applications and users above it. */
 void scaler_wake(struct scaler *scaler, const struct structure *structure);

@@ -16,8 +16,13 @@ struct wait_group {
 	char *key;
 	struct slot *slots;
 	bool due;
+	unsigned releases[EBB_RESOURCE_MAX]; /* planned or under way on the host */
 	struct wait_group *next, *next_due;
 };
+
+/* So long a growth waits for all that it asks for, not for some of it: as long as the agent may
+ * take to reclaim memory. Where there is always one release more, waiting would never end. */
+#define RELEASE_WAIT_S 10
 
 /* Of the names of structures; those of users are apart, in the keys of slots too. */
 static const char *group_key(const struct slot *slot, const struct structure *structure)
@@ -131,6 +136,32 @@ struct slot *scaler_take_due(struct scaler *scaler)
 		}
 	}
 	return due;
+}
+
+struct wait_group *scaler_release_begin(struct scaler *scaler, const struct structure *s,
+					enum ebb_resource resource)
+{
+	struct wait_group *group = s->host_name ? group_get(scaler, s->host_name) : NULL;
+
+	if (group)
+		group->releases[resource]++;
+	return group;
+}
+
+void scaler_release_end(struct wait_group *group, enum ebb_resource resource)
+{
+	if (group)
+		group->releases[resource]--;
+}
+
+bool scaler_has_releases(const struct scaler *scaler, const struct structure *s,
+			 const struct waiting *waiting)
+{
+	const struct wait_group *group =
+		s->host_name ? name_index_get(scaler->groups, s->host_name) : NULL;
+
+	return group && group->releases[waiting->request.resource] &&
+	       scaler_wall(scaler) - waiting->since < RELEASE_WAIT_S;
 }
 
 void scaler_wait_free(struct scaler *scaler)

@@ -117,12 +117,112 @@ TEST(what_is_to_be_taken_back_is_nobody_elses_before)
 	c1 = register_container(host, "c1", 100, 512);
 	CHECK_INT(cpu(c0), 100);
 	CHECK_INT(held(c0), 150);
-	ask(c1, NULL, REQUEST_CURRENT, 300);
-	CHECK_INT(held(c1), 250);
-	answer_all(ANSWER_OK);
+	ask(c1, NULL, REQUEST_CURRENT, 200);
+	CHECK_INT(held(c1), 100);
+	answer_for("c0", ANSWER_OK);
 	CHECK_INT(in_force("c0", EBB_CPU), 100);
 	CHECK_INT(held(c0), 100);
-	CHECK_INT(cpu(c1), 250);
+	answer_for("c1", ANSWER_OK);
+	CHECK_INT(cpu(c1), 300);
+	check_adds_up();
+}
+
+/* --- what is freed is planned in --- */
+
+/* 20 are free. */
+static void start_nearly_full(void)
+{
+	world_start();
+	host = add_host("h0", 4);
+	c0 = add_container(host, "c0", 200, 512, true);
+	c1 = add_container(host, "c1", 180, 512, true);
+	CHECK_INT(host->free[EBB_CPU], 20);
+}
+
+TEST(a_growth_waits_for_the_release_and_has_all_of_it)
+{
+	start_nearly_full();
+	CHECK_INT(ask_only(c1, NULL, REQUEST_CURRENT, EBB_CPU, 60), 0);
+	CHECK_INT(ask_only(c0, NULL, REQUEST_CURRENT, EBB_CPU, -80), 0);
+	run();
+	CHECK(ordered("c0") && !ordered("c1"));
+	/* Another turn changes nothing. */
+	run();
+	CHECK(!ordered("c1"));
+	answer_for("c0", ANSWER_OK);
+	answer_for("c1", ANSWER_OK);
+	CHECK_INT(cpu(c0), 120);
+	CHECK_INT(cpu(c1), 240);
+	CHECK_INT(host->free[EBB_CPU], 40);
+	CHECK_STR(newest("c1", "outcome"), "applied");
+	check_adds_up();
+}
+
+TEST(a_growth_has_what_there_is_if_the_release_fails)
+{
+	const enum world_answer how[] = {ANSWER_REFUSED, ANSWER_LOST};
+
+	for (size_t i = 0; i < ARRAY_SIZE(how); i++) {
+		start_nearly_full();
+		ask(c0, NULL, REQUEST_CURRENT, -80);
+		ask(c1, NULL, REQUEST_CURRENT, 60);
+		CHECK(!ordered("c1"));
+		answer_for("c0", how[i]);
+		answer_for("c1", ANSWER_OK);
+		CHECK_INT(cpu(c1), 200);
+		CHECK_STR(newest("c1", "outcome"), "partial");
+		answer_all(ANSWER_OK);
+		check_adds_up();
+		world_end(NULL);
+	}
+}
+
+TEST(a_growth_waits_for_releases_but_not_for_ever)
+{
+	start_nearly_full();
+	ask(c0, NULL, REQUEST_CURRENT, -80);
+	ask(c1, NULL, REQUEST_CURRENT, 60);
+	world.now += 9;
+	run();
+	CHECK(!ordered("c1"));
+	world.now += 2;
+	run();
+	CHECK(ordered("c1"));
+	answer_for("c1", ANSWER_OK);
+	CHECK_INT(cpu(c1), 200);
+	answer_all(ANSWER_OK);
+	check_adds_up();
+}
+
+TEST(a_growth_waits_for_the_lower_max_of_another)
+{
+	start_nearly_full();
+	ask(c0, NULL, REQUEST_MAX, -280);
+	ask(c1, NULL, REQUEST_CURRENT, 60);
+	CHECK(ordered("c0") && !ordered("c1"));
+	answer_for("c0", ANSWER_OK);
+	answer_for("c1", ANSWER_OK);
+	CHECK_INT(cpu(c0), 120);
+	CHECK_INT(cpu(c1), 240);
+	check_adds_up();
+}
+
+/* What a swap frees is not for others. */
+TEST(a_growth_does_not_wait_for_a_swap)
+{
+	struct structure *c2;
+
+	world_start();
+	host = add_host("h0", 4);
+	c0 = add_container(host, "c0", 100, 512, true);
+	c1 = add_container(host, "c1", 140, 512, true);
+	c2 = add_container(host, "c2", 140, 512, true);
+	ask(c2, c0, REQUEST_CURRENT, 50);
+	ask(c1, NULL, REQUEST_CURRENT, 60);
+	CHECK(ordered("c1"));
+	answer_all(ANSWER_OK);
+	CHECK_INT(cpu(c1), 160);
+	CHECK_INT(cpu(c2), 190);
 	check_adds_up();
 }
 
