@@ -29,6 +29,9 @@ same on_a_full_host_one_grows_by_what_another_gives \
 	"$(show two_containers "$full | $(ask c1 60 c0 -80)" "$applied")" 'c0=120@0,1 c1=260@2,3,1'
 same on_a_full_host_the_rest_is_free "$(run two_containers "$full | $(ask c1 60 c0 -80)" \
 	"$final_host | [.free, (.core_usage_mapping[\"1\"] | .c0, .c1, .free)]")" '[20,20,60,20]'
+same growth_has_all_of_what_is_freed "$(show freed_shares . "$applied")" \
+	'c0=120@0,1 c1=240@2,3,1'
+same what_it_leaves_is_free "$(run freed_shares . "$final_host | .free")" 40
 same less_ends_at_min "$(show two_containers "$(ask c0 -500)" "$applied")" c0=20@0
 same more_ends_at_max "$(show two_containers "$(ask c0 500)" "$applied")" c0=400@0,1,4,5
 same cores_follow_the_topology "$(show two_containers "$(ask c0 50) | .topology = {h0: {\"0\":
