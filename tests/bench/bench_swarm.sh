@@ -22,6 +22,7 @@ last=$(($(nproc) - 1))
 
 for hosts in "$@"; do
 	printf -- '-- %d hosts, %d containers\n' "$hosts" $((hosts * 100))
+	: >"$TMP/log"
 	taskset -c 0 "$BUILD/ebb-controller" --listen 127.0.0.1:0 --state "sqlite:$TMP/$hosts.db" >"$TMP/log" 2>&1 &
 	CONTROLLER=$!
 	until address=$(sed -n 's/.*listens on \([0-9.:]*\),.*/\1/p' "$TMP/log" 2>/dev/null) && [ -n "$address" ]; do
