@@ -539,16 +539,41 @@ static void check_ranges(void)
 	CHECK(h0->free[EBB_MEM] >= 0 && h1->free[EBB_MEM] >= 0);
 }
 
+/* Any but that the container has gone; `silent`: mostly none at all. */
+static enum world_answer any_answer(unsigned *state, bool silent)
+{
+	enum world_answer answer = rand_r(state) % ANSWER_MAX;
+
+	if (silent)
+		return rand_r(state) % 8 ? rand_r(state) % 2 ? ANSWER_LOST : ANSWER_LOST_DONE
+					 : ANSWER_OK;
+	return rand_r(state) % 3 || answer == ANSWER_GONE ? ANSWER_OK : answer;
+}
+
+/* Answers come when it leads again, before the agents do. (Later ones the feed would tell of.) */
+static void lose_lead_and_back(unsigned *state)
+{
+	model_lock(world.model);
+	CHECK_INT(model_set_leading(world.model, false), 0);
+	CHECK_INT(model_set_leading(world.model, true), 0);
+	model_unlock(world.model);
+	while (n_waiting())
+		answer_nth(rand_r(state) % n_waiting(), any_answer(state, rand_r(state) % 2));
+}
+
 static void random_world(unsigned seed, int steps)
 {
 	unsigned state = seed;
-	bool churn = seed % 2, crashed = false;
+	bool churn = seed % 2, crashed = false, silent = false;
 
 	start(true);
 	for (int step = 0; step < steps; step++) {
 		unsigned dice = rand_r(&state) % 100;
 
 		world_floor = 100 + rand_r(&state) % 300;
+		/* Long enough for operations to be given up. */
+		if (rand_r(&state) % 100 == 0)
+			silent = !silent;
 		if (dice < 40) {
 			ask_at_random(&state);
 			if (rand_r(&state) % 2)
@@ -556,10 +581,7 @@ static void random_world(unsigned seed, int steps)
 		} else if (dice < 90) {
 			if (n_waiting())
 				answer_nth(rand_r(&state) % n_waiting(),
-					   rand_r(&state) % 3 ? ANSWER_OK
-					   : rand_r(&state) % ANSWER_MAX == ANSWER_GONE
-						   ? ANSWER_OK
-						   : rand_r(&state) % ANSWER_GONE);
+					   any_answer(&state, silent));
 		} else if (dice < 95) {
 			world.now += rand_r(&state) % 20;
 			run();
@@ -568,7 +590,10 @@ static void random_world(unsigned seed, int steps)
 		} else if (dice < 98 && churn) {
 			come_and_go(&state);
 		} else if (dice < 99) {
-			world_crash();
+			if (rand_r(&state) % 2)
+				world_crash();
+			else
+				lose_lead_and_back(&state);
 			crashed = true;
 			register_again();
 			for (int i = 0; i < 4; i++)
