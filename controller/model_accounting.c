@@ -541,6 +541,9 @@ unsigned model_limits_reported(struct model *model, struct structure *structure,
 				registration_first_range(structure->host, state, i, limit);
 			if (!(structure->held & 1u << i))
 				accounting_set_current(model, structure, i, limit);
+			/* Nothing of it is to be taken back. */
+			if (!(structure->in_flight & 1u << i))
+				back_from_operation(model, structure, i);
 			continue;
 		}
 		if ((structure->in_flight | structure->apply) & 1u << i)
@@ -548,6 +551,9 @@ unsigned model_limits_reported(struct model *model, struct structure *structure,
 		if (limit == state->current) {
 			model_allocate(model, structure, i, limit - state->allocated);
 			back_from_operation(model, structure, i);
+			/* Its max was lowered while it was away. */
+			if (structure->guard && state->guard)
+				accounting_below_max(model, structure, i);
 			continue;
 		}
 		/* Half of an operation may be in force: what was before is put back. */

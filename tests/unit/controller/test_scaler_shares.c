@@ -101,6 +101,34 @@ TEST(a_max_lowered_while_it_is_away_holds_when_it_is_back)
 	check_adds_up();
 }
 
+TEST(what_comes_back_above_its_max_is_brought_below_it)
+{
+	world_start();
+	host = add_host("h0", 4);
+	c0 = add_container(host, "c0", 200, 512, true);
+	world_crash();
+	host = add_host("h0", 4);
+	c0 = model_structure(world.model, "c0");
+	/* As a document that another controller has written. */
+	c0->resources[EBB_CPU].max = 150;
+	register_container(host, "c0", 200, 512);
+	run();
+	answer_all(ANSWER_OK);
+	CHECK_INT(in_force("c0", EBB_CPU), 150);
+	CHECK_INT(cpu(c0), 150);
+	CHECK_INT(held(c0), 150);
+}
+
+TEST(an_operation_leaves_nothing_behind_where_nothing_is_accounted)
+{
+	world_start();
+	host = add_host("h0", 4);
+	c0 = add_container(host, "c0", 100, 512, false);
+	c0->operating |= 1u << EBB_CPU;
+	register_container(host, "c0", 100, 512);
+	CHECK_INT(c0->operating, 0);
+}
+
 /* c0 grew to 150 by half of an operation when the controller died; the rest of the host is free. */
 TEST(what_is_to_be_taken_back_is_nobody_elses_before)
 {
