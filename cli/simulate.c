@@ -62,6 +62,7 @@ static int simulate(struct cli *cli, int argc, char **argv)
 				 r ? "one scenario at a time" : "no scenario given");
 	/* Standard error is for what is wrong with the scenario. */
 	log_set_level(LOG_LEVEL_WARNING);
+	log_leave_out_time();
 	return run_scenario(argv[1]);
 }
 

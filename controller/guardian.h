@@ -32,6 +32,7 @@ struct guardian_config {
 	double feed_grace;       /* FEED_GRACE: an agent silent for less is waited for */
 
 	const struct guard_observer *observer; /* borrowed; NULL in a controller */
+	bool exact; /* samples of one moment are of the same time: a simulation's */
 };
 #define GUARDED_PARENTS (1u << STRUCTURE_APPLICATION | 1u << STRUCTURE_USER)
 /* Spec 1.3 keys over the defaults for a 100 ms feed. -EINVAL with `ret_error` for a value that

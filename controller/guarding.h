@@ -31,4 +31,11 @@ bool guarding_take_sample(struct model *model, struct scaler *scaler, struct str
 void guarding_samples_in(struct model *model, struct scaler *scaler,
 			 const struct guardian_config *config);
 
+/*
+ * Model lock held. What the members of an application or a user have in force has changed, `at`
+ * seconds of this machine's clock: samples that began then tell of the new limit. Without this it
+ * is found out with the next sample, which is then of before.
+ */
+void guarding_members_changed(struct model *model, struct structure *parent, double at);
+
 #endif

@@ -72,6 +72,7 @@ void guarding_member(struct model *model, struct structure *container,
 			continue;
 		sums->changed = true;
 		sums->slow = sample->seconds + sample->blur > FAST_BLUR_S;
+		sums->together = times->received_ns == sums->received_ns ? sums->together + 1 : 1;
 		sums->sampled_ns = times->sampled_ns;
 		sums->received_ns = times->received_ns;
 		if (sums->queue == QUEUE_NONE)
@@ -113,6 +114,12 @@ void guarding_follow_members(struct model *model, struct structure *parent, doub
 	}
 }
 
+void guarding_members_changed(struct model *model, struct structure *parent, double at)
+{
+	if (parent->sums && guarding_applies(parent, &model->guardian))
+		guarding_follow_members(model, parent, at);
+}
+
 void guarding_ask_below_max(struct structure *parent, const struct guardian_config *config,
 			    struct guard_outcome *outcome)
 {
@@ -144,6 +151,15 @@ void guarding_ask_below_max(struct structure *parent, const struct guardian_conf
 
 /* --- samples --- */
 
+/* Are the samples of all members that have some of one moment? */
+static bool all_measured_now(const struct member_sums *sums)
+{
+	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
+		if (sums->values[MEMBER_MEASURED + r] > sums->together)
+			return false;
+	return true;
+}
+
 static void evaluate(struct model *model, struct scaler *scaler, struct member_sums *sums,
 		     const struct guardian_config *config, uint64_t now)
 {
@@ -160,6 +176,8 @@ static void evaluate(struct model *model, struct scaler *scaler, struct member_s
 		sample.seconds =
 			CLAMP((double)(now - sums->evaluated_ns) / EBB_NS_PER_SEC, 1e-3, LONGEST_S);
 	sample.blur = sums->slow ? SLOW_BLUR_S : FAST_BLUR_S;
+	if (config->exact && all_measured_now(sums))
+		sample.blur = 0;
 	sums->changed = false;
 	sums->evaluated_ns = now;
 	if (guarding_applies(sums->of, config) && sample.valid)

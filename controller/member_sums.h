@@ -41,10 +41,11 @@ struct member_sums {
 	struct structure *of;
 	struct member_sums *next, *prev;
 	enum member_queue queue;
-	bool changed;   /* since it was evaluated */
-	bool own;       /* it has samples of its own: its members' are left alone */
-	bool slow;      /* the newest sample of a member was */
-	bool unwritten; /* `current` in its document is older */
+	bool changed;     /* since it was evaluated */
+	bool own;         /* it has samples of its own: its members' are left alone */
+	bool slow;        /* the newest sample of a member was */
+	bool unwritten;   /* `current` in its document is older */
+	int64_t together; /* samples of members that came at received_ns */
 	uint64_t evaluated_ns, sampled_ns, received_ns;
 	int64_t seen[EBB_RESOURCE_MAX];  /* `current` at the last evaluation; -1: none yet */
 	int64_t above[EBB_RESOURCE_MAX]; /* `current` above max that less was asked for; 0: none */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "operation_plan.h"
+#include "member_sums.h"
 #include "scaler_private.h"
 #include "ebb/cleanup.h"
 
@@ -256,6 +257,8 @@ static void begin_decision(const struct scaler *scaler, const struct request *re
 		decision->usage = state->usage;
 		decision->throttled = s->throttled;
 		decision->current = state->current;
+		if (structure_is_parent(s))
+			(void)members_current(s, request->resource, &decision->current);
 		decision->upper = state->upper;
 		decision->lower = state->lower;
 		decision->min = state->min;

@@ -8,8 +8,11 @@
 #include <string.h>
 
 #include "guarding.h"
+#include "hierarchy.h"
+#include "member_sums.h"
 #include "rebalancer.h"
 #include "request_document.h"
+#include "scaler_plan.h"
 #include "simulation_private.h"
 #include "ebb/cleanup.h"
 
@@ -19,8 +22,14 @@
 #define BOOT_S 1000.0
 /* Of a first sample, whose interval nobody knows. */
 #define FIRST_SECONDS 1.0
+#define AMOUNT_MAX    1e15
 /* A limit that changes at the very moment of a sample: the interval is not nothing. */
 #define LEAST_SECONDS 0.0005
+/* Between samples of the same moment: the guardian counts in milliseconds. */
+#define TICK_S 0.001
+/* What an agent leaves above the memory that is used, MiB and of that (agent/shrink.c). */
+#define FLOOR_MARGIN_MIB 16
+#define FLOOR_MARGIN     0.05
 
 static double virtual_wall(void *userdata)
 {
@@ -186,22 +195,71 @@ static void order_clear(struct order *order)
 	json_decref(order->body);
 }
 
-/* Applied at once and in full. */
+/*
+ * What an agent would leave a container with: no less memory than it needs, as far as that is
+ * known. NULL: no memory.
+ */
+static json_t *in_force(const struct order *order, const struct structure *s)
+{
+	double usage = s ? s->resources[EBB_MEM].usage : NAN, limit;
+	json_t *resources = json_deep_copy(order->body);
+	json_t *mem = json_object_get(resources, "mem");
+	int64_t asked, before = s ? s->physical[EBB_MEM] : -1;
+
+	if (!isfinite(usage) || scaler_body_limit(resources, EBB_MEM, &asked) < 0 || asked < 0 ||
+	    (before >= 0 && asked >= before))
+		return resources;
+	limit = ceil(usage + fmax(FLOOR_MARGIN_MIB, usage * FLOOR_MARGIN));
+	if (before >= 0)
+		limit = fmin(limit, (double)before);
+	if (limit > (double)asked &&
+	    json_object_set_new(mem, "mem_limit", json_integer((json_int_t)limit)) < 0) {
+		json_decref(resources);
+		return NULL;
+	}
+	return resources;
+}
+
+/* Those above it have other limits now, too. */
+static void parents_follow(struct simulation *sim, struct structure *s, unsigned resources)
+{
+	model_lock(sim->model);
+	while ((s = hierarchy_parent(s))) {
+		struct simulated *one = simulated(sim, s);
+
+		for (int r = 0; one && r < EBB_RESOURCE_MAX; r++)
+			if (resources & 1u << r)
+				one->changed_at[r] = sim->now;
+		guarding_members_changed(sim->model, s, sim->now + BOOT_S);
+	}
+	model_unlock(sim->model);
+}
+
+/* Applied at once, and in full as far as memory that is used allows. */
 static void carry_out(struct simulation *sim, struct order *order)
 {
+	struct simulated *one = name_index_get(sim->index, order->container);
+	_cleanup_json_ json_t *resources = in_force(order, one ? one->structure : NULL);
 	struct order_result result = {
-		.ok = true,
-		.status = 201,
-		.resources = order->body,
+		.ok = resources != NULL,
+		.status = resources ? 201 : 500,
+		.resources = resources,
 		.applied_ns = virtual_ns(sim),
 	};
-	struct simulated *one = name_index_get(sim->index, order->container);
+	unsigned changed = 0;
 
-	for (int r = 0; one && r < EBB_RESOURCE_MAX; r++)
-		if (json_object_get(order->body, ebb_resource_name(r)))
-			one->changed_at[r] = sim->now;
+	if (!resources)
+		sim->error = -ENOMEM;
+	for (int r = 0; one && r < EBB_RESOURCE_MAX; r++) {
+		if (!json_object_get(order->body, ebb_resource_name(r)))
+			continue;
+		one->changed_at[r] = sim->now;
+		changed |= 1u << r;
+	}
+	simulation_note_applied(sim, order->container, resources);
 	scaler_order_done(sim->scaler, order->userdata, &result);
-	simulation_tell_applied(sim, order);
+	if (one)
+		parents_follow(sim, one->structure, changed);
 }
 
 /* What was put into the model is planned, ordered, done, and planned again. */
@@ -220,8 +278,11 @@ static void work(struct simulation *sim)
 		carry_out(sim, &mine->order);
 		order_clear(&mine->order);
 		free(mine);
-		tell_listed(sim);
+		/* Those of an operation come when all of it is done. */
+		if (!json_array_size(sim->applied))
+			tell_listed(sim);
 	}
+	simulation_tell_left(sim);
 	tell_listed(sim);
 }
 
@@ -268,8 +329,13 @@ static void take_sample(struct simulation *sim, const struct simulated_usage *us
 		since = usage->at - FIRST_SECONDS;
 	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
 		since = fmax(since, one->changed_at[r]);
+	/* A second one of the same moment tells of the same time; the guardian takes what has the
+	 * same time for the same sample. */
+	if (one->sampled_at != usage->at)
+		one->seconds = CLAMP(usage->at - since, LEAST_SECONDS, sim->longest);
+	one->told_at = usage->at > one->told_at ? usage->at : one->told_at + TICK_S;
 	one->sampled_at = usage->at;
-	sample = sample_at(usage->at, CLAMP(usage->at - since, LEAST_SECONDS, sim->longest));
+	sample = sample_at(one->told_at, one->seconds);
 	sample.valid = usage->valid;
 	memcpy(sample.usage, usage->usage, sizeof(sample.usage));
 	sample.throttled = usage->throttled;
@@ -342,15 +408,45 @@ static size_t evaluate(struct simulation *sim, size_t first)
 
 static void refuse(struct simulation *sim, const json_t *doc, const char *error)
 {
-	int64_t amount = 0;
+	const char *text = json_string_value(json_object_get(doc, "structure"));
+	const char *type = json_string_value(json_object_get(doc, "structure_type"));
+	const struct simulated *one = simulation_find(sim, text, type);
+	struct decision decision;
+	double amount = 0;
 
-	(void)json_to_int64(json_object_get(doc, "amount"), &amount);
-	simulation_tell(sim, "operation",
-			json_pack("{s:O, s:O, s:s, s:I, s:s, s:s}", "structure",
-				  json_object_get(doc, "structure"), "resource",
-				  json_object_get(doc, "resource"), "origin", "scenario",
-				  "requested", (json_int_t)amount, "outcome", "refused", "reason",
-				  error ? error : "no memory"));
+	decision_init(&decision);
+	snprintf(decision.structure, sizeof(decision.structure), "%s", text);
+	snprintf(decision.origin, sizeof(decision.origin), "scenario");
+	snprintf(decision.outcome, sizeof(decision.outcome), "refused");
+	snprintf(decision.reason, sizeof(decision.reason), "%s", error ? error : "no memory");
+	decision.resource =
+		ebb_resource_from_name(json_string_value(json_object_get(doc, "resource")));
+	(void)json_to_double(json_object_get(doc, "amount"), &amount);
+	decision.requested = (int64_t)CLAMP(amount, -AMOUNT_MAX, AMOUNT_MAX);
+	text = json_string_value(json_object_get(doc, "field"));
+	if (text)
+		snprintf(decision.field, sizeof(decision.field), "%s", text);
+	text = json_string_value(json_object_get(doc, "pair_structure"));
+	if (text)
+		snprintf(decision.pair, sizeof(decision.pair), "%s", text);
+	if (one) {
+		const struct structure *s = one->structure;
+		const struct resource_state *state = &s->resources[decision.resource];
+
+		snprintf(decision.host, sizeof(decision.host), "%s", s->host_name ?: "");
+		snprintf(decision.subtype, sizeof(decision.subtype), "%s",
+			 structure_subtype_name(s->subtype));
+		decision.usage = state->usage;
+		decision.throttled = s->throttled;
+		decision.current = state->current;
+		if (structure_is_parent(s))
+			(void)members_current(s, decision.resource, &decision.current);
+		decision.upper = state->upper;
+		decision.lower = state->lower;
+		decision.min = state->min;
+		decision.max = state->max;
+	}
+	simulation_tell_operation(sim, &decision);
 }
 
 static void ask(struct simulation *sim, const struct simulated_request *asked)
@@ -408,12 +504,15 @@ int simulation_run(struct simulation *sim, simulation_line_fn line, void *userda
 	sim->line = line;
 	sim->line_userdata = userdata;
 	sim->rebalance_due = INFINITY;
-	sim->now = fmin(next_time(sim, 0, 0), sim->until);
+	/* Its epochs are the whole multiples of its window, with what was measured since then. */
+	sim->now = floor(sim->begin / sim->model->rebalancer.window_timelapse) *
+		   sim->model->rebalancer.window_timelapse;
+	rebalance(sim);
+	sim->now = fmin(sim->begin, sim->until);
 	for (size_t i = 0; i < sim->n_structures; i++)
 		list(sim, &sim->structures[i]);
 	tell_listed(sim);
 	work(sim);
-	rebalance(sim);
 	while (sim->error == 0 && (at = next_time(sim, usage, request)) <= sim->until) {
 		sim->now = at;
 		while (sim->n_expiries && sim->expiries[0] <= at)
@@ -445,9 +544,13 @@ int simulation_new(const json_t *scenario, struct simulation **ret_simulation, c
 	sim->observer = (struct model_observer){on_changed, on_requested, sim};
 	sim->guard_observer = (struct guard_observer){on_fired, sim};
 	sim->scenario = json_deep_copy(scenario);
+	sim->ignored = json_object();
+	sim->applied = json_array();
 	sim->index = name_index_new();
 	sim->user_index = name_index_new();
-	r = sim->scenario && sim->index && sim->user_index ? model_new(NULL, &sim->model) : -ENOMEM;
+	r = sim->scenario && sim->ignored && sim->applied && sim->index && sim->user_index
+		    ? model_new(NULL, &sim->model)
+		    : -ENOMEM;
 	if (r >= 0) {
 		sim->model->time = &sim->time;
 		r = audit_new(NULL, DECISIONS_KEPT, &sim->audit);
@@ -469,6 +572,7 @@ int simulation_new(const json_t *scenario, struct simulation **ret_simulation, c
 	}
 	sim->model->observer = &sim->observer;
 	sim->guardian.observer = &sim->guard_observer;
+	sim->guardian.exact = true;
 	scaler_set_sink(sim->scaler, (struct order_sink){submit, sim});
 	audit_observe(sim->audit, on_decision, sim);
 	*ret_simulation = sim;
@@ -500,5 +604,7 @@ void simulation_free(struct simulation *sim)
 	free(sim->requests);
 	free(sim->expiries);
 	json_decref(sim->scenario);
+	json_decref(sim->ignored);
+	json_decref(sim->applied);
 	free(sim);
 }

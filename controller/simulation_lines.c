@@ -113,6 +113,31 @@ void simulation_tell_request(struct simulation *sim, const struct request *reque
 		simulation_tell(sim, "request", json_incref(doc));
 }
 
+/* Those of one limit; NULL: all. */
+static void tell_applied(struct simulation *sim, const struct decision *of)
+{
+	size_t i = 0;
+
+	while (i < json_array_size(sim->applied)) {
+		json_t *line = json_array_get(sim->applied, i);
+		const char *name = json_string_value(json_object_get(line, "structure"));
+		const char *resource = json_string_value(json_object_get(line, "resource"));
+
+		if (of && (strcmp(name, of->structure) != 0 ||
+			   strcmp(resource, ebb_resource_name(of->resource)) != 0)) {
+			i++;
+			continue;
+		}
+		simulation_tell(sim, "applied", json_incref(line));
+		json_array_remove(sim->applied, i);
+	}
+}
+
+void simulation_tell_left(struct simulation *sim)
+{
+	tell_applied(sim, NULL);
+}
+
 void simulation_tell_operation(struct simulation *sim, const struct decision *decision)
 {
 	/* Of this run only, or of real time. */
@@ -123,22 +148,25 @@ void simulation_tell_operation(struct simulation *sim, const struct decision *de
 	for (size_t i = 0; i < ARRAY_SIZE(left_out); i++)
 		json_object_del(doc, left_out[i]);
 	simulation_tell(sim, "operation", doc);
+	if (strcmp(decision->field, "current") == 0 &&
+	    strcmp(decision->subtype, structure_subtype_name(STRUCTURE_CONTAINER)) == 0)
+		tell_applied(sim, decision);
 }
 
-void simulation_tell_applied(struct simulation *sim, const struct order *order)
+void simulation_note_applied(struct simulation *sim, const char *container, const json_t *resources)
 {
 	for (int r = 0; r < EBB_RESOURCE_MAX; r++) {
-		json_t *part = json_object_get(order->body, ebb_resource_name(r));
-		json_t *cpus = json_object_get(part, "cpu_num"), *doc;
+		const json_t *part = json_object_get(resources, ebb_resource_name(r));
+		const char *cpus = json_string_value(json_object_get(part, "cpu_num"));
 		int64_t value;
 
-		if (scaler_body_limit(order->body, r, &value) < 0)
+		if (scaler_body_limit(resources, r, &value) < 0)
 			continue;
-		doc = json_pack("{s:s, s:s, s:o}", "structure", order->container, "resource",
-				ebb_resource_name(r), "value", limit(value));
-		if (cpus)
-			json_object_set(doc, "cpus", cpus);
-		simulation_tell(sim, "applied", doc);
+		if (json_array_append_new(sim->applied,
+					  json_pack("{s:s, s:s, s:o, s:s}", "structure", container,
+						    "resource", ebb_resource_name(r), "value",
+						    limit(value), "cpus", cpus ? cpus : "")) < 0)
+			sim->error = -ENOMEM;
 	}
 }
 

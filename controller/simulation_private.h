@@ -15,6 +15,7 @@ struct simulated {
 	struct structure *structure;
 	int64_t upper[EBB_RESOURCE_MAX], lower[EBB_RESOURCE_MAX], current[EBB_RESOURCE_MAX];
 	double sampled_at;                   /* NAN: not yet */
+	double told_at, seconds;             /* to the guardian, of the newest sample */
 	double changed_at[EBB_RESOURCE_MAX]; /* when an order was last applied; -INFINITY: never */
 	bool listed;                         /* among those that may have changed */
 	struct simulated *next_listed;
@@ -47,6 +48,7 @@ struct simulated_order {
 
 struct simulation {
 	json_t *scenario;
+	json_t *ignored; /* names of structures whose documents are of no use */
 	struct model *model;
 	struct audit *audit;
 	struct scaler *scaler;
@@ -65,6 +67,7 @@ struct simulation {
 	size_t n_requests;
 	bool by_window;
 	double window, delay; /* of the guardian's service, s */
+	double begin;         /* of the first usage or request */
 	double longest;       /* of a sample's interval, so that EVENT_TIMEOUT holds as it stands */
 	double until;
 	struct guardian_config guardian; /* for one sample at a time */
@@ -76,11 +79,15 @@ struct simulation {
 	struct simulated_order *orders, **last_order;
 	double *expiries; /* a heap: when to look whether a request has expired */
 	size_t n_expiries, expiries_room;
+	json_t *applied;      /* lines that wait for that of their operation */
 	double rebalance_due; /* INFINITY: the ReBalancer is not ACTIVE */
 	int error;
 };
 
-/* simulation_scenario.c: everything from the documents, nothing run yet. */
+/* simulation_scenario.c */
+/* Users have names of their own: `type` says whom a name that both have means; NULL: anybody. */
+struct simulated *simulation_find(const struct simulation *sim, const char *name, const char *type);
+/* Everything from the documents, nothing run yet. */
 int simulation_load(struct simulation *sim, char **ret_error);
 
 /* simulation_lines.c */
@@ -91,7 +98,12 @@ void simulation_tell_event(struct simulation *sim, const struct structure *struc
 			   const struct rule *rule);
 void simulation_tell_request(struct simulation *sim, const struct request *request);
 void simulation_tell_operation(struct simulation *sim, const struct decision *decision);
-void simulation_tell_applied(struct simulation *sim, const struct order *order);
+/* `resources`: what is in force now. Told right after its operation, or by
+ * simulation_tell_left(). */
+void simulation_note_applied(struct simulation *sim, const char *container,
+			     const json_t *resources);
+/* Of what no operation has told. */
+void simulation_tell_left(struct simulation *sim);
 void simulation_tell_final(struct simulation *sim);
 
 #endif

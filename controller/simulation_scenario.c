@@ -91,8 +91,7 @@ static int by_name(const void *a, const void *b)
 	return r ? r : (int)x->structure->subtype - (int)y->structure->subtype;
 }
 
-/* Users have names of their own: `type` says whom a name that both have means. */
-static struct simulated *find(const struct simulation *sim, const char *name, const char *type)
+struct simulated *simulation_find(const struct simulation *sim, const char *name, const char *type)
 {
 	struct simulated *one = NULL;
 
@@ -114,10 +113,16 @@ static int add_structure(struct simulation *sim, const char *list, size_t i, jso
 	int r;
 
 	r = model_parse(user ? DB_USERS : DB_STRUCTURES, doc, &structure, &error);
+	if (r == -EINVAL) {
+		const char *name = json_string_value(json_object_get(doc, "name"));
+
+		model_log(sim->model, LOG_LEVEL_WARNING, "%s[%zu] is ignored: %s", list, i,
+			  error ? error : "not a structure");
+		return name && json_object_set_new(sim->ignored, name, json_true()) < 0 ? -ENOMEM
+											: 0;
+	}
 	if (r < 0)
-		return r == -EINVAL ? fail_with(r, ret_error, "%s[%zu]: %s", list, i,
-						error ? error : "not a structure")
-				    : r;
+		return r;
 	r = model_add(sim->model, structure);
 	if (r < 0) {
 		if (r == -EEXIST)
@@ -159,6 +164,7 @@ static int load_documents(struct simulation *sim, char **ret_error)
 		bool user = one->structure->subtype == STRUCTURE_USER;
 
 		one->sampled_at = NAN;
+		one->told_at = -INFINITY;
 		for (int k = 0; k < EBB_RESOURCE_MAX; k++)
 			one->changed_at[k] = -INFINITY;
 		r = name_index_add(user ? sim->user_index : sim->index, one->structure->name, one);
@@ -182,6 +188,26 @@ static void default_limits(struct structure *structure)
 	}
 }
 
+/* Of a container without a host, on which its limit is looked at. */
+static void limits_in_force(struct simulation *sim, struct structure *s)
+{
+	if (s->host_name && model_host(sim->model, s->host_name))
+		return;
+	for (int r = 0; r < EBB_RESOURCE_MAX; r++) {
+		struct resource_state *state = &s->resources[r];
+
+		if (!state->present)
+			continue;
+		if (state->max > 0 && (state->current < 0 || state->current > state->max))
+			state->current = state->max;
+		else if (state->current < 0 && s->guard && state->guard)
+			model_log(sim->model, LOG_LEVEL_WARNING,
+				  "%s has neither current nor max of %s: nothing is decided about "
+				  "it",
+				  s->name, ebb_resource_name(r));
+	}
+}
+
 static int load_limits(struct simulation *sim, char **ret_error)
 {
 	json_t *list, *doc;
@@ -194,7 +220,7 @@ static int load_limits(struct simulation *sim, char **ret_error)
 	json_array_foreach(list, i, doc) {
 		const char *name = json_string_value(json_object_get(doc, "name"));
 		_cleanup_free_ char *error = NULL;
-		struct simulated *one = find(sim, name, NULL);
+		struct simulated *one = simulation_find(sim, name, NULL);
 
 		if (!name)
 			return member_fail(ret_error, "limits", i, "name",
@@ -203,10 +229,13 @@ static int load_limits(struct simulation *sim, char **ret_error)
 		if (!one)
 			continue;
 		r = structure_set_limits(one->structure, doc, &error);
-		if (r < 0)
-			return r == -EINVAL ? fail_with(r, ret_error, "limits[%zu] of %s: %s", i,
-							name, error ? error : "not limits")
-					    : r;
+		if (r == -EINVAL)
+			model_log(sim->model, LOG_LEVEL_WARNING,
+				  "limits[%zu] of %s is ignored, so nothing is decided about it: "
+				  "%s",
+				  i, name, error ? error : "not limits");
+		else if (r < 0)
+			return r;
 	}
 	for (i = 0; i < sim->n_structures; i++) {
 		struct simulated *one = &sim->structures[i];
@@ -218,6 +247,8 @@ static int load_limits(struct simulation *sim, char **ret_error)
 			one->lower[k] = state->lower;
 			one->current[k] = state->current;
 		}
+		if (one->structure->subtype == STRUCTURE_CONTAINER)
+			limits_in_force(sim, one->structure);
 		if (!list)
 			default_limits(one->structure);
 		for (int k = 0; k < EBB_RESOURCE_MAX; k++)
@@ -228,8 +259,10 @@ static int load_limits(struct simulation *sim, char **ret_error)
 
 /* --- hosts --- */
 
-/* The cores that its document gives out and, where these are fewer than max / 100, more from below:
- * of the topology or, without one, of the natural numbers. */
+/*
+ * Those of the topology, as when its agent registers. Without one those that its document gives out
+ * and, where these are fewer than max / 100, more of the natural numbers.
+ */
 static json_t *host_cores(const struct host *host, const struct cpu_list *all)
 {
 	_cleanup_json_ json_t *mapping = cpumap_to_json(host->cpumap);
@@ -238,19 +271,21 @@ static json_t *host_cores(const struct host *host, const struct cpu_list *all)
 	json_t *cpus = json_array(), *core;
 	const char *key;
 
+	for (size_t i = 0; all && i < all->n; i++)
+		json_array_append_new(cpus, json_integer(all->cpus[i]));
+	if (all)
+		return cpus;
 	json_object_foreach(mapping, key, core) {
 		uint64_t cpu;
 
 		if (parse_u64(key, &cpu) >= 0)
 			json_array_append_new(cpus, json_integer((json_int_t)cpu));
 	}
-	if (!want && !json_array_size(cpus) && all)
-		want = all->n;
 	for (unsigned cpu = 0; json_array_size(cpus) < want && cpu < CPUS_MAX; cpu++) {
 		char name[16];
 
 		snprintf(name, sizeof(name), "%u", cpu);
-		if (!json_object_get(mapping, name) && (!all || cpu_list_contains(all, cpu)))
+		if (!json_object_get(mapping, name))
 			json_array_append_new(cpus, json_integer(cpu));
 	}
 	return cpus;
@@ -324,7 +359,7 @@ static int load_hosts(struct simulation *sim, char **ret_error)
 				 "topology: must be an object, {HOST: {SOCKET: {CORE: [CPU, "
 				 "...]}}}");
 	json_object_foreach(topologies, name, topology)
-		if (!model_host(model, name))
+		if (!model_host(model, name) && !json_object_get(sim->ignored, name))
 			return fail_with(-EINVAL, ret_error,
 					 "topology.%s: there is no such host in structures", name);
 	model_attach_containers(model);
@@ -377,10 +412,13 @@ static int load_rules(struct simulation *sim, char **ret_error)
 		struct rule rule;
 
 		r = rule_from_json(doc, &rule, &error);
+		if (r == -EINVAL) {
+			model_log(model, LOG_LEVEL_WARNING, "rules[%zu] is ignored: %s", i,
+				  error ? error : "not a rule");
+			continue;
+		}
 		if (r < 0)
-			return r == -EINVAL ? fail_with(r, ret_error, "rules[%zu]: %s", i,
-							error ? error : "not a rule")
-					    : r;
+			return r;
 		rule_clear(&rule);
 		if (json_object_set_new(model->rules,
 					json_string_value(json_object_get(doc, "name")),
@@ -410,11 +448,14 @@ static int load_services(struct simulation *sim, char **ret_error)
 		const char *name = json_string_value(json_object_get(doc, "name"));
 
 		r = model_set_service(model, doc, &error);
+		if (r == -EINVAL) {
+			model_log(model, LOG_LEVEL_WARNING, "services[%zu]%s%s is ignored: %s", i,
+				  name ? " " : "", name ? name : "",
+				  error ? error : "not a service");
+			continue;
+		}
 		if (r < 0)
-			return r == -EINVAL ? fail_with(r, ret_error, "services[%zu]%s%s: %s", i,
-							name ? " " : "", name ? name : "",
-							error ? error : "not a service")
-					    : r;
+			return r;
 		if (strcmp(name, "guardian") == 0)
 			of_guardian = json_object_get(doc, "config");
 	}
@@ -440,6 +481,14 @@ static int load_evaluation(struct simulation *sim, char **ret_error)
 	if (sim->by_window || sim->window >= WINDOW_OF_MANY)
 		sim->guardian.window_timelapse = 1e-3;
 	return 0;
+}
+
+/* Does it name a structure whose document was of no use? */
+static bool is_ignored(const struct simulation *sim, const json_t *doc, const char *member)
+{
+	const char *name = json_string_value(json_object_get(doc, member));
+
+	return name && json_object_get(sim->ignored, name) && !simulation_find(sim, name, NULL);
 }
 
 /* --- usages --- */
@@ -496,7 +545,8 @@ static int load_usage(struct simulation *sim, const json_t *doc, size_t index,
 		r = get_seconds(doc, "usages", index, "at", &usage->at, ret_error);
 	if (r < 0)
 		return r;
-	usage->of = find(sim, name, json_string_value(json_object_get(doc, "structure_type")));
+	usage->of = simulation_find(sim, name,
+				    json_string_value(json_object_get(doc, "structure_type")));
 	if (!usage->of)
 		return fail_with(-EINVAL, ret_error,
 				 "usages[%zu].structure: must be the name of one of structures%s%s",
@@ -557,6 +607,8 @@ static int load_usages(struct simulation *sim, char **ret_error)
 	if (!sim->usages)
 		return -ENOMEM;
 	json_array_foreach(list, i, doc) {
+		if (is_ignored(sim, doc, "structure"))
+			continue;
 		r = load_usage(sim, doc, i, &sim->usages[sim->n_usages++], ret_error);
 		if (r < 0)
 			return r;
@@ -570,10 +622,10 @@ static int load_usages(struct simulation *sim, char **ret_error)
 /* --- requests --- */
 
 static int check_partner(const struct simulation *sim, const json_t *doc, size_t index,
-			 const char *member, const char *resource, char **ret_error)
+			 const char *member, char **ret_error)
 {
 	const char *name = json_string_value(json_object_get(doc, member));
-	const struct simulated *one = find(sim, name, NULL);
+	const struct simulated *one = simulation_find(sim, name, NULL);
 
 	if (!one)
 		return fail_with(-EINVAL, ret_error,
@@ -584,9 +636,6 @@ static int check_partner(const struct simulation *sim, const json_t *doc, size_t
 				 "requests[%zu].%s: %s is a host, and only containers, "
 				 "applications and users are scaled",
 				 index, member, name);
-	if (!one->structure->resources[ebb_resource_from_name(resource)].present)
-		return fail_with(-EINVAL, ret_error, "requests[%zu].resource: %s has no %s", index,
-				 name, resource);
 	return 0;
 }
 
@@ -615,10 +664,10 @@ static int load_request(struct simulation *sim, const json_t *doc, size_t index,
 	if (!resource || ebb_resource_from_name(resource) == EBB_RESOURCE_INVALID)
 		return member_fail(ret_error, "requests", index, "resource",
 				   "must be cpu, mem, disk_read, disk_write, net or energy");
-	if (json_to_double(json_object_get(doc, "amount"), &amount) < 0 || fabs(amount) < 1 ||
-	    fabs(amount) > AMOUNT_MAX)
+	/* One that cannot be done, of 0 shares, is an operation that is refused. */
+	if (json_to_double(json_object_get(doc, "amount"), &amount) < 0)
 		return member_fail(ret_error, "requests", index, "amount",
-				   "must be a number, not 0: what is asked for beyond the limit "
+				   "must be a number: what is asked for beyond the limit "
 				   "now, below 0 for less");
 	text = json_string_value(field);
 	if (field && (!text || (strcmp(text, "current") && strcmp(text, "max"))))
@@ -628,9 +677,9 @@ static int load_request(struct simulation *sim, const json_t *doc, size_t index,
 			       strcmp(text, "user"))))
 		return member_fail(ret_error, "requests", index, "structure_type",
 				   "must be container, application or user");
-	r = check_partner(sim, doc, index, "structure", resource, ret_error);
+	r = check_partner(sim, doc, index, "structure", ret_error);
 	if (r >= 0 && pair && !json_is_null(pair))
-		r = check_partner(sim, doc, index, "pair_structure", resource, ret_error);
+		r = check_partner(sim, doc, index, "pair_structure", ret_error);
 	request->index = index;
 	request->doc = doc;
 	return r;
@@ -658,6 +707,8 @@ static int load_requests(struct simulation *sim, char **ret_error)
 	if (!sim->requests)
 		return -ENOMEM;
 	json_array_foreach(list, i, doc) {
+		if (is_ignored(sim, doc, "structure") || is_ignored(sim, doc, "pair_structure"))
+			continue;
 		r = load_request(sim, doc, i, &sim->requests[sim->n_requests++], ret_error);
 		if (r < 0)
 			return r;
@@ -682,6 +733,21 @@ static int load_until(struct simulation *sim, char **ret_error)
 	if (sim->n_requests)
 		sim->until = fmax(sim->until, sim->requests[sim->n_requests - 1].at);
 	return 0;
+}
+
+static void set_begin(struct simulation *sim)
+{
+	sim->begin = INFINITY;
+	for (size_t i = 0; i < sim->n_usages; i++)
+		sim->begin = fmin(sim->begin, sim->usages[i].at);
+	if (sim->n_requests)
+		sim->begin = fmin(sim->begin, sim->requests[0].at);
+	if (!isfinite(sim->begin))
+		sim->begin = 0;
+	if (sim->n_usages && !sim->model->guardian.active)
+		model_log(
+			sim->model, LOG_LEVEL_WARNING,
+			"services: the guardian is not ACTIVE, so nothing is decided from usages");
 }
 
 int simulation_load(struct simulation *sim, char **ret_error)
@@ -714,5 +780,7 @@ int simulation_load(struct simulation *sim, char **ret_error)
 		r = load_requests(sim, ret_error);
 	if (r >= 0)
 		r = load_until(sim, ret_error);
+	if (r >= 0)
+		set_begin(sim);
 	return r;
 }

@@ -26,11 +26,17 @@ static const char *const level_names[] = {
 static const char level_priorities[] = {'3', '4', '6', '7'};
 
 static _Atomic int max_level = LOG_LEVEL_INFO;
+static _Atomic bool without_time;
 static bool to_journal;
 
 void log_set_level(enum log_level level)
 {
 	max_level = level;
+}
+
+void log_leave_out_time(void)
+{
+	without_time = true;
 }
 
 int log_level_from_name(const char *name, enum log_level *ret_level)
@@ -122,6 +128,8 @@ int log_full(enum log_level level, int err, const char *format, ...)
 
 	if (to_journal) {
 		n = snprintf(line, sizeof(line), "<%c>", level_priorities[level]);
+	} else if (without_time) {
+		n = snprintf(line, sizeof(line), "%s ", level_names[level]);
 	} else {
 		time_t now = time(NULL);
 		struct tm tm;

@@ -38,7 +38,7 @@ same cores_follow_the_topology "$(show two_containers "$(ask c0 50) | .topology 
 	{\"0\": [0, 4], \"1\": [1, 5]}, \"1\": {\"0\": [2, 6], \"1\": [3, 7]}}}" "$applied")" c0=250@0,1,4
 same memory_has_no_cores "$(show two_containers '.requests =
 	[{at: 1, structure: "c0", resource: "mem", amount: 512}]' \
-	'select(.applied) | .applied | [.resource, .value, .cpus]')" '["mem",2560,null]'
+	'select(.applied) | .applied | [.resource, .value, .cpus]')" '["mem",2560,""]'
 same an_old_request_expires "$(show two_containers '.requests = [{at: 100, timestamp: 30,
 	structure: "c0", resource: "cpu", amount: 50}]' 'select(.operation) | .operation.outcome')" expired
 same without_a_host_nothing_is_applied "$(show two_containers "del(.structures[0]) | .until = 100
@@ -93,6 +93,49 @@ same less_max_raises_nothing "$(show two_containers ".requests = [$request
 same less_max_takes_current_along "$(show two_containers ".requests = [$request
 	+ {structure: \"c0\", field: \"max\", amount: -300}]" "$max_of_c0")" 100/100
 
+same each_operation_comes_before_what_it_did "$(run two_containers "$application | .usages = [] | .requests = [$request + {structure: \"app1\", amount: 300}]" \
+	'if .operation.subtype == "container" then "operation \(.operation.structure)" elif .applied then "applied \(.applied.structure)"
+	else empty end' | paste -sd' ')" 'operation c0 applied c0 operation c1 applied c1'
+same a_parent_has_the_sum "$(run two_containers "$application | .requests = [$request
+	+ {structure: \"app1\", amount: 23}]" 'select(.operation.subtype == "application") | .operation.current')" 400
+same a_parent_has_the_sum_for_max_too "$(run two_containers "$application | .requests = [$request
+	+ {structure: \"app1\", field: \"max\", amount: 20}]" 'select(.operation.subtype == "application") | .operation.current')" 400
+same memory_that_is_used_stays "$(show two_containers '.usages = [{at: 0, structure: "c0", mem: 1200}] | .requests =
+	[{at: 1, structure: "c0", resource: "mem", amount: -1500}]' \
+	'select(.operation or .applied) | .operation // .applied | "\(.outcome):\(.applied):\(.value):\(.reason)"')" \
+	'partial:1260:null:the agent could not go all the way null:null:1260:null'
+same little_memory_that_is_used_has_a_margin "$(show two_containers '.usages = [{at: 0, structure: "c0", mem: 300}] | .requests =
+	[{at: 1, structure: "c0", resource: "mem", amount: -1780}]' "$applied")" c0=316@
+same memory_is_lowered_above_what_is_used "$(show two_containers '.usages = [{at: 0, structure: "c0", mem: 1200}] | .requests =
+	[{at: 1, structure: "c0", resource: "mem", amount: -700}]' 'select(.operation) | .operation | "\(.outcome) \(.applied)"')" 'applied 1348'
+
+# --- the cores of a host are those of its topology ---
+four='.structures[0].resources.cpu |= (.max = 400 | .free = 0 | .core_usage_mapping |= del(.["4"], .["5"], .["6"], .["7"]))
+	| .structures |= .[:2] | .topology = {h0: {"0": {"0": [0], "1": [2], "2": [5], "3": [9]}}}'
+same cores_are_those_of_the_topology "$(show two_containers "$four | $(ask c0 150)" "$applied")" c0=350@0,2,5,9
+same cores_without_a_map "$(show two_containers "$four | del(.structures[0].resources.cpu.core_usage_mapping) | $(ask c0 150)" \
+	"$applied")" c0=350@0,2,5,9
+same owners_of_other_cores_move "$(run two_containers "$four" "$final_host | [.max, .free, (.core_usage_mapping | keys | @csv),
+	([.core_usage_mapping[].c0 // 0] | add)]")" '[400,200,"\"0\",\"2\",\"5\",\"9\"",200]'
+same fewer_cores_than_it_said "$(show two_containers '.structures |= .[:2]
+	| .topology = {h0: {"0": {"0": [0], "1": [1], "2": [2], "3": [3]}}} | '"$(ask c0 200)" "$applied")" c0=400@0,1,2,3
+
+# --- the five distributions, and those of Ebb ---
+# Each takes the cores that are wholly free in its order, one after another.
+distribution() {
+	show two_containers '.structures |= .[:2] | .structures[0] |= (.core_distribution = "'"$1"'"
+		| .resources.cpu.core_usage_mapping |= map_values({free: 100}) | .resources.cpu.free = 800)
+		| .structures[1].resources.cpu |= (.max = 800 | .current = 0 | .min = 0) | .structures[1].resources.cpu.guard = false
+		| .topology = {h0: {"0": {"0": [0, 4], "1": [1, 5]}, "1": {"0": [2, 6], "1": [3, 7]}}}
+		| .requests = [range(1; 9) | {at: ., structure: "c0", resource: "cpu", amount: 100}]' \
+		'select(.applied) | .applied.cpus' | tail -n 1 | grep -o '[^ ]*$' | tr , ' '
+}
+same group_p_and_l "$(distribution 'Group_P&L')" '0 4 1 5 2 6 3 7'
+same group_1p_2l "$(distribution Group_1P_2L)" '0 1 4 5 2 3 6 7'
+same group_pp_ll "$(distribution Group_PP_LL)" '0 1 2 3 4 5 6 7'
+same spread_p_and_l "$(distribution 'Spread_P&L')" '2 6 0 4 3 7 1 5'
+same spread_pp_ll "$(distribution Spread_PP_LL)" '2 0 3 1 6 4 7 5'
+
 # --- limits: boundary, upper, lower ---
 limits() { # CURRENT MAX BOUNDARY TYPE
 	show guarded ".structures[0].resources.cpu |= (.current = $1 | .max = $2)
@@ -103,6 +146,10 @@ limits() { # CURRENT MAX BOUNDARY TYPE
 same boundary_of_max "$(limits 150 200 10 max)" 130/110
 same boundary_of_current "$(limits 150 200 10 current)" 135/120
 same current_above_max_counts_as_max "$(limits 250 200 10 current)" 180/160
+same current_above_max_becomes_max "$(show guarded ".structures[0].resources.cpu.current = 500 | .until = 3" \
+	'if .final then .final.structures[0].resources.cpu.current else [.at, .limits.current] end')" '[0,400] 400'
+same current_that_nobody_knows_is_max "$(show guarded "del(.structures[0].resources.cpu.current) | .usages = [{at: 7, structure: \"c0\",
+	cpu: 1}] | .until = 3" 'select(.limits) | [.at, .limits.upper, .limits.current]')" '[3,360,400]'
 same limits_are_told_when_they_change "$(run guarded '.limits[0].resources.cpu |= (.upper = 160 | .lower = 120)
 	| .usages = [{at: 0, structure: "c0", cpu: 150}]' 'select(.limits)')" ''
 
@@ -123,6 +170,8 @@ same above_upper_is_a_bottleneck "$(show guarded "$(samples 161)" "$told")" CpuB
 same at_upper_and_lower_is_nothing "$(show guarded "$(samples 160 120)" "$told")" ''
 same idle_is_no_underuse "$(show guarded "$(samples 0)" "$told")" ''
 same two_events_ask "$(show guarded "$(samples 170 170)" "$told")" 'CpuBottleneck CpuBottleneck 75'
+same two_of_one_moment_both_count "$(show guarded '.usages = [{at: 5, structure: "c0", cpu: 170},
+	{at: 5, structure: "c0", cpu: 171}]' "$told")" 'CpuBottleneck CpuBottleneck 75'
 same events_are_consumed "$(show guarded "$(samples 170 170 170)" "$told")" \
 	'CpuBottleneck CpuBottleneck 75 CpuBottleneck'
 same six_underuses_ask "$(show guarded "$(samples 70 70 70 70 70 70)" "$told")" \
@@ -140,6 +189,39 @@ proportional() { # USAGE: current 150, max 200, 10% of max, so upper 130
 same proportional_half "$(proportional 140)" 37
 same proportional_all "$(proportional 155)" 75
 same proportional_little "$(proportional 131.9)" 7
+# request_of CURRENT MAX MIN BOUNDARY RULE EDIT USAGE N: what N samples of USAGE ask for; 10% of max, so upper - 40.
+request_of() {
+	local i list=()
+	for ((i = 0; i < $8; i++)); do list+=("$7"); done
+	show guarded ".structures[0].resources.cpu |= (.current = $1 | .max = $2 | .min = $3)
+		| .limits[0].resources.cpu.boundary = $4 | $(rule "$5" "$6") | $(samples "${list[@]}")" \
+		'select(.request) | .request.amount'
+}
+fit='rescale_policy: "fit_to_usage"'
+# Spec vectors: current, margin, usage. The floor is out of the way with a min of 1.
+same fit_far_below "$(request_of 2000 5000 1 10 CpuRescaleDown "$fit" 700 6)" -550
+same fit_from_200 "$(request_of 200 200 1 10 CpuRescaleDown "$fit" 35.7 6)" -135
+same fit_upwards "$(request_of 100 200 1 10 CpuRescaleUp "$fit" 95.2 2)" 25
+# Trimmed: current 200, max 400, min 50, upper 150, lower 100.
+trimmed() { request_of 200 400 50 12.5 "$1" "rescale_policy: \"amount\", amount: $2" "$3" "$4"; }
+same as_it_is_up "$(trimmed CpuRescaleUp 70 190 2)" 70
+same trimmed_to_max "$(trimmed CpuRescaleUp 250 190 2)" 200
+same as_it_is_down "$(trimmed CpuRescaleDown -50 60 6)" -50
+# The original keeps lower, not current, above min, and so ends at min + 2 margins.
+same trimmed_to_min "$(trimmed CpuRescaleDown -100 60 6) $(trimmed CpuRescaleDown -160 60 6)" '-100 -150'
+# of_an_application WHOSE: one guarded application; samples of it, or of its container.
+of_an_application() {
+	jq --slurpfile rules "$scenarios/guarded.json" '.rules = $rules[0].rules | .structures |= .[:2] | .structures[1].guard = false
+		| .structures += [{type: "structure", subtype: "application", name: "app1", guard: true, state: "running",
+			containers: ["c0"], resources: {cpu: {max: 800, min: 40, current: 200, guard: true}}}]
+		| .limits = [{name: "app1", type: "limit", resources: {cpu: {boundary: 4, boundary_type: "percentage_of_max"}}}]
+		| .services = [{name: "guardian", type: "service", config: {STRUCTURE_GUARDED: "application", WINDOW_TIMELAPSE: 10,
+			WINDOW_DELAY: 10, EVENT_TIMEOUT: 120}}]
+		| .usages = [10, 20, 30, 40 | {at: ., structure: "'"$1"'", cpu: 295}]' "$scenarios/two_containers.json" | "$ebb" simulate - |
+		jq -rc 'if .event then "\(.at)" elif .request then "\(.at):\(.request.amount)" else empty end' | paste -sd' '
+}
+same an_application_is_judged_as_soon_as_a_container "$(of_an_application app1)" '10 20 20:75 30 40 40:75'
+same so_is_one_that_its_members_make_up "$(of_an_application c0)" '10 20 20:75 30 40 40:75'
 same an_event_as_a_document "$(run guarded "$(samples 170)" 'select(.event)')" \
 	'{"at":0,"event":{"name":"CpuBottleneck","resource":"cpu","type":"event","structure":"c0","action":{"events":{"scale":{"up":1}}},"timestamp":0}}'
 same a_request_as_a_document "$(run guarded "$(samples 170 170)" 'select(.request)')" \
@@ -184,20 +266,52 @@ bad usage_of_a_host two_containers '.usages = [{at: 0, structure: "h0", cpu: 1}]
 bad usage_misspelt guarded '.usages = [{at: 0, structure: "c0", cpus: 1}]' 'usages[0].cpus'
 bad usage_without_time guarded '.usages = [{structure: "c0", cpu: 1}]' 'usages[0].at: must be a number of seconds'
 bad request_of_nobody two_containers "$(ask c9 1)" 'requests[0].structure'
-bad request_for_nothing two_containers "$(ask c0 0)" 'requests[0].amount'
 bad request_without_resource two_containers '.requests = [{at: 1, structure: "c0", amount: 1}]' 'requests[0].resource'
 bad request_of_no_field two_containers '.requests = [{at: 1, structure: "c0", resource: "cpu", amount: 1, field: "min"}]' 'requests[0].field'
-bad min_above_max two_containers '.structures[1].resources.cpu.min = 500' 'structures[1]: resources.cpu: min 500 is above max 400'
 bad twice_the_same two_containers '.structures += [.structures[1]]' 'c0 is there twice'
-bad limits_without_type guarded 'del(.limits[0].resources.cpu.boundary_type)' 'limits[0] of c0'
-bad rule_without_policy guarded "$(rule CpuRescaleUp 'rescale_policy: null')" 'rules[2]'
-bad service_of_no_sense guarded '.services[0].config.WINDOW_TIMELAPSE = "long"' 'services[0] guardian: WINDOW_TIMELAPSE'
 bad topology_of_nobody two_containers '.topology = {h7: {}}' 'topology.h7'
 bad topology_of_no_sense two_containers '.topology = {h0: [1]}' 'topology.h0'
 bad evaluate_never guarded '.evaluate = "never"' 'evaluate'
 bad until_never guarded '.until = "never"' 'until'
 bad misspelt guarded '.usage = []' 'usage'
 bad no_object guarded '[1]' 'one JSON object'
+
+# --- what a controller would load with a warning ---
+# warned NAME SCENARIO EDIT TEXT SHOW WANT: one line with TEXT, no time in it; and it goes on.
+warned() {
+	local rc got
+	jq "$3" "$scenarios/$2.json" | "$ebb" simulate - >"$tmp/out" 2>"$tmp/err"
+	rc=$?
+	got=$(jq -rc "$5" "$tmp/out" | paste -sd' ')
+	if [ $rc = 0 ] && [ "$got" = "$6" ] && [ "$(wc -l <"$tmp/err")" = 1 ] && grep -qE '^(<4>|warning )[a-z]' "$tmp/err" &&
+		grep -qF "$4" "$tmp/err"; then
+		ok "$1"
+	else
+		not_ok "$1" "status $rc, got '$got': $(cat "$tmp/err")"
+	fi
+}
+warned rule_with_the_old_key guarded "$(rule CpuRescaleUp 'rescale_by: "amount"') | (.rules[2] |= del(.rescale_policy)) | $(samples 170 170)" \
+	'rules[2] is ignored: Rule CpuRescaleUp' "$told" 'CpuBottleneck CpuBottleneck'
+warned rule_with_an_unknown_operator guarded "$(rule cpu_exceeded_upper 'rule: {"xor": [1, 2]}') | $(samples 170)" \
+	'rules[0] is ignored' "$told" ''
+warned limits_without_type guarded "del(.limits[0].resources.cpu.boundary_type) | .limits[0].resources.cpu += {upper: 160, lower: 120}
+	| $(samples 170 170)" 'limits[0] of c0 is ignored' "$told" ''
+warned limits_of_more_than_all guarded ".limits[0].resources.cpu.boundary = 150 | $(samples 170 170)" \
+	'limits.cpu.boundary: 150' "$told" ''
+warned min_above_max two_containers ".structures[1].resources.cpu.min = 500 | $(ask c0 50 c1 50)" \
+	'structures[1] is ignored: resources.cpu: min 500 is above max 400' "$applied" c1=250@2,3,0
+warned service_of_no_sense guarded ".services[1].config.REQUEST_TIMEOUT = \"long\" | $(samples 170 170)" \
+	'services[1] scaler is ignored: REQUEST_TIMEOUT' "$told" 'CpuBottleneck CpuBottleneck 75'
+warned guardian_not_active guarded ".services[0].config.ACTIVE = false | $(samples 170 170)" \
+	'the guardian is not ACTIVE' "$told" ''
+refused='select(.operation) | .operation | "\(.structure) \(.requested) \(.outcome) \(.current) \(.upper) \(.reason)"'
+same a_request_for_nothing_is_refused "$(show two_containers "$(ask c0 0 c1 10)" "$refused")" \
+	'c0 0 refused 200 null its amount of 0 cannot be c1 10 applied 200 null '
+same a_request_for_what_it_has_not_is_refused "$(show two_containers '.requests = [{at: 1, structure: "c0",
+	resource: "net", amount: 5}]' "$refused")" 'c0 5 refused null null c0 has no resource net'
+same all_operations_have_the_same_members "$(run two_containers "$(ask c0 0 c1 10)" \
+	'select(.operation) | .operation | keys | @csv' | sort -u | wc -l)" 1
+
 echo '{"structures": [' | "$ebb" simulate - >"$tmp/out" 2>"$tmp/err"
 same broken_json_status $? 2
 check broken_json_place grep -q '^ebb: standard input:[0-9]*:[0-9]*: not JSON' "$tmp/err"
@@ -228,6 +342,8 @@ same rebalancer_keeps_its_window "$(show two_containers "$(rebalancer \
 	'10 c1+36<c0 current 2'
 same rebalancer_asks_without_hosts "$(show two_containers "$(rebalancer '{}' 'del(.structures[0])')" \
 	"$asked")" '30 c1+72<c0 current 2'
+same rebalancer_begins_with_time "$(show two_containers "$(rebalancer '{}' '.usages |= map(select(.at == (10, 20, 30)))')" \
+	"$asked" | cut -d' ' -f1-4)" '30 c1+72<c0 current 2'
 same rebalancer_keeps_applications_apart "$(show two_containers "$(rebalancer '{}' '.structures += [
 	{type: "structure", subtype: "application", name: "app", guard: false, containers: ["c0"],
 	 resources: {cpu: {max: 400, min: 20, guard: false}}}]')" "$asked")" ''
