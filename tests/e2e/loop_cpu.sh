@@ -39,7 +39,7 @@ same_again() {
 	jq -es 'last.replayed | .differences == 0 and .amounts > 1 and .plans > 1' "$TMP/replayed" >/dev/null
 }
 check decisions_of_the_file_come_out_the_same same_again "$TMP/audit.jsonl"
-check decisions_of_the_controller_come_out_the_same same_again "$CONTROLLER_ADDRESS"
+check decisions_of_the_controller_come_out_the_same same_again "http://$CONTROLLER_LISTEN"
 
 # An operator's limit on top: the limit follows at once, up to it and no further.
 ask PUT /structure/web/resources/cpu/max '{"value":60}' >/dev/null
