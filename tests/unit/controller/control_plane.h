@@ -49,6 +49,8 @@ struct container {
 	bool there;
 	int64_t limit[EBB_RESOURCE_MAX]; /* in force; -1: none */
 	bool ordered[EBB_RESOURCE_MAX];  /* by us, the last time */
+	/* 1 << resource, since all was settled: by an order; and in the audit. */
+	unsigned changed, told;
 	bool foreign; /* somebody else wrote one, or it was nobody's, since all was settled */
 };
 
@@ -77,6 +79,11 @@ struct plane {
 	enum answer how;
 	unsigned explained; /* 1 << resource */
 	char unexplained[1024];
+	bool operations; /* over several structures: they are on record when they are over */
+	bool ending;     /* takes no orders any more */
+	/* The last operation in the audit, and whether it was done. */
+	json_int_t operation;
+	bool operation_done;
 };
 
 /* In place of the library's, so that a run can be repeated: delays have some of it in them. */
@@ -121,6 +128,7 @@ static void plane_decided(void *userdata, const struct decision *decision)
 	bool applied = strcmp(decision->outcome, "applied") == 0 ||
 		       strcmp(decision->outcome, "partial") == 0;
 	bool failed = strcmp(decision->outcome, "failed") == 0;
+	struct container *c = plane_container(plane, decision->structure);
 	int64_t ordered;
 
 	plane->n_decisions++;
@@ -132,7 +140,20 @@ static void plane_decided(void *userdata, const struct decision *decision)
 			 (long long)decision->planned,
 			 (long long)grounds_plan(&decision->grounds).target);
 	plane->n_applied += applied;
-	if (!plane->answering || (!applied && !failed) ||
+	/* All of it or nothing. */
+	if (decision->operation && plane->operation == (json_int_t)decision->operation &&
+	    plane->operation_done != applied)
+		snprintf(plane->unexplained, sizeof(plane->unexplained),
+			 "%s: %s: operation %llu is %s, and was not for others",
+			 decision->structure, ebb_resource_name(decision->resource),
+			 (unsigned long long)decision->operation, decision->outcome);
+	if (decision->operation) {
+		plane->operation = (json_int_t)decision->operation;
+		plane->operation_done = applied;
+	}
+	if (c && (applied || failed || strcmp(decision->outcome, "rolled back") == 0))
+		c->told |= 1u << decision->resource;
+	if (plane->operations || !plane->answering || (!applied && !failed) ||
 	    strcmp(decision->structure, plane->answering->container) != 0 ||
 	    scaler_body_limit(plane->answering->body, decision->resource, &ordered) < 0)
 		return;
@@ -150,8 +171,11 @@ static void plane_decided(void *userdata, const struct decision *decision)
 static int plane_submit(void *userdata, struct order *order)
 {
 	struct plane *plane = userdata;
-	struct given **link = &plane->orders, *given = calloc(1, sizeof(*given));
+	struct given **link = &plane->orders, *given;
 
+	if (plane->ending)
+		return -ESHUTDOWN;
+	given = calloc(1, sizeof(*given));
 	if (!given)
 		return -ENOMEM;
 	given->order = *order;
@@ -274,6 +298,8 @@ static void plane_carry_out(struct plane *plane, struct given *given)
 
 		if (scaler_body_limit(given->order.body, r, &limit) < 0)
 			continue;
+		if (c->limit[r] != limit)
+			c->changed |= 1u << r;
 		c->limit[r] = limit;
 		c->ordered[r] = true;
 	}
@@ -304,7 +330,7 @@ static void plane_answer(struct plane *plane, enum answer how)
 	plane->how = how;
 	plane->explained = 0;
 	scaler_order_done(plane->scaler, given->order.userdata, &result);
-	for (int r = 0; r < EBB_RESOURCE_MAX; r++)
+	for (int r = 0; r < EBB_RESOURCE_MAX && !plane->operations; r++)
 		if (json_object_get(given->order.body, ebb_resource_name(r)) &&
 		    !(plane->explained & 1u << r))
 			snprintf(plane->unexplained, sizeof(plane->unexplained),
@@ -334,6 +360,50 @@ static bool plane_settle(struct plane *plane)
 
 /* --- the controller --- */
 
+static struct structure *plane_parent(struct plane *plane, bool user, unsigned i)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), user ? "user%u" : "app%u", i);
+	return user ? model_user(plane->model, name) : model_structure(plane->model, name);
+}
+
+/* Lock held. Those of user0 { app0 { c0 c1 c2 } } and user1 { app1 { c3 c4 c5 } } that are not
+ * there; the other containers are nobody's. */
+static int plane_add_parent(struct plane *plane, bool user, unsigned i)
+{
+	_cleanup_json_ json_t *doc = NULL;
+	json_t *names = json_array();
+	struct structure *s;
+	char name[16];
+	int r;
+
+	for (unsigned j = 0; j < (user ? 1 : 3); j++) {
+		snprintf(name, sizeof(name), user ? "app%u" : "c%u", user ? i : 3 * i + j);
+		json_array_append_new(names, json_string(name));
+	}
+	snprintf(name, sizeof(name), user ? "user%u" : "app%u", i);
+	doc = json_pack("{s:s, s:s, s:s, s:b, s:s, s:o, s:{s:{s:i, s:i, s:b}, s:{s:i, s:i, s:b}}}",
+			"type", "structure", "subtype", user ? "user" : "application", "name", name,
+			"guard", 0, "state", "running", user ? "clusters" : "containers", names,
+			"resources", "cpu", "max", 1500, "min", 50, "guard", 0, "mem", "max", 9000,
+			"min", 300, "guard", 0);
+	r = user ? user_from_json(doc, NULL, &s, NULL) : structure_from_json(doc, NULL, &s, NULL);
+	return r >= 0 ? model_add(plane->model, s) : r;
+}
+
+static int plane_add_parents(struct plane *plane)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		bool user = i >= 2;
+		int r = plane_parent(plane, user, i % 2) ? 0 : plane_add_parent(plane, user, i % 2);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 static int plane_boot(struct plane *plane)
 {
 	int r;
@@ -354,10 +424,11 @@ static int plane_boot(struct plane *plane)
 	audit_observe(plane->audit, plane_decided, plane);
 	scaler_set_sink(plane->scaler, (struct order_sink){plane_submit, plane});
 	model_lock(plane->model);
+	r = plane_add_parents(plane);
 	for (size_t i = 0; i < HOSTS; i++)
 		plane_register(plane, &plane->hosts[i]);
 	model_unlock(plane->model);
-	return 0;
+	return r;
 }
 
 static void plane_shut_down(struct plane *plane)
@@ -377,6 +448,7 @@ static void plane_end_orders(struct plane *plane, bool killed)
 
 	if (killed)
 		plane->model->store = NULL;
+	plane->ending = true;
 	while (plane->orders) {
 		struct given *given = plane->orders;
 
@@ -388,6 +460,11 @@ static void plane_end_orders(struct plane *plane, bool killed)
 		plane_drop(given);
 	}
 	plane->model->store = store;
+	plane->ending = false;
+	/* Nobody was there to write down what it did. */
+	for (size_t i = 0; i < CONTAINERS; i++)
+		plane->containers[i].changed = 0;
+	plane->operation = 0;
 }
 
 static void plane_restart(struct plane *plane)

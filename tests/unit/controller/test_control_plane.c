@@ -12,6 +12,8 @@
 #include <stdarg.h>
 
 #include "control_plane.h"
+#include "hierarchy.h"
+#include "subscription.h"
 #include "../../test.h"
 #include "ebb/log.h"
 #include "ebb/loop.h"
@@ -89,6 +91,72 @@ static void ask(void)
 	     ebb_resource_name(request.resource), c->name);
 	if (s && s->subtype == STRUCTURE_CONTAINER)
 		(void)scaler_request(plane.scaler, &request);
+}
+
+/* Of several structures at once, and of their ranges. */
+static void ask_more(void)
+{
+	unsigned kind = plane_random(&plane, 4); /* a user, an application, a container */
+	bool parent = kind < 2, user = kind == 0;
+	struct structure *s, *pair;
+	struct request request = {0};
+	int r;
+
+	s = parent ? plane_parent(&plane, user, plane_random(&plane, 2))
+		   : model_structure(plane.model, any_container()->name);
+	pair = parent ? plane_parent(&plane, user, plane_random(&plane, 2))
+		      : model_structure(plane.model, any_container()->name);
+	if (!s)
+		return;
+	request = (struct request){
+		.structure = s,
+		.pair = plane_random(&plane, 2) ? pair : NULL,
+		.field = plane_random(&plane, 2) ? REQUEST_MAX : REQUEST_CURRENT,
+		.resource = any_resource(),
+		.timestamp = plane.now,
+	};
+	request.amount = any_amount(request.resource);
+	snprintf(request.origin, sizeof(request.origin), "api");
+	r = scaler_request(plane.scaler, &request);
+	tell("%+lld of %s %s for %s with %s: %d", (long long)request.amount,
+	     request.field == REQUEST_MAX ? "max" : "current", ebb_resource_name(request.resource),
+	     s->name, request.pair ? request.pair->name : "nobody", r);
+}
+
+static void unsubscribe(void)
+{
+	unsigned kind = plane_random(&plane, 6);
+	struct container *c = any_container();
+	struct structure *s = kind < 2 ? plane_parent(&plane, kind == 0, plane_random(&plane, 2))
+				       : model_structure(plane.model, c->name);
+	int r;
+
+	if (!s)
+		return;
+	if (kind >= 2)
+		c->foreign = true;
+	tell("%s is desubscribed", s->name);
+	r = desubscribe(plane.model, plane.scaler, s, NULL);
+	if (r < 0)
+		fail("it cannot be desubscribed: %d", r);
+}
+
+/* What was desubscribed is there again. */
+static void subscribe_again(void)
+{
+	struct container *c = any_container();
+	struct structure *s = model_structure(plane.model, c->name), *app;
+	unsigned i = (unsigned)(c - plane.containers) / 3;
+
+	if (plane_add_parents(&plane) < 0)
+		fail("parents cannot be added");
+	app = i < 2 ? plane_parent(&plane, false, i) : NULL;
+	if (s && app && !hierarchy_parent(s))
+		tell("%s joins %s: %d", c->name, app->name,
+		     hierarchy_join(plane.model, app, s, NULL));
+	app = plane_parent(&plane, false, i % 2);
+	if (!hierarchy_parent(app))
+		(void)hierarchy_join(plane.model, plane_parent(&plane, true, i % 2), app, NULL);
 }
 
 static void edit(void)
@@ -199,21 +267,35 @@ static void answer(void)
 	plane_answer(&plane, how);
 }
 
+/* Those that are only done in the run with operations. */
+#define OF_OPERATIONS 3
+
 static const struct {
 	void (*fn)(void);
 	unsigned weight;
 	bool outside; /* takes the lock itself */
 } kinds[] = {
-	{ask, 40, false},       {answer, 40, true},         {edit, 8, false},
-	{guard, 5, false},      {pass_time, 12, false},     {come_and_go, 3, false},
-	{other_hand, 2, false}, {agent_restarts, 1, false}, {connection, 1, false},
+	{ask, 40, false},
+	{answer, 40, true},
+	{edit, 8, false},
+	{guard, 5, false},
+	{pass_time, 12, false},
+	{come_and_go, 3, false},
+	{other_hand, 2, false},
+	{agent_restarts, 1, false},
+	{connection, 1, false},
+	/* Of operations. */
+	{ask_more, 20, false},
+	{unsubscribe, 1, false},
+	{subscribe_again, 3, false},
 };
 
 static void step(void)
 {
+	size_t n_kinds = ARRAY_SIZE(kinds) - (plane.operations ? 0 : OF_OPERATIONS);
 	unsigned all = 0, pick;
 
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+	for (size_t i = 0; i < n_kinds; i++)
 		all += kinds[i].weight;
 	/* Rare: it loads everything. */
 	if (plane_random(&plane, 400) == 0) {
@@ -221,7 +303,7 @@ static void step(void)
 		return;
 	}
 	pick = plane_random(&plane, all);
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+	for (size_t i = 0; i < n_kinds; i++) {
 		if (pick >= kinds[i].weight) {
 			pick -= kinds[i].weight;
 			continue;
@@ -291,6 +373,33 @@ static void check_host(const struct agent *agent)
 	}
 }
 
+/*
+ * Agents never have more in force than the host has, whatever dies and whatever is taken back: as
+ * long as nobody else writes limits.
+ */
+static void check_not_overdrawn(unsigned h)
+{
+	const struct host *host = model_host(plane.model, plane.hosts[h].name);
+
+	for (int r = 0; host && r < 2; r++) {
+		int64_t sum = 0;
+		bool ours = true;
+
+		for (size_t i = 0; i < CONTAINERS; i++) {
+			const struct container *c = &plane.containers[i];
+			const struct structure *s = model_structure(plane.model, c->name);
+
+			if (!c->there || c->host != h || !s || s->resources[r].allocated <= 0)
+				continue;
+			ours &= !c->foreign && s->live;
+			sum += MAX(c->limit[r], 0);
+		}
+		if (ours && sum > host->max[r])
+			fail("%s: %s: %lld are in force, of %lld", plane.hosts[h].name,
+			     ebb_resource_name(r), (long long)sum, (long long)host->max[r]);
+	}
+}
+
 static void check_container(const struct container *c)
 {
 	const struct structure *s = model_structure(plane.model, c->name);
@@ -300,18 +409,20 @@ static void check_container(const struct container *c)
 
 		if (state->allocated <= 0)
 			continue;
-		if (state->max > 0 && state->current > state->max && s->guard && state->guard &&
-		    !(s->in_flight & 1u << r))
+		/* What is away is looked at when it is back. */
+		if (s->live && state->max > 0 && state->current > state->max && s->guard &&
+		    state->guard && !(s->in_flight & 1u << r))
 			fail("%s: %s: current %lld is above max %lld", c->name,
 			     ebb_resource_name(r), (long long)state->current,
 			     (long long)state->max);
-		if (state->current > state->allocated)
+		/* Documents say what was before, until all of an operation is done. */
+		if (state->current > state->allocated && !(s->operating & 1u << r))
 			fail("%s: %s: current %lld, but only %lld are set aside", c->name,
 			     ebb_resource_name(r), (long long)state->current,
 			     (long long)state->allocated);
 		/* In force is never more than is set aside, but by another hand. */
 		if (c->there && !c->foreign && s->live && c->limit[r] > state->allocated &&
-		    c->ordered[r])
+		    c->ordered[r] && !(s->operating & 1u << r))
 			fail("%s: %s: %lld in force, but only %lld are set aside", c->name,
 			     ebb_resource_name(r), (long long)c->limit[r],
 			     (long long)state->allocated);
@@ -326,8 +437,10 @@ static void check(void)
 	wrong = model_check(plane.model);
 	if (wrong)
 		fail("%s", wrong);
-	for (size_t i = 0; i < HOSTS; i++)
+	for (size_t i = 0; i < HOSTS; i++) {
 		check_host(&plane.hosts[i]);
+		check_not_overdrawn((unsigned)i);
+	}
 	for (size_t i = 0; i < CONTAINERS; i++)
 		check_container(&plane.containers[i]);
 	model_unlock(plane.model);
@@ -344,8 +457,19 @@ static void check_settled(void)
 		if (host)
 			host->connected = true;
 	}
+	struct scaler_stats stats;
+
+	/* Agents tell what has changed, whoever changed it. */
+	model_lock(plane.model);
+	for (size_t i = 0; plane.operations && i < CONTAINERS; i++)
+		if (plane.containers[i].there)
+			plane_report(&plane, &plane.containers[i]);
+	model_unlock(plane.model);
 	if (!plane_settle(&plane))
 		fail("orders without an end");
+	scaler_get_stats(plane.scaler, &stats);
+	if (stats.operations_open)
+		fail("%u operations without an end", stats.operations_open);
 	for (size_t i = 0; i < CONTAINERS; i++) {
 		struct container *c = &plane.containers[i];
 		const struct structure *s = model_structure(plane.model, c->name);
@@ -360,7 +484,15 @@ static void check_settled(void)
 				     c->name, ebb_resource_name(r), (long long)state->current,
 				     (long long)state->allocated, (long long)c->limit[r]);
 		}
-		c->foreign = false;
+		if (s && (s->in_flight || (s->live && s->operating)))
+			fail("%s: operations %x, orders %x without an end", c->name, s->operating,
+			     s->in_flight);
+		if (s && s->live && c->changed & ~c->told)
+			fail("%s: a limit was changed by an order, and nothing is on record",
+			     c->name);
+		c->changed = c->told = 0;
+		c->foreign = !s || s->resources[EBB_CPU].allocated <= 0 ||
+			     s->resources[EBB_MEM].allocated <= 0;
 	}
 }
 
@@ -371,7 +503,7 @@ static uint64_t number_from(const char *variable, uint64_t by_default)
 	return text ? strtoull(text, NULL, 0) : by_default;
 }
 
-TEST(random_operations_always_add_up)
+static void run(bool operations)
 {
 	uint64_t steps = number_from("EBB_TEST_STEPS", STEPS);
 
@@ -379,6 +511,8 @@ TEST(random_operations_always_add_up)
 	log_set_level(LOG_LEVEL_ERROR);
 	CHECK_INT(plane_new(&plane, number_from("EBB_TEST_SEED", now_ns())), 0);
 	printf("seed 0x%llx (EBB_TEST_SEED)\n", (unsigned long long)plane.seed);
+	plane.operations = operations;
+	n_told = 0;
 	for (plane.step = 1; plane.step <= steps; plane.step++) {
 		step();
 		check();
@@ -390,6 +524,16 @@ TEST(random_operations_always_add_up)
 	printf("# %lu orders, %lu decisions, %lu applied\n", plane.n_orders, plane.n_decisions,
 	       plane.n_applied);
 	CHECK(plane.n_applied > steps / 20);
+}
+
+TEST(random_requests_always_add_up)
+{
+	run(false);
+}
+
+TEST(random_operations_always_add_up)
+{
+	run(true);
 }
 
 TEST_MAIN()
