@@ -17,7 +17,7 @@
 struct debt {
 	struct debt *next;
 	struct limit_debts *debts;
-	char *name, *host_name, *address;
+	char *name, *host_name, *address; /* address: NULL, not known */
 	json_t *body;
 	bool agentless, under_way;
 	uint64_t due_ns, give_up_ns;
@@ -81,7 +81,7 @@ bool limit_debts_add(struct limit_debts *debts, const char *name, const char *ho
 		.debts = debts,
 		.name = strdup(name),
 		.host_name = strdup(host),
-		.address = strdup(address),
+		.address = address ? strdup(address) : NULL,
 		.body = body,
 		.agentless = agentless,
 		.due_ns = now + RETRY_NS,
@@ -89,7 +89,7 @@ bool limit_debts_add(struct limit_debts *debts, const char *name, const char *ho
 	};
 	debts->first = debt;
 	__atomic_add_fetch(&debts->n, 1, __ATOMIC_RELAXED);
-	if (debt->name && debt->host_name && debt->address)
+	if (debt->name && debt->host_name && (debt->address || !address))
 		return true;
 	debt_free(debt);
 	return false;
@@ -127,17 +127,19 @@ static bool is_owed(const struct debt *debt, uint64_t now)
 static void pay(struct debt *debt, const struct host *host)
 {
 	struct limit_debts *debts = debt->debts;
+	const char *address = host->address ? host->address : debt->address;
 	struct order order = {
-		.address = strdup(host->address ? host->address : debt->address),
+		.address = address ? strdup(address) : NULL,
 		.container = strdup(debt->name),
 		.body = json_incref(debt->body),
-		.timeout_ms = debt->agentless ? AGENTLESS_MS : 0,
-		.without_token = debt->agentless,
+		.timeout_ms = host->agentless ? AGENTLESS_MS : 0,
+		.without_token = host->agentless,
 		.userdata = debt,
 		.done = answered,
 		.done_userdata = debts->model,
 	};
 
+	debt->agentless = host->agentless;
 	debt->under_way = order.address && order.container && debts->sink.submit &&
 			  debts->sink.submit(debts->sink.userdata, &order) >= 0;
 	if (debt->under_way)

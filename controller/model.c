@@ -530,6 +530,20 @@ void model_attach_containers(struct model *model)
 	}
 }
 
+static void keep_limits_before(struct model *model, const struct structure *s)
+{
+	json_t *limits = json_object_get(s->doc, SUBSCRIPTION_LIMITS_BEFORE);
+	json_t *unfinished = model->unfinished;
+
+	if (!json_is_object(limits) || !s->host_name)
+		return;
+	if (!unfinished)
+		unfinished = json_object();
+	json_object_set_new(unfinished, s->name,
+			    json_pack("{s:s, s:O}", "host", s->host_name, "limits", limits));
+	__atomic_store_n(&model->unfinished, unfinished, __ATOMIC_RELAXED);
+}
+
 void model_drop_unfinished(struct model *model)
 {
 	for (size_t i = model->n_structures; i-- > 0;) {
@@ -541,6 +555,7 @@ void model_drop_unfinished(struct model *model)
 			  "The subscription of %s was cut short by the end of a controller: it is "
 			  "taken back",
 			  structure->name);
+		keep_limits_before(model, structure);
 		model_remove(model, structure);
 	}
 }
@@ -639,6 +654,7 @@ void model_free(struct model *model)
 	json_decref(model->requests);
 	json_decref(model->claimed);
 	json_decref(model->early_limits);
+	json_decref(model->unfinished);
 	ruleset_free(model->ruleset);
 	if (model->index)
 		name_index_free(model->index);

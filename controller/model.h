@@ -103,6 +103,9 @@ struct model {
 	json_t *claimed;  /* id -> document: requests that are done when they have been deleted */
 	json_t *requests; /* id -> document: what others ask for, until request_document.h takes it
 			   */
+	json_t *unfinished;   /* name -> {"host", "limits"}: what was in force before subscriptions
+				 that another controller did not end; atomic. subscriber.h takes
+				 it. NULL: none */
 	json_t *early_limits; /* name -> limits that came before their structure */
 	struct ruleset *ruleset;
 	struct guardian_config guardian;

@@ -45,6 +45,10 @@ struct resource_state {
 			      document */
 };
 
+/* In the document of a container that is being subscribed: what was in force before, as the body of
+ * an order. Whoever leads next puts it back when nobody else can. */
+#define SUBSCRIPTION_LIMITS_BEFORE "limits_before"
+
 struct structure {
 	char *name;
 	enum structure_subtype subtype;

@@ -198,6 +198,9 @@ static bool is_lost(struct subscription *sub)
 
 	if (sub->subscriber->model->leading)
 		return false;
+	/* Whatever went wrong before, it is not settled. */
+	free(TAKE_PTR(sub->message));
+	sub->status = 0;
 	fail_with(0, &message,
 		  "This controller does not lead any more: ask the one that does whether %s has "
 		  "been subscribed",
@@ -507,6 +510,7 @@ static void look(struct subscription *sub)
 		return;
 	if (!sub->status && reached(sub, s, sub->mask)) {
 		s->subscription = 0;
+		json_object_del(s->doc, SUBSCRIPTION_LIMITS_BEFORE);
 		model_touch(model, s, MODEL_DIRTY_STRUCTURE);
 		/* What waited for the outcome. */
 		scaler_run_for(sub->subscriber->scaler, s);
@@ -552,6 +556,7 @@ static int apply(struct subscription *sub, char **ret_error)
 	struct model *model = subscriber->model;
 	struct host *host = model_host(model, sub->host_name);
 	struct structure *s = model_structure(model, sub->name);
+	json_t *before;
 	int r;
 
 	if (s && s->operating)
@@ -572,6 +577,9 @@ static int apply(struct subscription *sub, char **ret_error)
 	sub->mask = s->apply;
 	sub->agentless = host->agentless;
 	sub->pinned = model->scaler.pin_cores && s->pinnable;
+	before = old_limits(sub);
+	if (before)
+		json_object_set_new(s->doc, SUBSCRIPTION_LIMITS_BEFORE, before);
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
 		sub->wanted[i] = s->resources[i].current;
 	sub->give_up_ns =
@@ -702,6 +710,28 @@ static bool is_under_way(void *userdata, const char *name)
 	return by_name(userdata, name) != NULL;
 }
 
+/* What a controller before this one has not ended: its hosts get what was in force before. */
+static void take_unfinished(struct subscriber *subscriber)
+{
+	struct model *model = subscriber->model;
+	json_t *unfinished = model->unfinished, *one;
+	const char *name;
+
+	__atomic_store_n(&model->unfinished, NULL, __ATOMIC_RELAXED);
+	json_object_foreach(unfinished, name, one) {
+		const char *host = json_string_value(json_object_get(one, "host"));
+		json_t *limits = json_object_get(one, "limits");
+
+		if (!limit_debts_add(subscriber->debts, name, host, NULL, false,
+				     json_incref(limits)))
+			model_log(model, LOG_LEVEL_ERROR,
+				  "The limits that %s had before it was subscribed are not put "
+				  "back: there are too many",
+				  name);
+	}
+	json_decref(unfinished);
+}
+
 void subscriber_tick(void *userdata)
 {
 	struct subscriber *subscriber = userdata;
@@ -709,9 +739,11 @@ void subscriber_tick(void *userdata)
 	uint64_t now;
 
 	if (!__atomic_load_n(&subscriber->n, __ATOMIC_RELAXED) &&
+	    !__atomic_load_n(&model->unfinished, __ATOMIC_RELAXED) &&
 	    !limit_debts_any(subscriber->debts))
 		return;
 	model_lock(model);
+	take_unfinished(subscriber);
 	now = timebase_now_ns(model->time);
 	for (struct subscription *sub = subscriber->under_way, *next; sub; sub = next) {
 		next = sub->next;

@@ -275,11 +275,14 @@ static void set_guard(json_t *object)
 
 json_t *body_document(const json_t *object)
 {
-	static const char *const ours[] = {
-		"_id",        "_rev",     "_deleted", "type",        "automatic",
-		"containers", "clusters", "user",     "feed_in_use", "container_scaler"};
-	static const char *const of_resource[] = {"allocated", "held", "usage", "free",
-						  "core_usage_mapping"};
+	static const char *const ours[] = {"_id",         "_rev",
+					   "_deleted",    "type",
+					   "automatic",   "containers",
+					   "clusters",    "user",
+					   "feed_in_use", "container_scaler",
+					   "subscribing", SUBSCRIPTION_LIMITS_BEFORE};
+	static const char *const of_resource[] = {"allocated", "held", "operating",
+						  "usage",     "free", "core_usage_mapping"};
 	json_t *doc = json_deep_copy(object), *resource;
 	const char *name;
 

@@ -400,10 +400,11 @@ TEST(what_is_the_controllers_to_say_is_not_taken_from_a_body)
 	start();
 	subscribe("container.resources.cpu",
 		  "{'max': 200, 'current': 100, 'min': 20, 'guard': false, 'allocated': 7, "
-		  "'usage': 99, 'held': true}");
+		  "'usage': 99, 'held': true, 'operating': true}");
 	CHECK_INT(find("c0")->resources[EBB_CPU].allocated, 100);
 	CHECK_INT(find("c0")->held, 0);
 	CHECK_STR(document_at("c0", "resources.cpu.held"), "");
+	CHECK_INT(find("c0")->operating, 0);
 }
 
 struct refusal {
@@ -1297,6 +1298,10 @@ TEST(an_application_comes_in_with_all_of_its_keys)
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
 		CHECK_STR(document_at("app1", members[i].path), members[i].want);
 	CHECK_INT(find("app1")->resources[EBB_MEM].boundary, 5);
+	release_all(NULL);
+	start();
+	CHECK_INT(put_application("app1", "app.subscribing", "true", NULL), 0);
+	CHECK_INT(find("app1")->subscription, 0);
 }
 
 TEST(applications_that_cannot_be_are_refused)
@@ -1561,11 +1566,80 @@ TEST(a_subscription_that_was_cut_short_is_taken_back_by_the_next_controller)
 	model_unlock(next);
 	CHECK(!model_structure(next, "c0"));
 	CHECK(model_structure(next, "c1"));
+	CHECK_STR(text_at(next->unfinished, "c0.host"), "\"h0\"");
+	CHECK_STR(text_at(next->unfinished, "c0.limits.mem"), "{\"mem_limit\":-1}");
 	CHECK_INT(model_host(next, "h0")->free[EBB_CPU], 400);
 	CHECK_INT(model_host(next, "h0")->free[EBB_MEM], 8192);
 	model_free(next);
 	store_close(store);
 	memory_store_clear(&memory);
+}
+
+/* As its agent tells what is in force. */
+static void register_as_it_is(const char *name)
+{
+	json_t *now = at(fake.containers, name);
+	_cleanup_json_ json_t *added =
+		json_pack("{s:s, s:{s:O, s:O, s:O}}", "name", name, "limits", "cpu",
+			  at(now, "cpu.cpu_allowance_limit"), "cpus", at(now, "cpu.cpu_num"), "mem",
+			  at(now, "mem.mem_limit"));
+	struct structure *s;
+
+	CHECK_INT(model_register_container(model, model_host(model, "h0"), added, &s), 0);
+}
+
+TEST(the_next_controller_has_old_limits_put_back)
+{
+	start();
+	begin_container("c0", json_of(CONTAINER));
+	CHECK(fake_answer(&fake, FATE_DONE));
+	CHECK_STR(document_at("c0", "limits_before.mem"), "{\"mem_limit\":-1}");
+	CHECK(fake_answer(&fake, FATE_DONE));
+	lose_the_lead();
+	CHECK(fake_answer(&fake, FATE_UNREACHED));
+	check_done(503, "does not lead");
+	subscriber_tick(subscriber);
+	CHECK_STR(text_at(fake.containers, "c0.cpu.cpu_allowance_limit"), "200");
+	/* Another one leads. */
+	model_lock(model);
+	CHECK_INT(model_set_leading(model, true), 0);
+	CHECK(!model_structure(model, "c0"));
+	model_unlock(model);
+	subscriber_tick(subscriber);
+	virtual_now += 2;
+	subscriber_tick(subscriber);
+	CHECK_INT(fake.n, 0);
+	/* The agent speaks again. */
+	model_lock(model);
+	model_host(model, "h0")->connected = true;
+	register_as_it_is("c0");
+	model_unlock(model);
+	CHECK_INT(find("c0")->physical[EBB_CPU], 200);
+	subscriber_tick(subscriber);
+	CHECK_INT(fake_answer_all(&fake, FATE_DONE), 1);
+	CHECK_STR(text_at(fake.containers, "c0.cpu"),
+		  "{\"cpu_allowance_limit\":-1,\"cpu_num\":\"0-3\"}");
+	CHECK_STR(text_at(fake.containers, "c0.mem"), "{\"mem_limit\":-1}");
+	CHECK(find("c0")->automatic);
+	CHECK_INT(find("c0")->physical[EBB_CPU], -1);
+	check_adds_up();
+	virtual_now += 2;
+	subscriber_tick(subscriber);
+	CHECK_INT(fake.n, 0);
+}
+
+TEST(a_subscription_that_succeeded_is_not_taken_back)
+{
+	start();
+	subscribe("container.limits_before", "{'mem': {'mem_limit': 64}}");
+	CHECK_STR(document_at("c0", "limits_before"), "");
+	lose_the_lead();
+	model_lock(model);
+	CHECK_INT(model_set_leading(model, true), 0);
+	CHECK(model_structure(model, "c0"));
+	model_unlock(model);
+	subscriber_tick(subscriber);
+	CHECK(!model->unfinished);
 }
 
 TEST(the_power_limit_of_a_container_is_set_by_hand)
