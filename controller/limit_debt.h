@@ -18,8 +18,9 @@ struct limit_debts *limit_debts_new(struct model *model, struct order_sink sink)
 /* When the sink has done all of its orders. */
 void limit_debts_free(struct limit_debts *debts);
 
-/* Lock held, as below. `address` NULL: that of the host, once it is connected. Takes `body` (of PUT /container/NAME; may be NULL) over. False: nobody will
- * put them back, there are too many or there is no memory. */
+/* Lock held, as below. `address` NULL: that of the host, once it is connected. Takes `body` (of PUT
+ * /container/NAME; may be NULL) over. False: nobody will put them back, there are too many or there
+ * is no memory. */
 bool limit_debts_add(struct limit_debts *debts, const char *name, const char *host,
 		     const char *address, bool agentless, json_t *body);
 /* By time: orders what is due. Of what `is_busy` says so it is left for later. */
