@@ -12,11 +12,14 @@ old() {
 	[ $# -gt 2 ] && args+=(-d "$3")
 	curl "${args[@]}" "http://$CONTROLLER_LISTEN$2"
 }
-# But for the port of the agent, which is another after it was started again.
+# But for the port of the agent, which is another after it was started again, and for what the
+# members of applications and users use and have, which comes with their samples.
 everything() {
 	local path
 	for path in /structure/ /user/; do
-		ask GET "$path" | jq -cS 'sort_by(.name) | map(del(.host_rescaler_port))'
+		ask GET "$path" | jq -cS 'sort_by(.name) | map(del(.host_rescaler_port)
+			| if .subtype == "container" or .subtype == "host" then .
+			else del(.resources[]?.usage, .resources[]?.current) end)'
 	done
 }
 in_force_now() {
