@@ -636,7 +636,12 @@ static void commit_change(struct scaler *scaler, struct change *change)
 		s->automatic = false;
 	}
 	if (change->to != change->from) {
+		bool overwritten = s->physical[resource] != change->in_force;
+
 		model_limit_applied(model, s, resource, change->in_force);
+		/* By another hand, while the operation waited for others. */
+		if (overwritten && s->guard && state->guard)
+			model_apply(model, s, resource);
 		scaler->stats.applied++;
 	} else {
 		/* What is away, and could not be ordered, comes back to its new max. */

@@ -129,6 +129,27 @@ TEST(an_operation_leaves_nothing_behind_where_nothing_is_accounted)
 	CHECK_INT(c0->operating, 0);
 }
 
+TEST(what_another_hand_wrote_during_an_operation_is_put_back)
+{
+	_cleanup_json_ json_t *limits = json_pack("{s:i, s:s}", "cpu", -1, "cpus", "0");
+
+	world_start();
+	host = add_host("h0", 4);
+	c0 = add_container(host, "c0", 200, 512, true);
+	c1 = add_container(host, "c1", 200, 512, true);
+	ask(c1, c0, REQUEST_CURRENT, 50);
+	answer_for("c0", ANSWER_OK);
+	set_in_force("c0", EBB_CPU, -1);
+	model_lock(world.model);
+	scaler_limits_reported(world.scaler, c0, limits, world.now);
+	model_unlock(world.model);
+	answer_for("c1", ANSWER_OK);
+	answer_all(ANSWER_OK);
+	CHECK_INT(in_force("c0", EBB_CPU), 150);
+	CHECK_INT(in_force("c1", EBB_CPU), 250);
+	check_adds_up();
+}
+
 /* c0 grew to 150 by half of an operation when the controller died; the rest of the host is free. */
 TEST(what_is_to_be_taken_back_is_nobody_elses_before)
 {
