@@ -388,26 +388,14 @@ void scaler_forget(struct scaler *scaler, struct structure *structure)
 
 /* --- planning --- */
 
-/* What is in force without being accounted is, from here on. */
-static bool adopt(struct model *model, struct structure *s, enum ebb_resource resource)
-{
-	struct resource_state *state = &s->resources[resource];
-	int64_t got = model_allocate(model, s, resource, state->current);
-
-	if (got < state->current) {
-		model_allocate(model, s, resource, -got);
-		return false;
-	}
-	return true;
-}
-
 /* The limit in force of one container; without a host's share to swap with. */
 static void plan_limit(struct scaler *scaler, struct slot *slot, struct structure *s,
 		       struct waiting *waiting, uint64_t now)
 {
 	enum ebb_resource resource = waiting->request.resource;
 	struct resource_state *state = &s->resources[resource];
-	bool adopted = false;
+	bool whole = true;
+	int64_t adopted = 0;
 	struct plan_input input;
 	struct decision decision;
 	struct plan plan;
@@ -418,11 +406,9 @@ static void plan_limit(struct scaler *scaler, struct slot *slot, struct structur
 	if (waiting->reason)
 		return;
 	if (state->allocated <= 0 && state->current > 0) {
-		adopted = adopt(scaler->model, s, resource);
-		if (!adopted) {
-			waiting->reason = "the host has not room for what is in force already";
-			return;
-		}
+		/* What is in force without being accounted is, from here on. */
+		adopted = model_allocate(scaler->model, s, resource, state->current);
+		whole = adopted == state->current;
 	}
 	input = (struct plan_input){
 		.base = waiting->request.absolute ? waiting->base : state->current,
@@ -434,6 +420,17 @@ static void plan_limit(struct scaler *scaler, struct slot *slot, struct structur
 		.free = model_free_for(s, resource),
 	};
 	plan = scaler_plan(&input);
+	if (!whole && (plan.verdict == PLAN_WAIT || plan.target > state->current)) {
+		model_allocate(scaler->model, s, resource, -adopted);
+		waiting->reason = "the host has not room for what is in force already";
+		return;
+	}
+	/* A cut needs no room. What it leaves in force is accounted wholly or not at all. */
+	if (!whole) {
+		model_allocate(scaler->model, s, resource, -adopted);
+		adopted = input.allocated = 0;
+		input.free = model_free_for(s, resource);
+	}
 	waiting->planned = true;
 	waiting->plan = input;
 	if (plan.verdict == PLAN_PARTIAL && scaler_has_releases(scaler, s, waiting)) {

@@ -83,6 +83,10 @@ same parents_are_the_sums_of_theirs "$(show two_containers "$application | .requ
 	| map(.resources.cpu.current) | @csv')" 423,423
 same a_swap_on_a_full_host "$(show two_containers "$full | .requests = [$request
 	+ {structure: \"c0\", pair_structure: \"c1\", amount: 50}]" "$applied")" 'c1=150@2,3 c0=250@0,1,3'
+overcommitted="$full | .structures += [.structures[2] + {name: \"c2\", guard: false}]"
+same a_cut_needs_no_room "$(show two_containers "$overcommitted | $(ask c2 -30)" "$applied")" c2=170@
+same a_cut_that_fits_is_accounted "$(show two_containers "$overcommitted | $(ask c0 -180 c2 -30 c2 -40)
+	| .requests[2].at = 20" "$applied" | cut -d' ' -f3)" 'c2=130@1,0'
 same a_swap_is_one_operation "$(show two_containers "$full | .requests = [$request
 	+ {structure: \"c0\", pair_structure: \"c1\", amount: 50}]" \
 	'select(.operation) | .operation | "\(.operation):\(.structure):\(.pair):\(.outcome)"')" \

@@ -173,6 +173,61 @@ TEST(what_is_not_managed_is_taken_into_the_accounting)
 
 /* --- swaps --- */
 
+TEST(a_cut_needs_no_room)
+{
+	struct structure *c2;
+
+	world_start();
+	host = add_host("h0", 4);
+	c0 = add_container(host, "c0", 250, 512, true);
+	c1 = add_container(host, "c1", 100, 512, true);
+	c2 = add_container(host, "c2", 120, 512, false);
+	CHECK_INT(host->free[EBB_CPU], 50);
+	/* What is left of it does not fit either. */
+	ask(c2, NULL, REQUEST_CURRENT, -30);
+	answer_all(ANSWER_OK);
+	CHECK_INT(cpu(c2), 90);
+	CHECK_INT(in_force("c2", EBB_CPU), 90);
+	CHECK_INT(c2->resources[EBB_CPU].allocated, 0);
+	check_at_rest();
+	/* It does now, but the agent refuses. */
+	ask(c2, NULL, REQUEST_CURRENT, -60);
+	CHECK_INT(n_waiting(), 1);
+	answer_nth(0, ANSWER_REFUSED);
+	CHECK_INT(cpu(c2), 90);
+	CHECK_INT(c2->resources[EBB_CPU].allocated, 0);
+	CHECK_INT(host->free[EBB_CPU], 50);
+	check_at_rest();
+	answer_all(ANSWER_OK);
+	ask(c2, NULL, REQUEST_CURRENT, -60);
+	answer_all(ANSWER_OK);
+	CHECK_INT(cpu(c2), 30);
+	CHECK_INT(c2->resources[EBB_CPU].allocated, 30);
+	CHECK_INT(host->free[EBB_CPU], 20);
+	CHECK_INT(stats().refused, 0);
+	check_at_rest();
+}
+
+TEST(more_waits_for_room_for_what_is_in_force)
+{
+	struct structure *c2;
+
+	world_start();
+	host = add_host("h0", 4);
+	c0 = add_container(host, "c0", 250, 512, true);
+	c1 = add_container(host, "c1", 100, 512, true);
+	c2 = add_container(host, "c2", 120, 512, false);
+	ask(c2, NULL, REQUEST_CURRENT, 10);
+	CHECK_INT(n_waiting(), 0);
+	CHECK_INT(stats().waiting, 1);
+	CHECK_INT(host->free[EBB_CPU], 50);
+	ask(c0, NULL, REQUEST_CURRENT, -100);
+	answer_all(ANSWER_OK);
+	CHECK_INT(cpu(c2), 130);
+	CHECK_INT(c2->resources[EBB_CPU].allocated, 130);
+	check_at_rest();
+}
+
 TEST(a_swap_on_a_full_host)
 {
 	char number[32];
