@@ -31,10 +31,13 @@ working_bpftool() {
 }
 
 # The servers that the tests talk to run on node; sqlite3 reads and writes the state's file; ip makes
-# networks. Without them the tests that need them are skipped.
+# networks; the rest runs tests on other kernels (tests/vm), which are Debian's. Without them the tests that
+# need them are skipped.
 missing_for_tests() {
-	local what=()
-	for tool in node npm openssl sqlite3 ip; do
+	local what=() machine=()
+	! command -v apt-get >/dev/null || [ "$(uname -m)" != x86_64 ] ||
+		machine=(qemu-system-x86_64 cpio depmod xz)
+	for tool in node npm openssl sqlite3 ip "${machine[@]+"${machine[@]}"}"; do
 		[ -z "$tests" ] || command -v "$tool" >/dev/null || what+=("$tool")
 	done
 	echo "${what[@]+"${what[@]}"}"
@@ -68,11 +71,13 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 # install_for_tests SQLITE IP COMMAND...: only what is missing, because a node from elsewhere brings its
-# npm along and the distribution's would replace it. SQLITE and IP: what their packages are called.
+# npm along and the distribution's would replace it. SQLITE and IP: what their packages are called; the
+# machine's programs are only asked for where they are Debian's.
 install_for_tests() {
 	local packages sqlite=$1 ip=$2
 	shift 2
-	packages=$(missing_for_tests | sed "s/\\<node\\>/nodejs/; s/\\<sqlite3\\>/$sqlite/; s/\\<ip\\>/$ip/")
+	packages=$(missing_for_tests | sed "s/\\<node\\>/nodejs/; s/\\<sqlite3\\>/$sqlite/; s/\\<ip\\>/$ip/
+		s/\\<qemu-system-x86_64\\>/qemu-system-x86/; s/\\<depmod\\>/kmod/; s/\\<xz\\>/xz-utils/")
 	# shellcheck disable=SC2086 # two words are two packages
 	[ -z "$packages" ] || "$@" $packages || echo "going on without: some tests will be skipped" >&2
 }
