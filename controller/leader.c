@@ -581,7 +581,6 @@ void leader_get_state(struct leader *leader, struct leader_state *ret_state)
 {
 	const struct lease *lease = &leader->lease;
 	struct leader_state state = {.renewed_age_s = NAN};
-	uint64_t term;
 	size_t at = 0;
 
 	state.acts = leader_acts(leader, &state.term);
@@ -592,10 +591,11 @@ void leader_get_state(struct leader *leader, struct leader_state *ret_state)
 	} else {
 		if (!state.acts)
 			state.term = lease->doc.term;
-		/* Ours, but not in force, or of the one that ran here before: then nobody leads. */
+		/* Ours, but we do not act on it (yet), or of the one that ran here before: then
+		 * nobody leads, and nobody is to be sent to us. */
 		if (!lease->missing && (strcmp(lease->doc.instance, lease->instance)
 						? strcmp(lease->doc.holder, lease->url) != 0
-						: lease_acts(lease, now_ms(), &term)))
+						: state.acts))
 			snprintf(state.holder, sizeof(state.holder), "%s", lease->doc.holder);
 		for (size_t i = 0; i < lease->doc.n_standbys && at < sizeof(state.standby); i++)
 			at += (size_t)snprintf(state.standby + at, sizeof(state.standby) - at,

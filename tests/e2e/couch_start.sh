@@ -82,6 +82,24 @@ check optional_tells_that_it_is_back within 20 eval '[ "$(heartbeat .state.reach
 kill -TERM "$CONTROLLER"
 ended sigterm_optional 0
 
+# --- between winning the lease and leading it sends nobody to itself
+control "$COUCHDB" '{"delay_ms":100}' >"$TMP/control"
+start_only --state "$COUCHDB_STATE"
+check begins_slowly within 40 is_up
+find_address
+answers=
+takes_the_change() {
+	local code
+	code=$(curl -s -o "$TMP/answer" -w '%{http_code}' -X PUT "http://$CONTROLLER_LISTEN/service/guardian" --data '{"EVENT_TIMEOUT":4}')
+	[[ " $answers " = *" $code "* ]] || answers+=" $code"
+	[ "$code" = 200 ]
+}
+check takes_it_when_it_leads within 40 takes_the_change
+same until_then_nobody_leads "$answers" ' 503 200'
+control "$COUCHDB" '{"delay_ms":0}' >"$TMP/control"
+kill -TERM "$CONTROLLER"
+ended sigterm_slow 0
+
 # --- credentials
 printf 'admin:adminpw\n' >"$TMP/credentials"
 chmod 600 "$TMP/credentials"

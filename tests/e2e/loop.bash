@@ -52,9 +52,12 @@ kill_agent() {
 
 # ask METHOD PATH [BODY]: the controller's answer on standard output; fails unless it is 200.
 ask() {
-	local args=(-s -f -X "$1")
+	local args=(-s -X "$1" -w '\n%{http_code}') answer
 	[ $# -gt 2 ] && args+=(--data-binary "$3")
-	curl "${args[@]}" "http://$CONTROLLER_LISTEN$2"
+	answer=$(curl "${args[@]}" "http://$CONTROLLER_LISTEN$2") || return
+	# A redirect is no answer: curl's own -f takes it for one.
+	[[ ${answer##*$'\n'} = 2?? ]] || return 22
+	printf '%s\n' "${answer%$'\n'*}"
 }
 has_structure() { ask GET "/structure/$1" >/dev/null; }
 # resource NAME RESOURCE FIELD: a number of the structure's document.
