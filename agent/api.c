@@ -466,7 +466,7 @@ int api_new(const struct api_options *options, struct api **ret_api)
 	r = http_server_new(
 		&(struct http_server_options){
 			.listen = options->listen,
-			.token = options->token,
+			.identity = options->identity,
 			.body_max = BODY_MAX,
 			.connections_max = CONNECTIONS_MAX,
 			.timeout_s = TIMEOUT_S,

@@ -12,12 +12,13 @@
 #include "metrics.h"
 #include "net_link.h"
 #include "term.h"
+#include "ebb/identity.h"
 #include "ebb/loop.h"
 
 struct api_options {
 	struct loop *loop;
 	const char *listen;
-	const char *token; /* NULL: none */
+	struct identity *identity; /* borrowed */
 	const struct hierarchies *hierarchies;
 	const struct host *host;
 	struct container_table *table;

@@ -71,7 +71,7 @@ struct feed_container {
 
 struct feed {
 	struct feed_options options;
-	char *token, *host_name, *api_address;
+	char *host_name, *api_address;
 	struct controllers controllers;
 	struct http_client *client;
 	struct loop_source *timer; /* for retries, and what no sweep would send */
@@ -735,7 +735,7 @@ static void feed_send(struct feed *feed, bool batch)
 		.method = "POST",
 		.address = controllers_current(&feed->controllers),
 		.path = "/feed",
-		.token = feed->token,
+		.identity = feed->options.identity,
 		.timeout_ms = TIMEOUT_MS,
 		.response_max = 16U << 20,
 	};
@@ -891,8 +891,7 @@ int feed_new(const struct feed_options *options, struct feed **ret_feed)
 	controllers_init(&feed->controllers, options->controllers);
 	feed->host_name = strdup(options->host_name);
 	feed->api_address = strdup(options->api_address);
-	feed->token = options->token ? strdup(options->token) : NULL;
-	if (!feed->host_name || !feed->api_address || (options->token && !feed->token))
+	if (!feed->host_name || !feed->api_address)
 		goto fail;
 	r = http_client_new(options->loop, &feed->client);
 	if (r < 0)
@@ -937,7 +936,6 @@ void feed_free(struct feed *feed)
 	text_clear(&feed->message);
 	json_decref(feed->guard);
 	free(feed->guarded);
-	free(feed->token);
 	free(feed->host_name);
 	free(feed->api_address);
 	free(feed);

@@ -17,12 +17,13 @@
 #include "term.h"
 #include "ebb/config.h"
 #include "ebb/http_client.h"
+#include "ebb/identity.h"
 
 struct feed_options {
 	struct loop *loop;
 	const struct string_list *controllers; /* URLs, at least one; outlive the feed */
 	struct term *term;
-	const char *token;
+	struct identity *identity; /* borrowed; NULL: no token */
 	const char *host_name;
 	const char *api_address; /* where the controller reaches this agent */
 	const struct host *host;

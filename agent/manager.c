@@ -25,6 +25,7 @@
 #include "shrink.h"
 #include "term.h"
 #include "ebb/cleanup.h"
+#include "ebb/identity.h"
 #include "ebb/log.h"
 #include "ebb/loop.h"
 #include "ebb/units.h"
@@ -42,8 +43,9 @@
 #define FDS_PER_CONTAINER 15
 
 struct manager {
-	const struct agent_options *options;
-	char *token, *api_url;
+	struct agent_options *options;
+	struct identity *identity;
+	char *api_url;
 	struct instance instance;
 	struct term term;
 	struct loop *loop;
@@ -237,9 +239,35 @@ static void on_limits_changing(void *userdata, struct container *container, bool
 		feed_limits_changing(manager->feed, container, under_way);
 }
 
+static struct identity_files identity_files(const struct agent_options *options)
+{
+	return (struct identity_files){
+		.token_file = options->token_file,
+	};
+}
+
+/* Each part by itself: a broken one keeps what it had, and has said why. */
+static void reload(struct manager *manager)
+{
+	int r = agent_options_reload(manager->options);
+	struct identity_files files = identity_files(manager->options);
+	int files_r = identity_reload(manager->identity, &files);
+
+	log_set_level((enum log_level)manager->options->log_level);
+	if (r < 0 || files_r < 0)
+		log_warning("SIGHUP: what cannot be read stays as it was");
+	else
+		log_info("SIGHUP: options and files were read again");
+}
+
 static void on_signal(void *userdata, int signo)
 {
 	struct manager *manager = userdata;
+
+	if (signo == SIGHUP) {
+		reload(manager);
+		return;
+	}
 
 	log_info("%s: stopping; limits stay as they are", strsignal(signo));
 	notify_send("STOPPING=1");
@@ -361,7 +389,7 @@ static int start_api(struct manager *manager)
 		&(struct api_options){
 			.loop = manager->loop,
 			.listen = options->listen,
-			.token = manager->token,
+			.identity = manager->identity,
 			.hierarchies = &manager->hierarchies,
 			.host = &manager->host,
 			.table = table,
@@ -402,7 +430,7 @@ static int start_feed(struct manager *manager)
 			.loop = manager->loop,
 			.controllers = &options->controllers,
 			.term = &manager->term,
-			.token = manager->token,
+			.identity = manager->identity,
 			.host_name = options->name,
 			.api_address = manager->api_url,
 			.host = &manager->host,
@@ -465,14 +493,13 @@ static int start(struct manager *manager)
 {
 	const struct agent_options *options = manager->options;
 	uint64_t period_ns = options->period_ms * EBB_NS_PER_MS;
+	struct identity_files files = identity_files(options);
 	sigset_t signals;
 	int r;
 
-	if (options->token_file) {
-		r = token_read_file(options->token_file, &manager->token);
-		if (r < 0)
-			return r;
-	}
+	r = identity_new(&files, &manager->identity);
+	if (r < 0)
+		return r;
 	r = instance_acquire("/run", options->pin_dir, &manager->instance);
 	if (r >= 0)
 		r = term_open(manager->instance.path, &manager->term);
@@ -484,6 +511,7 @@ static int start(struct manager *manager)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
 	r = loop_add_signals(manager->loop, &signals, on_signal, manager);
 	if (r < 0)
 		return log_error_errno(r, "cannot receive signals");
@@ -530,7 +558,7 @@ static int start(struct manager *manager)
 	return r < 0 ? r : start_series(manager);
 }
 
-int manager_new(const struct agent_options *options, struct manager **ret_manager)
+int manager_new(struct agent_options *options, struct manager **ret_manager)
 {
 	struct manager *manager = calloc(1, sizeof(*manager));
 	int r;
@@ -594,6 +622,6 @@ void manager_free(struct manager *manager)
 	term_close(&manager->term);
 	instance_release(&manager->instance);
 	free(manager->api_url);
-	free(manager->token);
+	identity_free(manager->identity);
 	free(manager);
 }

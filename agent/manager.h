@@ -7,10 +7,10 @@
 
 struct manager;
 
-/* Everything started, listening and sampling; each failure has its log line. `options` is borrowed.
- */
-int manager_new(const struct agent_options *options, struct manager **ret_manager);
-/* Until SIGTERM or SIGINT. */
+/* Everything started, listening and sampling; each failure has its log line. `options` is borrowed,
+ * and changed by SIGHUP. */
+int manager_new(struct agent_options *options, struct manager **ret_manager);
+/* Until SIGTERM or SIGINT. SIGHUP has files and options read again. */
 int manager_run(struct manager *manager);
 /* Pins and lock file go, limits stay as they are. */
 void manager_free(struct manager *manager);

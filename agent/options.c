@@ -149,14 +149,17 @@ static const struct option_spec option_table[] = {
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(token_file),
 	 .value = "FILE",
-	 .help = "the secret that orders must carry, and that the controller is shown"},
+	 .help = "the secret that orders must carry, and that the controller is shown; a second "
+		 "line is accepted too, while it is replaced",
+	 .reloads = true},
 	{.name = "log-level",
 	 .kind = OPTION_CHOICE,
 	 .offset = FIELD(log_level),
 	 .value = "LEVEL",
 	 .help = "error, warning, info or debug",
 	 .by_default = "info",
-	 .choices = log_choices},
+	 .choices = log_choices,
+	 .reloads = true},
 };
 
 static const struct config_program program = {
@@ -292,8 +295,25 @@ int agent_options_load(int argc, char **argv, struct agent_options *options)
 		log_error("%s", wrong);
 		return -EINVAL;
 	}
+	options->argc = argc;
+	options->argv = argv;
 	r = agent_spool(geteuid() == 0, options->opentsdb, &options->spool);
 	return r < 0 ? log_error_errno(r, "spool") : CONFIG_OK;
+}
+
+int agent_options_reload(struct agent_options *options)
+{
+	struct agent_options fresh = {0};
+	char changed[512];
+	int r = agent_options_load(options->argc, options->argv, &fresh);
+
+	if (r == CONFIG_OK) {
+		config_adopt(&program, options, &fresh, changed, sizeof(changed));
+		if (*changed)
+			log_warning("changed, but only a restart takes it over: %s", changed);
+	}
+	agent_options_clear(&fresh);
+	return r;
 }
 
 void agent_options_clear(struct agent_options *options)

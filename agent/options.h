@@ -30,6 +30,9 @@ struct agent_options {
 
 	int sampler;   /* enum sampler_kind */
 	int log_level; /* enum log_level */
+
+	int argc; /* what they were loaded from; it lives as long */
+	char **argv;
 };
 
 /*
@@ -38,6 +41,12 @@ struct agent_options {
  */
 int agent_options_load(int argc, char **argv, struct agent_options *options);
 void agent_options_clear(struct agent_options *options);
+/*
+ * Loads them once more, from the file and by the same command line, and takes over what can be
+ * changed while the agent runs. What else differs is told in the log, and so is what is wrong: then
+ * nothing changes and it is a negative errno.
+ */
+int agent_options_reload(struct agent_options *options);
 
 /* Pure: NULL, or what is wrong and how to put it right, written into `buffer`. */
 const char *agent_options_check(const struct agent_options *options, char *buffer, size_t size);

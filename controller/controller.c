@@ -23,6 +23,7 @@
 #include "subscriber.h"
 #include "ebb/cleanup.h"
 #include "ebb/http_server.h"
+#include "ebb/identity.h"
 #include "ebb/log.h"
 #include "ebb/loop.h"
 #include "ebb/tsdb.h"
@@ -62,12 +63,44 @@ struct controller {
 	struct http_route *routes;
 	struct http_server *server;
 	struct api api;
-	char *token;
+	struct identity *identity;
+	struct controller_options *options; /* NULL: they were not loaded */
 };
+
+static struct identity_files identity_files(const struct controller_options *options)
+{
+	return (struct identity_files){
+		.token_file = options->token_file,
+	};
+}
+
+/* Each part by itself: a broken one keeps what it had, and has said why. */
+static void reload(struct controller *controller)
+{
+	struct controller_options *options = controller->options;
+	struct identity_files files;
+	int r, files_r;
+
+	if (!options)
+		return;
+	r = controller_options_reload(options);
+	files = identity_files(options);
+	files_r = identity_reload(controller->identity, &files);
+	log_set_level((enum log_level)options->log_level);
+	if (r < 0 || files_r < 0)
+		log_warning("SIGHUP: what cannot be read stays as it was");
+	else
+		log_info("SIGHUP: options and files were read again");
+}
 
 static void on_signal(void *userdata, int signo)
 {
 	struct controller *controller = userdata;
+
+	if (signo == SIGHUP) {
+		reload(controller);
+		return;
+	}
 
 	log_info("Stopping on %s", strsignal(signo));
 	loop_stop(controller->loop);
@@ -192,7 +225,7 @@ static int make_leader(struct controller *controller, const struct controller_op
 	const struct leader_options leader = {
 		.uri = options->state,
 		.store = store,
-		.token = controller->token,
+		.identity = controller->identity,
 		.changed = on_leading,
 		.ready = may_lead,
 		.userdata = controller,
@@ -229,6 +262,7 @@ static int start_loop(struct controller *controller)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
 	/* Before any thread: they inherit the mask. */
 	r = loop_add_signals(controller->loop, &signals, on_signal, controller);
 	if (r >= 0)
@@ -296,7 +330,7 @@ static int start_scaling(struct controller *controller)
 
 	r = scaler_new(controller->model, controller->audit, &controller->scaler);
 	if (r >= 0)
-		r = executor_new(controller->token, scaler_order_done, controller->scaler,
+		r = executor_new(controller->identity, scaler_order_done, controller->scaler,
 				 &controller->executor);
 	if (r < 0)
 		return log_error_errno(r, "Cannot start the executor");
@@ -388,7 +422,7 @@ static int start_server(struct controller *controller, const struct controller_o
 {
 	struct http_server_options server = {
 		.listen = options->listen,
-		.token = controller->token,
+		.identity = controller->identity,
 		.body_max = BODY_MAX,
 		.connections_max = CONNECTIONS_MAX,
 		.threads = options->threads,
@@ -422,16 +456,17 @@ static int start_server(struct controller *controller, const struct controller_o
 	return r;
 }
 
-int controller_new(const struct controller_options *options, struct controller **ret_controller)
+int controller_new(struct controller_options *options, struct controller **ret_controller)
 {
 	struct controller *controller = calloc(1, sizeof(*controller));
+	struct identity_files files = identity_files(options);
 	_cleanup_free_ char *state = NULL;
-	int r = 0;
+	int r;
 
 	if (!controller)
 		return log_error_errno(ENOMEM, "Cannot start");
-	if (options->token_file)
-		r = token_read_file(options->token_file, &controller->token);
+	controller->options = options->argv ? options : NULL;
+	r = identity_new(&files, &controller->identity);
 	if (r >= 0)
 		r = start_loop(controller);
 	if (r >= 0)
@@ -504,6 +539,6 @@ void controller_free(struct controller *controller)
 	model_free(controller->model);
 	loop_free(controller->loop);
 	free(controller->routes);
-	free(controller->token);
+	identity_free(controller->identity);
 	free(controller);
 }

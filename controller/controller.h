@@ -7,9 +7,12 @@
 
 struct controller;
 
-/* Logs what is wrong. Blocks SIGINT and SIGTERM in the calling thread. */
-int controller_new(const struct controller_options *options, struct controller **ret_controller);
-/* Until SIGINT, SIGTERM or controller_stop(). */
+/*
+ * Logs what is wrong. Blocks SIGINT, SIGTERM and SIGHUP in the calling thread. `options` that were
+ * loaded (argv) are borrowed, and changed by SIGHUP.
+ */
+int controller_new(struct controller_options *options, struct controller **ret_controller);
+/* Until SIGINT, SIGTERM or controller_stop(). SIGHUP has files and options read again. */
 int controller_run(struct controller *controller);
 /* From any thread. */
 void controller_stop(struct controller *controller);

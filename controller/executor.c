@@ -46,7 +46,7 @@ struct job {
 struct executor {
 	struct loop *loop;
 	struct http_client *client;
-	char *token;
+	struct identity *identity;
 	order_done_fn done;
 	void *userdata;
 	struct executor_fence fence;
@@ -195,7 +195,8 @@ static void send_order(struct executor *executor, struct job *job)
 		.address = job->order.address,
 		.body = job->body,
 		.body_len = job->body ? strlen(job->body) : 0,
-		.token = order->without_token ? NULL : executor->token,
+		.identity = executor->identity,
+		.without_token = order->without_token,
 		.timeout_ms = order->timeout_ms ? order->timeout_ms : TIMEOUT_MS,
 		.response_max = RESPONSE_MAX,
 	};
@@ -395,7 +396,7 @@ int executor_every(struct executor *executor, double seconds, void (*fn)(void *u
 	return r;
 }
 
-int executor_new(const char *token, order_done_fn done, void *userdata,
+int executor_new(struct identity *identity, order_done_fn done, void *userdata,
 		 struct executor **ret_executor)
 {
 	struct executor *executor = calloc(1, sizeof(*executor));
@@ -406,15 +407,12 @@ int executor_new(const char *token, order_done_fn done, void *userdata,
 		return -ENOMEM;
 	executor->done = done;
 	executor->userdata = userdata;
+	executor->identity = identity;
 	executor->queue_end = &executor->queue;
 	pthread_mutex_init(&executor->lock, NULL);
 	executor->orders = order_queue_new(&limits);
 	executor->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = executor->wake < 0 ? -errno : !executor->orders ? -ENOMEM : 0;
-	if (r >= 0 && token) {
-		executor->token = strdup(token);
-		r = executor->token ? 0 : -ENOMEM;
-	}
 	if (r >= 0)
 		r = loop_new(&executor->loop);
 	if (r >= 0)
@@ -477,6 +475,5 @@ void executor_free(struct executor *executor)
 	if (executor->wake >= 0)
 		close(executor->wake);
 	pthread_mutex_destroy(&executor->lock);
-	free(executor->token);
 	free(executor);
 }

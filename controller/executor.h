@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ebb/identity.h"
+
 struct order_result {
 	bool ok;
 	long status;             /* 0: no answer; it may have been applied all the same */
@@ -49,7 +51,8 @@ struct executor_fence {
 };
 
 struct executor;
-int executor_new(const char *token, order_done_fn done, void *userdata,
+/* `identity` is borrowed; NULL: no token. */
+int executor_new(struct identity *identity, order_done_fn done, void *userdata,
 		 struct executor **ret_executor);
 /* Before the first order. Without it every order is sent, without a term. */
 void executor_set_fence(struct executor *executor, const struct executor_fence *fence);

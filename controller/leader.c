@@ -35,7 +35,7 @@
 struct leader {
 	bool alone; /* SQLite */
 	struct leader_options options;
-	char *advertise, *token, *ca_file;
+	char *advertise, *ca_file;
 	struct couchdb *couch;
 	struct http_session *peers;
 	pthread_t thread;
@@ -280,7 +280,7 @@ static json_t *call_peer(struct leader *leader, struct http_session *session, co
 		.path = path,
 		.body = body,
 		.body_len = body ? strlen(body) : 0,
-		.token = leader->token,
+		.identity = leader->options.identity,
 		.timeout_ms = ASK_MS,
 		.response_max = 64 << 10,
 		.ca_file = leader->ca_file,
@@ -638,8 +638,8 @@ int leader_new(const struct leader_options *options, struct leader **ret_leader)
 	pthread_condattr_destroy(&attributes);
 	snprintf(instance, sizeof(instance), "%016" PRIx64, random_u64());
 	lease_init(&leader->lease, "", instance, now_ms());
-	r = copy_text(options->token, &leader->token);
-	if (r >= 0 && options->store)
+	r = 0;
+	if (options->store)
 		r = copy_text(options->store->ca_file, &leader->ca_file);
 	if (r >= 0 && !leader->alone)
 		r = couchdb_new(options->uri, options->store, &leader->couch);
@@ -710,7 +710,6 @@ void leader_free(struct leader *leader)
 	pthread_cond_destroy(&leader->wake);
 	pthread_mutex_destroy(&leader->lock);
 	free(leader->advertise);
-	free(leader->token);
 	free(leader->ca_file);
 	free(leader);
 }

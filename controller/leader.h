@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "store.h"
+#include "ebb/identity.h"
 
 /* A kill is noticed within the first, taken over within 3 s; a leader that cannot renew has stopped
  * for certain before another begins. */
@@ -30,7 +31,7 @@
 struct leader_options {
 	const char *uri; /* of the state; "sqlite:": leads alone */
 	const struct store_options *store;
-	const char *token;
+	struct identity *identity; /* borrowed; NULL: no token */
 	/*
 	 * In the leader's thread, no lock held: from now on it acts (`term` > 0), or no longer does
 	 * (`term` 0; then nothing may be sent any more when it returns).

@@ -102,7 +102,9 @@ static const struct option_spec option_table[] = {
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(token_file),
 	 .value = "FILE",
-	 .help = "the secret that changes must carry, and that the agents are shown"},
+	 .help = "the secret that changes must carry, and that the agents are shown; a second line "
+		 "is accepted too, while it is replaced",
+	 .reloads = true},
 	{.name = "threads",
 	 .kind = OPTION_UINT,
 	 .offset = FIELD(threads),
@@ -117,7 +119,8 @@ static const struct option_spec option_table[] = {
 	 .value = "LEVEL",
 	 .help = "error, warning, info or debug",
 	 .by_default = "info",
-	 .choices = log_choices},
+	 .choices = log_choices,
+	 .reloads = true},
 };
 
 static const struct config_program program = {
@@ -279,8 +282,25 @@ int controller_options_load(int argc, char **argv, struct controller_options *op
 		log_error("%s", wrong);
 		return -EINVAL;
 	}
+	options->argc = argc;
+	options->argv = argv;
 	r = controller_spool(options->opentsdb, by_default, &options->spool);
 	return r < 0 ? log_error_errno(r, "spool") : CONFIG_OK;
+}
+
+int controller_options_reload(struct controller_options *options)
+{
+	struct controller_options fresh = {0};
+	char changed[512];
+	int r = controller_options_load(options->argc, options->argv, &fresh);
+
+	if (r == CONFIG_OK) {
+		config_adopt(&program, options, &fresh, changed, sizeof(changed));
+		if (*changed)
+			log_warning("Changed, but only a restart takes it over: %s", changed);
+	}
+	controller_options_clear(&fresh);
+	return r;
 }
 
 void controller_options_clear(struct controller_options *options)

@@ -28,6 +28,9 @@ struct controller_options {
 	char *token_file;
 	unsigned threads; /* that answer requests */
 	int log_level;    /* enum log_level */
+
+	int argc; /* what they were loaded from; it lives as long. NULL: nothing */
+	char **argv;
 };
 
 /*
@@ -36,6 +39,12 @@ struct controller_options {
  */
 int controller_options_load(int argc, char **argv, struct controller_options *options);
 void controller_options_clear(struct controller_options *options);
+/*
+ * Loads them once more, from the file and by the same command line, and takes over what can be
+ * changed while the controller runs. What else differs is told in the log, and so is what is wrong:
+ * then nothing changes and it is a negative errno.
+ */
+int controller_options_reload(struct controller_options *options);
 
 /* Pure: NULL, or what is wrong and how to put it right (caller frees). */
 char *controller_options_check(const struct controller_options *options);

@@ -178,25 +178,29 @@ static int set_address(CURL *easy, const struct http_request_options *options)
 static int add_headers(struct transfer *transfer, const struct http_request_options *options)
 {
 	bool typed = false;
+	char *line = NULL;
 	int r;
 
 	/* Never ask for a "100 Continue": it costs a round trip, or a second with old servers. */
 	r = add_header(transfer, "Expect:");
-	for (const char *const *line = options->headers; r == 0 && line && *line; line++) {
-		typed = typed || !strncasecmp(*line, "Content-Type:", strlen("Content-Type:"));
-		r = add_header(transfer, *line);
+	for (const char *const *own = options->headers; r == 0 && own && *own; own++) {
+		typed = typed || !strncasecmp(*own, "Content-Type:", strlen("Content-Type:"));
+		r = add_header(transfer, *own);
 	}
 	if (r == 0 && !typed)
 		r = add_header(transfer, "Content-Type: application/json");
-	if (r == 0 && options->token) {
-		_cleanup_free_ char *line = NULL;
-		if (asprintf(&line, "Authorization: Bearer %s", options->token) < 0) {
-			line = NULL;
-			r = -ENOMEM;
-		} else {
-			r = add_header(transfer, line);
-			explicit_bzero(line, strlen(line));
-		}
+	if (r < 0)
+		return r;
+	if (options->token) {
+		if (asprintf(&line, "Authorization: Bearer %s", options->token) < 0)
+			return -ENOMEM;
+	} else if (!options->without_token) {
+		line = identity_header(options->identity, &r);
+	}
+	if (line) {
+		r = add_header(transfer, line);
+		explicit_bzero(line, strlen(line));
+		free(line);
 	}
 	return r;
 }

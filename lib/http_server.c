@@ -81,7 +81,8 @@ struct http_deferred {
 struct http_server {
 	struct MHD_Daemon *daemon;
 	struct gate *gate;
-	char *address, *token;
+	char *address;
+	struct identity *identity, *own_identity; /* who is let in; NULL: everybody */
 	bool token_on_reads;
 	size_t body_max;
 	const struct http_route *routes;
@@ -458,7 +459,7 @@ static bool has_token(const struct http_request *request)
 	if (!given || strncasecmp(given, "Bearer ", 7))
 		return false;
 	given += 7;
-	return token_equal(request->server->token, given + strspn(given, " "));
+	return identity_accepts(request->server->identity, given + strspn(given, " "));
 }
 
 static enum MHD_Result add_arg(void *cls, enum MHD_ValueKind kind, const char *key, size_t key_len,
@@ -502,14 +503,14 @@ static void examine(struct http_request *request, const char *method_name, const
 	/* Before anything tells what exists here. */
 	bool is_public = request->route && request->route->public;
 	bool changes = method != HTTP_GET;
-	if (server->token && (changes || server->token_on_reads) && !is_public &&
-	    !has_token(request)) {
+	bool guarded = identity_has_token(server->identity);
+	if (guarded && (changes || server->token_on_reads) && !is_public && !has_token(request)) {
 		headers_add(&request->headers, &request->n_headers,
 			    strdup(MHD_HTTP_HEADER_WWW_AUTHENTICATE), strdup("Bearer"));
 		reply_errorf(request, 401,
 			     "this needs the token of this server: send it in the header "
 			     "\"Authorization: Bearer TOKEN\"");
-	} else if (!server->token && changes &&
+	} else if (!guarded && changes &&
 		   MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
 					       MHD_HTTP_HEADER_ORIGIN)) {
 		reply_errorf(request, 403,
@@ -980,15 +981,18 @@ int http_server_new(const struct http_server_options *options, struct http_serve
 		pthread_mutex_init(&server->gate->lock, NULL);
 		server->gate->refs = 1;
 	}
-	if (options->token)
-		server->token = strdup(options->token);
+	server->identity = options->identity;
 
-	if (!server->gate || (options->token && !server->token))
+	if (!server->gate)
 		r = -ENOMEM;
 	else if (options->token && !*options->token)
 		r = -EINVAL;
+	else if (options->token && identity_new_token(options->token, &server->own_identity) < 0)
+		r = -ENOMEM;
 	else
 		r = start_listening(server, options->listen, &fd);
+	if (server->own_identity)
+		server->identity = server->own_identity;
 	if (r == 0)
 		r = start(server, options, fd);
 	if (r < 0) {
@@ -1026,9 +1030,7 @@ void http_server_free(struct http_server *server)
 		close(server->wake_fd);
 	if (server->gate)
 		gate_unref(server->gate);
-	if (server->token)
-		explicit_bzero(server->token, strlen(server->token));
-	free(server->token);
+	identity_free(server->own_identity);
 	free(server->address);
 	free(server->unix_path);
 	free(server);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,11 +13,12 @@
 #define TOKEN_MIN 16
 #define TOKEN_MAX 512
 
-int token_read_file(const char *path, char **ret_token)
+/* The whole file; it may hold a little more than two tokens. */
+static ssize_t read_all(const char *path, char *buffer, size_t size)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char buffer[TOKEN_MAX + 64];
 	struct stat st;
+	size_t len = 0;
 
 	if (fd < 0)
 		return log_error_errno(errno, "cannot read the token file %s", path);
@@ -28,10 +30,8 @@ int token_read_file(const char *path, char **ret_token)
 			  path, path);
 		return -EPERM;
 	}
-
-	size_t len = 0;
-	while (len < sizeof(buffer) - 1) {
-		ssize_t n = read(fd, buffer + len, sizeof(buffer) - 1 - len);
+	while (len < size - 1) {
+		ssize_t n = read(fd, buffer + len, size - 1 - len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -41,36 +41,103 @@ int token_read_file(const char *path, char **ret_token)
 		len += n;
 	}
 	buffer[len] = '\0';
+	return (ssize_t)len;
+}
 
-	char *start = buffer + strspn(buffer, " \t");
-	size_t n = strcspn(start, "\r\n");
-	while (n && (start[n - 1] == ' ' || start[n - 1] == '\t'))
-		n--;
-	start[n] = '\0';
-
-	int r = 0;
+static int check_token(const char *path, const char *token, size_t n)
+{
 	if (n < TOKEN_MIN || n > TOKEN_MAX) {
 		log_error("the token in %s has %zu characters, %d to %d are needed; make one with: "
 			  "openssl rand -hex 32",
 			  path, n, TOKEN_MIN, TOKEN_MAX);
-		r = -EINVAL;
+		return -EINVAL;
 	}
 	/* It travels in a header. */
-	for (size_t i = 0; r == 0 && i < n; i++)
-		if (start[i] <= ' ' || start[i] > '~') {
+	for (size_t i = 0; i < n; i++)
+		if (token[i] <= ' ' || token[i] > '~') {
 			log_error("the token in %s has a character that is not printable ASCII",
 				  path);
-			r = -EINVAL;
+			return -EINVAL;
 		}
-	if (r == 0) {
-		char *token = strdup(start);
-		if (token)
-			*ret_token = token;
-		else
-			r = -ENOMEM;
+	return 0;
+}
+
+/* The lines of `buffer` that are not blank. */
+static int parse(const char *path, char *buffer, struct tokens *ret_tokens)
+{
+	struct tokens tokens = {0};
+	int r = 0;
+
+	for (char *line = buffer; r == 0 && line;) {
+		char *end = line + strcspn(line, "\r\n"), *next = *end ? end + 1 : NULL;
+
+		line += strspn(line, " \t");
+		while (end > line && (end[-1] == ' ' || end[-1] == '\t'))
+			end--;
+		if (end > line && tokens.n == TOKENS_MAX) {
+			log_error(
+				"the token file %s has more than %d lines: the new token goes into "
+				"the first, the one that it replaces into the second",
+				path, TOKENS_MAX);
+			r = -EINVAL;
+		} else if (end > line) {
+			r = check_token(path, line, (size_t)(end - line));
+			if (r == 0) {
+				tokens.items[tokens.n] = strndup(line, (size_t)(end - line));
+				r = tokens.items[tokens.n] ? 0 : -ENOMEM;
+				tokens.n += r == 0;
+			}
+		}
+		line = next;
 	}
+	if (r == 0 && !tokens.n)
+		r = check_token(path, "", 0);
+	if (r < 0) {
+		tokens_clear(&tokens);
+		return r;
+	}
+	*ret_tokens = tokens;
+	return 0;
+}
+
+int tokens_read_file(const char *path, struct tokens *ret_tokens)
+{
+	char buffer[TOKENS_MAX * (TOKEN_MAX + 64)];
+	ssize_t n = read_all(path, buffer, sizeof(buffer));
+	int r = n < 0 ? (int)n : 0;
+
+	if (r == 0 && (strlen(buffer) != (size_t)n || (size_t)n == sizeof(buffer) - 1)) {
+		log_error("%s is no token file: it has a NUL byte or is too long; make one with: "
+			  "openssl rand -hex 32",
+			  path);
+		r = -EINVAL;
+	}
+	if (r == 0)
+		r = parse(path, buffer, ret_tokens);
 	explicit_bzero(buffer, sizeof(buffer));
 	return r;
+}
+
+void tokens_clear(struct tokens *tokens)
+{
+	for (size_t i = 0; i < TOKENS_MAX; i++) {
+		if (tokens->items[i])
+			explicit_bzero(tokens->items[i], strlen(tokens->items[i]));
+		free(tokens->items[i]);
+	}
+	*tokens = (struct tokens){0};
+}
+
+int token_read_file(const char *path, char **ret_token)
+{
+	struct tokens tokens;
+	int r = tokens_read_file(path, &tokens);
+
+	if (r < 0)
+		return r;
+	*ret_token = TAKE_PTR(tokens.items[0]);
+	tokens_clear(&tokens);
+	return 0;
 }
 
 bool token_equal(const char *expected, const char *given)

@@ -33,8 +33,9 @@ struct option_spec {
 	const char *by_default;     /* parsed like a given value; NULL: zero */
 	unsigned min, max;          /* OPTION_UINT; max 0: no limit */
 	const char *const *choices; /* OPTION_CHOICE, NULL-terminated */
-	bool secret; /* may be a URL with a password: that is taken out of argv once it is read, so
-			that nobody sees it in `ps`, and is in no message */
+	bool secret;  /* may be a URL with a password: that is taken out of argv once it is read, so
+			 that nobody sees it in `ps`, and is in no message */
+	bool reloads; /* a new value is taken while the program runs: config_adopt() */
 };
 
 struct config_program {
@@ -55,6 +56,15 @@ enum config_result { CONFIG_OK = 0, CONFIG_EXIT = 1 /* --help or --version was p
  */
 int config_load(const struct config_program *program, int argc, char **argv, void *target);
 void config_clear(const struct config_program *program, void *target);
+
+/*
+ * Takes what reloads over from `fresh`, which was loaded anew by the same command line, into
+ * `target`; `fresh` gets the old values and is to be cleared. What else differs stays as it is in
+ * `target`, and its names are put into `buffer`, "listen, period": "" when nothing does. Of a
+ * secret only what is no password is compared.
+ */
+void config_adopt(const struct config_program *program, void *target, void *fresh, char *buffer,
+		  size_t size);
 
 /* The program version, from the Makefile. */
 const char *ebb_version(void);

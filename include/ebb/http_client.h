@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "ebb/identity.h"
 #include "ebb/loop.h"
 
 struct http_client;
@@ -36,7 +37,10 @@ struct http_request_options {
 	const char *path; /* "/container/c0", already encoded (http_escape) */
 	const char *body; /* copied; NULL: none. Sent as application/json */
 	size_t body_len;
-	const char *token;   /* NULL: none */
+	const char *token; /* NULL: none */
+	/* Instead: the token that it shows, as it is now. NULL: none. */
+	struct identity *identity;
+	bool without_token;  /* not for the eyes of this server */
 	unsigned timeout_ms; /* 0: 5,000; HTTP_NO_TIMEOUT */
 	size_t response_max; /* bytes kept; 0: 64 MiB. More is an error */
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "ebb/identity.h"
 #include "ebb/loop.h"
 
 struct http_server;
@@ -56,11 +57,12 @@ struct http_server_options {
 	/* NULL: none asked; then a request that changes something is refused when a browser sends
 	 * it from a page (it carries Origin): loopback is no protection against those. */
 	const char *token;
-	bool token_on_reads;      /* ask it on GET too */
-	size_t body_max;          /* bytes, 413 above; 0: 1 MiB */
-	unsigned connections_max; /* 0: 512 */
-	unsigned timeout_s;       /* a silent connection is closed; 0: 60 */
-	unsigned threads;         /* 0: run in `loop`; they inherit the signal mask */
+	struct identity *identity; /* instead: its tokens, as they are at each call; borrowed */
+	bool token_on_reads;       /* ask it on GET too */
+	size_t body_max;           /* bytes, 413 above; 0: 1 MiB */
+	unsigned connections_max;  /* 0: 512 */
+	unsigned timeout_s;        /* a silent connection is closed; 0: 60 */
+	unsigned threads;          /* 0: run in `loop`; they inherit the signal mask */
 	struct loop *loop;
 	const struct http_route *routes;
 	size_t n_routes;

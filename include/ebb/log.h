@@ -12,9 +12,10 @@
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
-/* Set once at start, before any thread. */
+/* At any time, from any thread. */
 void log_set_level(enum log_level level);
-/* Without the time of day: where the same input is to give the same bytes. Likewise. */
+/* Without the time of day: where the same input is to give the same bytes. Set
+ * once at start. */
 void log_leave_out_time(void);
 /* "error", "warning", "info", "debug"; -EINVAL for anything else. */
 int log_level_from_name(const char *name, enum log_level *ret_level);

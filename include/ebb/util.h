@@ -41,10 +41,19 @@ void cpu_list_clear(struct cpu_list *list);
 bool cpu_list_contains(const struct cpu_list *list, unsigned cpu);
 
 /*
- * A token from a file: first line, trimmed, 16 to 512 printable ASCII characters without blanks.
- * Refuses (with a log line saying what to do) files that others can read or write: -EPERM. Caller
- * frees.
+ * The tokens in a file: one line, or two while one replaces the other. Each is trimmed, 16 to 512
+ * printable ASCII characters without blanks. The first is shown to others, all are accepted.
+ * Refuses (with a log line saying what to do) files that others can read or write: -EPERM. Clear
+ * with tokens_clear().
  */
+#define TOKENS_MAX 2
+struct tokens {
+	char *items[TOKENS_MAX];
+	size_t n;
+};
+int tokens_read_file(const char *path, struct tokens *ret_tokens);
+void tokens_clear(struct tokens *tokens);
+/* The one that is shown. Caller frees. */
 int token_read_file(const char *path, char **ret_token);
 /* Time depends on the length of `given` only. NULL `given` is never equal. */
 bool token_equal(const char *expected, const char *given);

@@ -19,6 +19,7 @@
 
 /* A controller without a model: its leader, and the routes between controllers. */
 struct site {
+	struct identity *identity;
 	struct leader *leader;
 	struct http_server *server;
 	struct api api;
@@ -52,13 +53,19 @@ static void put(void *userdata, struct http_call *call)
 /* What changes something, after the routes of the leader. */
 static struct http_route routes[8];
 
+static struct identity *site_identity(struct site *site)
+{
+	CHECK_INT(identity_new_token("a token of the site", &site->identity), 0);
+	return site->identity;
+}
+
 /* `url` NULL: where its server listens. */
 static void start_at(int i, const char *url)
 {
 	struct site *site = &sites[i];
 	const struct leader_options options = {
 		.uri = couch.state,
-		.token = "a token of the site",
+		.identity = site_identity(site),
 		.changed = on_changed,
 		.userdata = site,
 	};
@@ -90,6 +97,7 @@ static void stop(int i)
 {
 	http_server_free(TAKE_PTR(sites[i].server));
 	leader_free(TAKE_PTR(sites[i].leader));
+	identity_free(TAKE_PTR(sites[i].identity));
 	CHECK_INT(sites[i].term, 0);
 }
 

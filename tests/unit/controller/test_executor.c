@@ -16,6 +16,7 @@ struct outcome {
 
 static struct stand_in agent;
 static struct executor *executor;
+static struct identity *identity;
 static struct outcome outcomes[64];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -24,6 +25,7 @@ static unsigned n_done, n_ticks;
 static void release_all(void *arg)
 {
 	executor_free(TAKE_PTR(executor));
+	identity_free(TAKE_PTR(identity));
 	stand_in_stop(&agent);
 }
 
@@ -50,7 +52,8 @@ static void start(void)
 	memset(outcomes, 0, sizeof(outcomes));
 	n_done = n_ticks = 0;
 	CHECK_INT(stand_in_start(&agent), 0);
-	CHECK_INT(executor_new("a token of the site", done, NULL, &executor), 0);
+	CHECK_INT(identity_new_token("a token of the site", &identity), 0);
+	CHECK_INT(executor_new(identity, done, NULL, &executor), 0);
 }
 
 static void submit(size_t i, const char *address, const char *container, unsigned timeout_ms)

@@ -45,6 +45,7 @@ static struct model *model;
 static struct audit *audit;
 static struct scaler *scaler;
 static struct executor *executor;
+static struct identity *identity;
 static struct container_scalers *scalers;
 static struct feed_opentsdb *feed;
 static bool locked; /* by the test, which may end anywhere */
@@ -251,6 +252,7 @@ static void release_all(void *arg)
 	feed_opentsdb_free(TAKE_PTR(feed));
 	container_scalers_free(TAKE_PTR(scalers));
 	executor_free(TAKE_PTR(executor));
+	identity_free(TAKE_PTR(identity));
 	scaler_free(TAKE_PTR(scaler));
 	audit_free(TAKE_PTR(audit));
 	if (model)
@@ -333,7 +335,8 @@ static void start(void)
 	CHECK_INT(model_new(NULL, &model), 0);
 	CHECK_INT(audit_new(NULL, 1024, &audit), 0);
 	CHECK_INT(scaler_new(model, audit, &scaler), 0);
-	CHECK_INT(executor_new("a-token-for-agents", scaler_order_done, scaler, &executor), 0);
+	CHECK_INT(identity_new_token("a-token-for-agents", &identity), 0);
+	CHECK_INT(executor_new(identity, scaler_order_done, scaler, &executor), 0);
 	scaler_set_sink(scaler, executor_sink(executor));
 	lock();
 	model->guardian.feed_grace = 0;

@@ -322,4 +322,97 @@ TEST(passwords_are_in_no_message)
 	CHECK(!strstr(said, "hunter2"));
 }
 
+/* A table of its own: what reloads, what does not, and secrets. */
+struct reloaded {
+	char *file, *fixed, *url;
+	struct string_list lists, fixed_lists;
+	unsigned number;
+	int level;
+};
+
+#define RELOADED(field) offsetof(struct reloaded, field)
+
+static const struct option_spec reload_table[] = {
+	{.name = "file", .kind = OPTION_STRING, .offset = RELOADED(file), .reloads = true},
+	{.name = "fixed", .kind = OPTION_STRING, .offset = RELOADED(fixed)},
+	{.name = "url", .kind = OPTION_STRING, .offset = RELOADED(url), .secret = true},
+	{.name = "lists", .kind = OPTION_LIST, .offset = RELOADED(lists), .reloads = true},
+	{.name = "fixed-lists", .kind = OPTION_LIST, .offset = RELOADED(fixed_lists)},
+	{.name = "number", .kind = OPTION_UINT, .offset = RELOADED(number)},
+	{.name = "level",
+	 .kind = OPTION_CHOICE,
+	 .offset = RELOADED(level),
+	 .choices = levels,
+	 .reloads = true},
+};
+
+static const struct config_program reload_program = {
+	.name = "ebb-test",
+	.section = "test",
+	.summary = "tests",
+	.options = reload_table,
+	.n_options = ARRAY_SIZE(reload_table),
+};
+
+static void load_reloaded(struct reloaded *target, char *const *words)
+{
+	char copies[8][64], *argv[10] = {"ebb-test"};
+	int argc = 1;
+
+	for (; *words && argc < 9; words++) {
+		snprintf(copies[argc - 1], sizeof(copies[0]), "%s", *words);
+		argv[argc] = copies[argc - 1];
+		argc++;
+	}
+	*target = (struct reloaded){0};
+	CHECK_INT(config_load(&reload_program, argc, argv, target), 0);
+}
+
+TEST(config_adopts_what_reloads_and_names_the_rest)
+{
+	struct reloaded target, fresh;
+	char changed[128];
+
+	load_reloaded(&target, (char *[]){"--file=a", "--fixed=b", "--url=http://u:old@h/",
+					  "--lists=x,y", "--fixed-lists=p", "--level=error", NULL});
+	load_reloaded(&fresh, (char *[]){"--file=a", "--fixed=b", "--url=http://u:***@h/   ",
+					 "--lists=x,y", "--fixed-lists=p", "--level=error", NULL});
+	config_adopt(&reload_program, &target, &fresh, changed, sizeof(changed));
+	CHECK_STR(changed, "");
+	CHECK_STR(target.url, "http://u:old@h/");
+	config_clear(&reload_program, &fresh);
+
+	load_reloaded(&fresh,
+		      (char *[]){"--file=other", "--url=http://u:old@elsewhere/", "--lists=x,z,y",
+				 "--fixed-lists=p,q", "--number=5", "--level=info", NULL});
+	config_adopt(&reload_program, &target, &fresh, changed, sizeof(changed));
+	CHECK_STR(changed, "fixed, url, fixed-lists, number");
+	CHECK_STR(target.file, "other");
+	CHECK_STR(target.fixed, "b");
+	CHECK_STR(target.url, "http://u:old@h/");
+	CHECK_INT(target.lists.n, 3);
+	CHECK_STR(target.lists.items[1], "z");
+	CHECK_INT(target.fixed_lists.n, 1);
+	CHECK_INT(target.number, 0);
+	CHECK_INT(target.level, 2);
+	/* What it had is in the other one, to be freed. */
+	CHECK_STR(fresh.file, "a");
+	CHECK_INT(fresh.lists.n, 2);
+	config_clear(&reload_program, &fresh);
+	config_clear(&reload_program, &target);
+}
+
+TEST(config_adopts_into_a_short_buffer)
+{
+	struct reloaded target, fresh;
+	char changed[9];
+
+	load_reloaded(&target, (char *[]){"--fixed=b", "--number=1", NULL});
+	load_reloaded(&fresh, (char *[]){"--fixed=c", "--number=2", "--url=http://h", NULL});
+	config_adopt(&reload_program, &target, &fresh, changed, sizeof(changed));
+	CHECK_STR(changed, "fixed, u");
+	config_clear(&reload_program, &fresh);
+	config_clear(&reload_program, &target);
+}
+
 TEST_MAIN()

@@ -223,7 +223,9 @@ TEST(token_file)
 		  "abcdef\n");
 	CHECK_INT(token_read_file(path, &token), -EINVAL);
 	CHECK(!token);
-	make_file(fd, "token", 0640, " \t0123456789abcdef \r\nsecond line\n");
+	make_file(fd, "token", 0600, "0123456789abcdef\nsecond line\n");
+	CHECK_INT(token_read_file(path, &token), -EINVAL);
+	make_file(fd, "token", 0640, " \t0123456789abcdef \r\n\n \n");
 	CHECK_INT(token_read_file(path, &token), 0);
 	CHECK_STR(token, "0123456789abcdef");
 
@@ -234,6 +236,29 @@ TEST(token_file)
 	_cleanup_free_ char *other = NULL;
 	CHECK_INT(token_read_file(path, &other), -EINVAL);
 	CHECK(!other);
+}
+
+TEST(token_file_of_a_rotation)
+{
+	struct tokens tokens = {0};
+	_cleanup_close_ int fd = make_dir();
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/token", dir);
+	make_file(fd, "token", 0600, "the-new-token-0001\r\n\n\tthe-old-token-0002 \n");
+	CHECK_INT(tokens_read_file(path, &tokens), 0);
+	CHECK_INT(tokens.n, 2);
+	CHECK_STR(tokens.items[0], "the-new-token-0001");
+	CHECK_STR(tokens.items[1], "the-old-token-0002");
+	tokens_clear(&tokens);
+	CHECK_INT(tokens.n, 0);
+
+	make_file(fd, "token", 0600,
+		  "the-new-token-0001\nthe-old-token-0002\nthe-oldest-token-03\n");
+	CHECK_INT(tokens_read_file(path, &tokens), -EINVAL);
+	make_file(fd, "token", 0600, "the-new-token-0001\nshort\n");
+	CHECK_INT(tokens_read_file(path, &tokens), -EINVAL);
+	CHECK_INT(tokens.n, 0);
 }
 
 TEST(tokens_compare_whole)
