@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Gets the servers that the tests talk to, where they are not there yet: pouchdb-server from npm,
-# VictoriaMetrics and InfluxDB out of Debian's packages. They are unpacked, not installed; nothing is
-# started. What cannot be had leaves its reason in NAME.missing, and the tests that need it are skipped.
+# VictoriaMetrics and InfluxDB out of Debian's packages; and container engines with all that they need
+# and this machine lacks, merged into one tree. They are unpacked, not installed; nothing is started.
+# What cannot be had leaves its reason in NAME.missing, and the tests that need it are skipped.
 #   tests/peers/install.sh        EBB_PEERS_CACHE: the directory, for several trees that share one
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -56,7 +57,7 @@ install_package() {
 		cp "$deb" "$tmp/"
 	else
 		echo "peers: downloading Debian's $package into $cache" >&2
-		if ! download "$package" "$tmp" >"$log" 2>&1; then
+		if ! download "$tmp" "$package" >"$log" 2>&1; then
 			missing "$name" "apt-get download $package: $(grep -m 1 '^E:' "$log")"
 			rm -rf "$tmp"
 			return
@@ -71,13 +72,91 @@ install_package() {
 	fi
 	rm -rf "$tmp"
 }
-# download PACKAGE DIR. Once more with fresh lists: old ones name versions that are gone.
+# download DIR PACKAGE... Once more with fresh lists: old ones name versions that are gone.
 download() {
-	(cd "$2" && apt-get download -q "$1") && return
-	[ "$(id -u)" -eq 0 ] && apt-get update -q && (cd "$2" && apt-get download -q "$1")
+	local dir=$1
+	shift
+	(cd "$dir" && apt-get download -q "$@") && return
+	[ "$(id -u)" -eq 0 ] && apt-get update -q && (cd "$dir" && apt-get download -q "$@")
+}
+
+# lacking PACKAGE...: what installing them would bring here, one package a line.
+lacking() {
+	apt-get -s -q install --no-install-recommends "$@" | sed -n 's/^Inst \([^ ]*\) .*/\1/p'
+	return "${PIPESTATUS[0]}"
+}
+engine_packages() {
+	case $1 in
+	podman) echo podman runc conmon ;;
+	lxd) echo lxd lxd-client ;;
+	nspawn) echo systemd-container ;;
+	*) echo "$1" ;;
+	esac
+	echo busybox-static # is what the containers run
+}
+# unpack_engines NAME...: they and what they need, by way of $tmp into $cache/engines; $log is for apt.
+# All or none; says why none.
+unpack_engines() {
+	local name wanted="" packages package new=() dir tree=$cache/engines
+	if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+		echo "only Debian's packages are known here, and there is no apt-get"
+		return 1
+	fi
+	for name; do wanted+=" $(engine_packages "$name")"; done
+	# shellcheck disable=SC2086 # two words are two packages
+	if ! packages=$(lacking $wanted 2>"$log") &&
+		! { [ "$(id -u)" -eq 0 ] && apt-get update -q >>"$log" 2>&1 && packages=$(lacking $wanted 2>"$log"); }; then
+		echo "apt-get: $(grep -m 1 '^E:' "$log")"
+		return 1
+	fi
+	for package in $packages; do
+		[ -e "$tree/.got/$package" ] || new+=("$package")
+	done
+	if [ ${#new[@]} -gt 0 ] && ! download "$tmp" "${new[@]}" >"$log" 2>&1; then
+		echo "apt-get download: $(grep -m 1 '^E:' "$log")"
+		return 1
+	fi
+	for package in "$tmp"/*.deb; do
+		[ -e "$package" ] || break
+		if ! dpkg-deb -x "$package" "$tmp/root" 2>"$log"; then
+			echo "${package##*/} could not be unpacked: $(head -n 1 "$log")"
+			return 1
+		fi
+	done
+	# Laid over a merged /usr: /lib and /usr/lib become one directory.
+	mkdir -p "$tree/usr" "$tree/etc" "$tree/.got"
+	for dir in bin sbin lib lib64; do
+		[ -d "$tmp/root/$dir" ] && mkdir -p "$tree/usr/$dir" && cp -alf "$tmp/root/$dir/." "$tree/usr/$dir/"
+	done
+	for dir in usr etc; do
+		[ -d "$tmp/root/$dir" ] && cp -alf "$tmp/root/$dir/." "$tree/$dir/"
+	done
+	for package in "${new[@]+"${new[@]}"}"; do : >"$tree/.got/$package"; done
+	for name; do
+		rm -f "$cache/$name.missing"
+		: >"$tree/$name.unpacked"
+	done
+}
+install_engines() {
+	local engine wanted=() tmp log=$cache/engines.log why
+	for engine; do
+		[ -e "$cache/engines/$engine.unpacked" ] || wanted+=("$engine")
+	done
+	[ ${#wanted[@]} -eq 0 ] && return
+	echo "peers: downloading ${wanted[*]} into $cache" >&2
+	tmp=$(mktemp -d "$cache/.engines.XXXXXX") || return
+	if ! why=$(unpack_engines "${wanted[@]}"); then
+		# Which of them is the trouble?
+		for engine in "${wanted[@]}"; do
+			rm -rf "${tmp:?}"/*
+			why=$(unpack_engines "$engine") || missing "$engine" "$why"
+		done
+	fi
+	rm -rf "$tmp" "$log"
 }
 
 has_couchdb || install_couchdb
 install_package victoria victoria-metrics usr/bin/victoria-metrics
 install_package influx influxdb usr/bin/influxd
+install_engines runc crun podman lxc lxd nspawn
 exit 0
