@@ -83,7 +83,7 @@ listening_or_dead() { listening "$1" || ! kill -0 "$AGENT" 2>/dev/null; }
 start_agent() {
 	AGENT_LOG=$TMP/agent.log
 	: >"$AGENT_LOG" # before the agent does it: the last one's lines must not be taken for its own
-	"$BUILD/ebb-agent" --listen 127.0.0.1:0 --pin-dir "$PIN" --name "$TAG" --containers "$TAG/*" "$@" \
+	"$BUILD/ebb-agent" --listen 127.0.0.1:0 --pin-dir "$PIN" --name "$TAG" --containers "$TAG/${GLOB:-*}" "$@" \
 		2>"$AGENT_LOG" &
 	AGENT=$!
 	wait_for listening_or_dead "$AGENT_LOG"

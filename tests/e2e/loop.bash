@@ -162,10 +162,11 @@ adds_up() {
 			([$h.resources.cpu.core_usage_mapping[] | .[$one.name] // 0] | add))
 	' "$TMP/structures" >/dev/null
 }
+# in_force NAME [CGROUP]
 in_force() {
-	local name=$1
-	[ "$(quota "$name")" = "$(resource "$name" cpu current)" ] &&
-		[ "$(memory "$name")" = "$(resource "$name" mem current)" ] &&
+	local name=$1 cgroup=${2:-$1}
+	[ "$(quota "$cgroup")" = "$(resource "$name" cpu current)" ] &&
+		[ "$(memory "$cgroup")" = "$(resource "$name" mem current)" ] &&
 		[ "$(resource "$name" cpu allocated)" = "$(resource "$name" cpu current)" ]
 }
 # The sum of these containers' quotas.
