@@ -15,7 +15,32 @@ struct container_table {
 	struct container **all; /* dense */
 	size_t n, size;
 	struct hash by_name, by_id;
+	struct name_record *record; /* NULL: none */
 };
+
+#define OWNER_MAX 64
+
+/*
+ * The engine; for a --containers glob the directory that it lies in, "batch.b", of which a long one
+ * is a hash.
+ */
+static char *first_owner(const char *engine, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *owner;
+
+	if (strcmp(engine, "cgroup") && strcmp(engine, "systemd"))
+		return strdup(engine);
+	path += strspn(path, "/");
+	if (!slash || slash < path)
+		return strdup(engine);
+	owner = strndup(path, (size_t)(slash - path));
+	if (owner && strlen(owner) > OWNER_MAX)
+		snprintf(owner, OWNER_MAX, "%016" PRIx64, hash_string(owner));
+	for (char *at = owner; at && (at = strchr(at, '/'));)
+		*at = '.';
+	return owner;
+}
 
 int container_new(uint64_t id, const char *name, const char *path, const char *engine,
 		  struct container **ret_container)
@@ -34,7 +59,9 @@ int container_new(uint64_t id, const char *name, const char *path, const char *e
 
 	container->name = strdup(name);
 	container->path = strdup(path);
-	if (!container->name || !container->path) {
+	container->key = strdup(name);
+	container->owner = first_owner(engine, path);
+	if (!container->name || !container->path || !container->key || !container->owner) {
 		container_free(container);
 		return -ENOMEM;
 	}
@@ -50,6 +77,9 @@ void container_free(struct container *container)
 		container_close_dir(container, container->dir_fds[c]);
 	free(container->name);
 	free(container->path);
+	free(container->key);
+	free(container->owner);
+	labels_clear(&container->labels);
 	free(container);
 }
 
@@ -117,20 +147,94 @@ struct container *container_table_by_id(struct container_table *table, uint64_t 
 	return hash_find(&table->by_id, hash_u64(id), id_equal, &id);
 }
 
-/* "app", "app-2" ... "app-9", then by id; the base is cut so that the whole stays a name. */
-static char *free_name(struct container_table *table, const struct container *container)
+/* `base` of at most so many bytes, cut between two characters, then the suffix. */
+static void compose(char name[CONTAINER_NAME_MAX + 1], const char *base, const char *suffix)
 {
-	char name[CONTAINER_NAME_MAX + 1], suffix[32] = "";
+	size_t len = strlen(base), suffix_len = strlen(suffix);
+	size_t room = CONTAINER_NAME_MAX - suffix_len;
 
-	for (uint64_t attempt = 1;; attempt++) {
-		if (attempt > 1)
-			snprintf(suffix, sizeof(suffix), "-%" PRIu64,
-				 attempt < 10 ? attempt : container->id + (attempt - 10));
-		snprintf(name, sizeof(name), "%.*s%s", (int)(CONTAINER_NAME_MAX - strlen(suffix)),
-			 container->name, suffix);
-		if (!container_table_by_name(table, name))
+	if (len > room)
+		for (len = room; len > 0 && ((unsigned char)base[len] & 0xc0) == 0x80;)
+			len--;
+	memcpy(name, base, len);
+	memcpy(name + len, suffix, suffix_len + 1);
+}
+
+/* Is the plain name the container's own to have? Records whose it is when that is in doubt. */
+static bool may_have(struct container_table *table, const struct container *container,
+		     const char *name)
+{
+	const struct container *holder = container_table_by_name(table, name);
+	const char *owner = name_record_owner(table->record, name);
+
+	if (!owner && (!holder || holder == container))
+		return true;
+	if (!owner && table->record)
+		/* That it could not be kept has been said. */
+		(void)name_record_keep(table->record, name, holder->owner);
+	return (!holder || holder == container) && owner && !strcmp(owner, container->owner);
+}
+
+static char *free_name(struct container_table *table, const struct container *container,
+		       const char *base, bool qualified)
+{
+	char name[CONTAINER_NAME_MAX + 1], suffix[OWNER_MAX + 16];
+	const struct container *holder;
+
+	if (!qualified && may_have(table, container, base))
+		return strdup(base);
+	/* At most two of the same owner would share a path, and a path is one container's. */
+	for (uint64_t attempt = 0;; attempt++) {
+		if (attempt == 0)
+			snprintf(suffix, sizeof(suffix), "@%.*s", OWNER_MAX, container->owner);
+		else
+			snprintf(suffix, sizeof(suffix), "@%.*s-%08x", OWNER_MAX, container->owner,
+				 (unsigned)(hash_string(container->path) + attempt - 1));
+		compose(name, base, suffix);
+		holder = container_table_by_name(table, name);
+		if (!holder || holder == container)
 			return strdup(name);
 	}
+}
+
+void container_table_set_record(struct container_table *table, struct name_record *record)
+{
+	table->record = record;
+}
+
+int container_table_rename(struct container_table *table, struct container *container,
+			   const char *name, const char *owner, bool qualified)
+{
+	char *owner_copy = strdup(owner ? owner : container->owner);
+	char *owner_before = container->owner, *free_one;
+	int r;
+
+	if (!owner_copy)
+		return -ENOMEM;
+	container->owner = owner_copy;
+	free_one = free_name(table, container, name, qualified);
+	if (!free_one || !strcmp(free_one, container->name)) {
+		r = free_one ? 0 : -ENOMEM;
+		goto fail;
+	}
+	r = hash_add(&table->by_name, hash_string(free_one), container);
+	if (r < 0)
+		goto fail;
+	hash_remove(&table->by_name, hash_string(container->name), container);
+	free(container->name);
+	container->name = free_one;
+	free(owner_before);
+	return 1;
+
+fail:
+	free(free_one);
+	if (r < 0) {
+		container->owner = owner_before;
+		free(owner_copy);
+	} else {
+		free(owner_before);
+	}
+	return r;
 }
 
 int container_table_add(struct container_table *table, struct container *container)
@@ -149,7 +253,7 @@ int container_table_add(struct container_table *table, struct container *contain
 		table->size = size;
 	}
 
-	char *name = free_name(table, container);
+	char *name = free_name(table, container, container->name, false);
 	if (!name)
 		return -ENOMEM;
 	free(container->name);

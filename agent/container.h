@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 #include "hierarchy.h"
+#include "labels.h"
+#include "name_record.h"
 #include "ebb/units.h"
 
 #define CONTAINER_NAME_MAX 255
@@ -19,6 +21,16 @@ struct container {
 	uint64_t id; /* cgroup id in the primary hierarchy: the identity */
 	char *name;  /* unique in the table */
 	char *path;  /* relative to the hierarchy root, "docker/3f…": for people and logs */
+	char *key;   /* the id or name in the path, by which its engine knows it */
+	/*
+	 * Whose it is among containers of one name: "docker", "podman.1000" of a user, or for a
+	 * --containers glob where it lies, "batch.b".
+	 */
+	char *owner;
+	struct container_labels labels;
+	/* Its engine is being asked, for a second at most: it is sampled, and nobody is told of it.
+	 */
+	bool unnamed;
 	const char *engine; /* "docker", "podman", "lxc", ..., "cgroup" for a --containers glob;
 			       static string */
 	int dir_fds[CGROUP_CONTROLLER_MAX];  /* O_PATH directory per controller, -1: none. Shared
@@ -49,10 +61,22 @@ size_t container_table_count(const struct container_table *table);
 struct container *container_table_by_name(struct container_table *table, const char *name);
 struct container *container_table_by_id(struct container_table *table, uint64_t id);
 /*
- * Takes `container` over. Makes its name unique where another container has it: "name-2" and so on,
- * from the tenth on "name-ID", so that thousands of equal names stay cheap. -EEXIST: id known.
+ * Whose the names are that several containers have had; NULL: known for as long as they are in the
+ * table. Borrowed.
+ */
+void container_table_set_record(struct container_table *table, struct name_record *record);
+/*
+ * Takes `container` over. Where another container has its name, or had it first, it is called
+ * NAME@OWNER, where that is taken, too, NAME@OWNER-HASH of its path: which of them is called what
+ * does not depend on the order in which they are found again. -EEXIST: id known.
  */
 int container_table_add(struct container_table *table, struct container *container);
+/*
+ * Calls a container of the table `name`, or as above; `qualified`: NAME@OWNER in any case. `owner`
+ * becomes its owner; NULL: stays. 1: it has another name now; 0: it had this one already; -ENOMEM.
+ */
+int container_table_rename(struct container_table *table, struct container *container,
+			   const char *name, const char *owner, bool qualified);
 /* Takes it out without freeing. NULL when unknown. */
 struct container *container_table_remove(struct container_table *table, uint64_t id);
 /* Closes descriptors and frees; `feed_state` must be gone. */

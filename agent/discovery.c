@@ -15,6 +15,8 @@
 #include "ebb/log.h"
 #include "ebb/units.h"
 #include "ebb/util.h"
+#include "engines.h"
+#include "exclusion.h"
 #include "hash.h"
 
 /* The deepest real trees are Kubernetes in Docker in a user session: about 12. */
@@ -54,6 +56,8 @@ struct discovery {
 	char **globs; /* without leading and trailing slashes */
 	size_t n_globs;
 	size_t glob_depth; /* of the deepest */
+
+	struct exclusion_set excluded; /* by what their engines said */
 
 	unsigned generation;
 	bool full;       /* a container was left out for max_containers */
@@ -197,10 +201,16 @@ static void remove_container(struct discovery *d, struct container *container)
 		scan_soon(d);
 }
 
-static bool is_excluded(const struct discovery *d, const char *name)
+/* systemd's services, slices and scopes. */
+static bool is_unit(const char *name)
 {
-	for (size_t i = 0; d->options.excludes && i < d->options.excludes->n; i++) {
-		if (fnmatch(d->options.excludes->items[i], name, FNM_NOESCAPE) == 0)
+	static const char *const suffixes[] = {".service", ".slice", ".scope"};
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+		size_t suffix_len = strlen(suffixes[i]);
+
+		if (len > suffix_len && !strcmp(name + len - suffix_len, suffixes[i]))
 			return true;
 	}
 	return false;
@@ -230,10 +240,31 @@ static bool match(const struct discovery *d, const char *path, const char **ret_
 		if (len > CONTAINER_NAME_MAX)
 			return false;
 		memcpy(name, found, len + 1);
-		*ret_engine = "cgroup";
+		*ret_engine = is_unit(name) ? "systemd" : "cgroup";
 		return true;
 	}
 	return false;
+}
+
+/* A name that says nothing, and that nobody else has: the real one is on its way. */
+static int hide_name(struct container *container)
+{
+	char name[32];
+	char *copy;
+
+	snprintf(name, sizeof(name), "~%" PRIu64, container->id);
+	copy = strdup(name);
+	if (!copy)
+		return -ENOMEM;
+	free(container->name);
+	container->name = copy;
+	container->unnamed = true;
+	return 0;
+}
+
+static int take_key_for_name(struct container *container)
+{
+	return label_take_name(&container->labels.name, container->key) ? 0 : -ENOMEM;
 }
 
 /*
@@ -249,7 +280,8 @@ static int consider(struct discovery *d, const char *path, uint64_t expected)
 
 	if (!match(d, path, &engine, name) || hierarchies_path_is_own(d->options.hierarchies, path))
 		return 0;
-	if (is_excluded(d, name))
+	if (exclusion_matches(d->options.excludes, engine, path, (const char *const[]){name, NULL},
+			      NULL))
 		return 0;
 	if (!name_is_sane(name, CONTAINER_NAME_MAX)) {
 		log_warning("not taking %s for a container: its name is no valid UTF-8 text", path);
@@ -265,6 +297,9 @@ static int consider(struct discovery *d, const char *path, uint64_t expected)
 		return -ENOENT;
 	/* Removed and made again meanwhile: the event of the new one is on its way. */
 	if (expected && id != expected)
+		return 0;
+
+	if (exclusion_set_sees(&d->excluded, id, path, d->generation))
 		return 0;
 
 	container = container_table_by_id(d->table, id);
@@ -292,7 +327,10 @@ static int consider(struct discovery *d, const char *path, uint64_t expected)
 	if (r < 0)
 		return r;
 	container->generation = d->generation;
-	r = hash_add(&d->by_path, hash_string(path), container);
+	r = d->options.names_follow && engines_can_tell(engine) ? hide_name(container)
+								: take_key_for_name(container);
+	if (r == 0)
+		r = hash_add(&d->by_path, hash_string(path), container);
 	if (r == 0)
 		r = set_dir(d, container, d->hierarchies[0], TAKE_FD(fd), id);
 	for (size_t i = 1; r == 0 && i < d->n_hierarchies; i++) {
@@ -401,6 +439,7 @@ static void disappear(struct discovery *d, enum cgroup_controller controller, ui
 			drop_later(d, i);
 	}
 	if (controller == d->hierarchies[0]) {
+		exclusion_set_remove(&d->excluded, id);
 		container = container_table_by_id(d->table, id);
 		if (container)
 			remove_container(d, container);
@@ -501,7 +540,8 @@ static int scan_dir(struct discovery *d, int fd, char *path, size_t len, size_t 
 		struct container *known = container_table_by_id(d->table, entry->d_ino);
 		if (known && !strcmp(known->path, path))
 			known->generation = d->generation;
-		else if ((r = consider(d, path, 0)) < 0 && r != -ENOENT)
+		else if (!exclusion_set_sees(&d->excluded, entry->d_ino, path, d->generation) &&
+			 (r = consider(d, path, 0)) < 0 && r != -ENOENT)
 			complain(d, path, r);
 
 		if (depth < SCAN_DEPTH_MAX && worth_descending(d, path, depth + 1) &&
@@ -562,6 +602,8 @@ int discovery_scan(struct discovery *discovery)
 	int r = scan_dir(d, fd, path, 0, 0);
 	if (r < 0)
 		log_warning_errno(r, "cannot scan all of the cgroup tree");
+	else
+		exclusion_set_prune(&d->excluded, d->generation);
 
 	for (size_t i = container_table_count(d->table); i-- > 0;) {
 		struct container *container = container_table_at(d->table, i);
@@ -574,6 +616,45 @@ int discovery_scan(struct discovery *discovery)
 		}
 	}
 	return r;
+}
+
+int discovery_name(struct discovery *discovery, struct container *container,
+		   struct container_labels *labels, const char *engine, const char *owner,
+		   bool qualified)
+{
+	struct discovery *d = discovery;
+	struct container_labels none = {0};
+	_cleanup_free_ char *base = NULL;
+	bool was_unnamed = container->unnamed;
+	int r;
+
+	if (!labels)
+		labels = &none;
+	base = labels->name ? labels_base_name(labels) : strdup(container->key);
+	if (!base)
+		return -ENOMEM;
+	if (engine)
+		container->engine = engine;
+	if (exclusion_matches(d->options.excludes, container->engine, container->path,
+			      (const char *const[]){base, labels->name ? labels->name : base, NULL},
+			      labels)) {
+		log_debug("%s (%s) is excluded", base, container->path);
+		/* Should it not be kept, every scan finds out again. */
+		(void)exclusion_set_add(&d->excluded, container->id, container->path,
+					d->generation);
+		remove_container(d, container);
+		return -ECANCELED;
+	}
+	r = container_table_rename(d->table, container, base, owner, qualified);
+	if (r < 0)
+		return r;
+	if (labels != &none) {
+		labels_clear(&container->labels);
+		container->labels = *labels;
+		*labels = none;
+	}
+	container->unnamed = false;
+	return r == 1 || was_unnamed;
 }
 
 static int add_glob(struct discovery *d, const char *glob)
@@ -618,6 +699,8 @@ int discovery_new(const struct discovery_options *options, struct discovery **re
 	}
 
 	r = container_table_new(&d->table);
+	if (r == 0)
+		container_table_set_record(d->table, options->record);
 	if (r == 0 && options->globs) {
 		d->globs = calloc(options->globs->n + 1, sizeof(*d->globs));
 		if (!d->globs)
@@ -659,6 +742,7 @@ void discovery_free(struct discovery *discovery)
 	container_table_free(d->table);
 	hash_clear(&d->by_path);
 	hash_clear(&d->by_dir);
+	exclusion_set_clear(&d->excluded);
 	while (d->n_later > 0)
 		drop_later(d, d->n_later - 1);
 	free(d->later);

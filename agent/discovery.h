@@ -18,8 +18,14 @@ struct discovery_options {
 	 * mkdir event comes a moment earlier). NULL: such a cgroup waits for the next scan. */
 	struct loop *loop;
 	const struct string_list *globs; /* --containers, relative to the root; '*' stops at '/' */
-	const struct string_list *excludes; /* --exclude, matched against the name; fnmatch */
-	unsigned max_containers;            /* 0: any number */
+	const struct string_list *excludes; /* --exclude, see exclusion.h */
+	/*
+	 * Containers of engines that can tell their names are `unnamed` when they are added, under
+	 * a name of no meaning, until discovery_name() is called.
+	 */
+	bool names_follow;
+	struct name_record *record; /* see container_table_set_record() */
+	unsigned max_containers;    /* 0: any number */
 	/* Called after the table has it / before it leaves the table. */
 	void (*added)(void *userdata, struct container *container);
 	void (*removed)(void *userdata, struct container *container);
@@ -50,5 +56,15 @@ int discovery_scan(struct discovery *discovery);
  * hierarchy.
  */
 void discovery_event(struct discovery *discovery, const struct lifecycle_event *event);
+
+/*
+ * The name of a container is known, and what else its engine says: takes `labels` (NULL: nothing is
+ * known, it is called as in its path). `engine` and `owner` NULL: as they are; `qualified`: see
+ * container_table_rename(). 1: it has another name now, or has become named; 0: its name stays;
+ * -ECANCELED: it is excluded by that, and was removed; -ENOMEM.
+ */
+int discovery_name(struct discovery *discovery, struct container *container,
+		   struct container_labels *labels, const char *engine, const char *owner,
+		   bool qualified);
 
 #endif

@@ -57,6 +57,7 @@ struct feed_container {
 	bool changing;                   /* by an order that takes time */
 	bool urgent;                     /* a sample in the ring is */
 	bool has_last, has_seen;
+	bool other_labels; /* than were told */
 	bool told_foreign, told_unread;
 	bool had_net; /* in the last report */
 	uint64_t added_ns;
@@ -128,6 +129,7 @@ static void session_start(struct feed *feed)
 		fc->announced = ANNOUNCED_NO;
 		fc->changed = false;
 		fc->changed_in_flight = false;
+		fc->other_labels = false;
 		fc->sent_at_ns = 0;
 	}
 }
@@ -411,7 +413,7 @@ static void add_containers(struct feed *feed, uint64_t now)
 	container_table_foreach(feed->options.table, container) {
 		struct feed_container *fc = container->feed_state;
 
-		if (!fc || fc->announced != ANNOUNCED_NO)
+		if (!fc || fc->announced != ANNOUNCED_NO || container->unnamed)
 			continue;
 		if (settled_at(feed, container) > now) {
 			feed->news_at = MIN(feed->news_at, settled_at(feed, container));
@@ -424,6 +426,7 @@ static void add_containers(struct feed *feed, uint64_t now)
 		}
 		add_member(message, "added", &n);
 		feed_message_added(message, fc->c, container, &limits);
+		fc->other_labels = false;
 		fc->announced = ANNOUNCED_IN_FLIGHT;
 		fc->changed = false;
 	}
@@ -448,7 +451,7 @@ static void add_changed(struct feed *feed)
 			continue;
 		}
 		add_member(message, "limits", &n);
-		feed_message_limits(message, fc->c, &limits);
+		feed_message_limits(message, fc->c, &limits, fc->other_labels ? container : NULL);
 		fc->changed = false;
 		fc->changed_in_flight = true;
 	}
@@ -581,6 +584,8 @@ static void settle_news(struct feed *feed, bool arrived)
 		if (fc->changed_in_flight && !arrived) {
 			fc->changed = true;
 			feed->any_changed = true;
+		} else if (fc->changed_in_flight) {
+			fc->other_labels = false;
 		}
 		fc->changed_in_flight = false;
 	}
@@ -810,7 +815,8 @@ void feed_container_added(struct feed *feed, struct container *container)
 	if (container->guarded)
 		list_guarded(feed);
 	/* With the next sweep rather than at once: engines start containers in groups. */
-	feed->news_at = MIN(feed->news_at, settled_at(feed, container));
+	if (!container->unnamed)
+		feed->news_at = MIN(feed->news_at, settled_at(feed, container));
 }
 
 void feed_container_joined(struct feed *feed, struct container *container)
@@ -819,10 +825,50 @@ void feed_container_joined(struct feed *feed, struct container *container)
 
 	if (!fc)
 		return;
+	if (container->unnamed)
+		return;
 	if (fc->announced == ANNOUNCED_NO)
 		feed->news_at = MIN(feed->news_at, settled_at(feed, container));
 	else
 		feed_limits_changed(feed, container);
+}
+
+/* What the controller knows as `fc->c` is no more. */
+static void tell_removed(struct feed *feed, const struct feed_container *fc)
+{
+	if (fc->announced == ANNOUNCED_NO)
+		return;
+	if (feed->n_removed == REMOVED_MAX)
+		feed->renew = true;
+	else
+		feed->removed[feed->n_removed++] = fc->c;
+}
+
+void feed_container_named(struct feed *feed, struct container *container, bool renamed)
+{
+	struct feed_container *fc = container->feed_state;
+
+	if (!fc)
+		return;
+	if (!renamed) {
+		if (fc->announced == ANNOUNCED_NO)
+			return;
+		fc->other_labels = true;
+		fc->changed = true;
+		feed->any_changed = true;
+		return;
+	}
+	if (fc->announced != ANNOUNCED_NO) {
+		/* To the controller one has gone, and another one has come. */
+		tell_removed(feed, fc);
+		fc->c = feed->next_c++;
+		fc->announced = ANNOUNCED_NO;
+		fc->changed = fc->changed_in_flight = false;
+		sample_ring_clear(&fc->ring);
+	}
+	guard_container(feed, container);
+	list_guarded(feed);
+	feed->news_at = MIN(feed->news_at, settled_at(feed, container));
 }
 
 void feed_container_removed(struct feed *feed, struct container *container)
@@ -832,12 +878,7 @@ void feed_container_removed(struct feed *feed, struct container *container)
 
 	if (!fc)
 		return;
-	if (fc->announced != ANNOUNCED_NO) {
-		if (feed->n_removed == REMOVED_MAX)
-			feed->renew = true;
-		else
-			feed->removed[feed->n_removed++] = fc->c;
-	}
+	tell_removed(feed, fc);
 	sample_ring_clear(&fc->ring);
 	free(fc);
 	container->feed_state = NULL;

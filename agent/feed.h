@@ -41,6 +41,8 @@ void feed_free(struct feed *feed);
 void feed_container_added(struct feed *feed, struct container *container);
 /* It has a directory more, or less (discovery's `joined`). */
 void feed_container_joined(struct feed *feed, struct container *container);
+/* Its name has become known, or is another one (`renamed`), or what else its engine says. */
+void feed_container_named(struct feed *feed, struct container *container, bool renamed);
 void feed_container_removed(struct feed *feed, struct container *container);
 /* After every sweep: collects samples, decides what is urgent, sends what is due. */
 void feed_swept(struct feed *feed);

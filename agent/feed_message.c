@@ -92,10 +92,35 @@ static void add_limits(struct text *text, const char *separator, const struct li
 	}
 }
 
-void feed_message_limits(struct text *text, uint64_t c, const struct limits *limits)
+/* "engine":"docker","labels":{"name":...}: those that are known. */
+static void add_labels(struct text *text, const struct container *container)
+{
+	const char *separator = "";
+
+	text_str(text, ",\"engine\":");
+	text_json_string(text, container->engine);
+	text_str(text, ",\"labels\":{");
+	for (size_t i = 0; i < LABELS_N; i++) {
+		const char *value = labels_get(&container->labels, i);
+
+		if (!value)
+			continue;
+		text_str(text, separator);
+		text_json_string(text, labels_key(i));
+		text_char(text, ':');
+		text_json_string(text, value);
+		separator = ",";
+	}
+	text_char(text, '}');
+}
+
+void feed_message_limits(struct text *text, uint64_t c, const struct limits *limits,
+			 const struct container *container)
 {
 	text_str(text, "{\"c\":");
 	text_u64(text, c);
+	if (container)
+		add_labels(text, container);
 	add_limits(text, ",", limits);
 	text_char(text, '}');
 }
@@ -107,8 +132,7 @@ void feed_message_added(struct text *text, uint64_t c, const struct container *c
 	text_u64(text, c);
 	text_str(text, ",\"name\":");
 	text_json_string(text, container->name);
-	text_str(text, ",\"engine\":");
-	text_json_string(text, container->engine);
+	add_labels(text, container);
 	text_str(text, ",\"path\":");
 	text_json_string(text, container->path);
 	text_str(text, ",\"limits\":{");

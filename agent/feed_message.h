@@ -12,9 +12,10 @@
 
 /* [c, t, cpu_ns, ...]; a counter that the host does not have is null. */
 void feed_message_sample(struct text *text, uint64_t c, const struct ebb_sample *sample);
-/* {"c":...,"cpu":...}: changed limits. */
-void feed_message_limits(struct text *text, uint64_t c, const struct limits *limits);
-/* {"c":...,"name":...,"limits":{...}}: a container that is new in this session. */
+/* {"c":...,"cpu":...}: changed limits; with the labels of `container` unless that is NULL. */
+void feed_message_limits(struct text *text, uint64_t c, const struct limits *limits,
+			 const struct container *container);
+/* {"c":...,"name":...,"labels":{...},"limits":{...}}: a container that is new in this session. */
 void feed_message_added(struct text *text, uint64_t c, const struct container *container,
 			const struct limits *limits);
 

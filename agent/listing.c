@@ -49,7 +49,7 @@ static bool listing_go_on(struct listings *listings, struct listing *listing)
 
 		if (listing->at % 8 == 7 && now_ns() > end)
 			return false;
-		if (!container)
+		if (!container || container->unnamed)
 			continue;
 		r = listing->wanted ? limits_read(options->hierarchies, container,
 						  options->host->disk, &limits)

@@ -18,6 +18,7 @@
 #include "instance.h"
 #include "lifecycle.h"
 #include "metrics.h"
+#include "names.h"
 #include "net_link.h"
 #include "notify.h"
 #include "sampler.h"
@@ -41,6 +42,8 @@
 #define CHECK_ONLINE_NS EBB_NS_PER_SEC
 /* Directories on v1, the kept-open files of the `files` sampler, and those of the series. */
 #define FDS_PER_CONTAINER 15
+/* At start, for what the engines say of the containers that are there already. */
+#define SETTLE_NAMES_MS 1000
 
 struct manager {
 	struct agent_options *options;
@@ -54,6 +57,8 @@ struct manager {
 	struct bpf_programs *bpf; /* NULL: none here */
 	struct sampler *sampler;
 	struct discovery *discovery;
+	struct name_record *record;
+	struct names *names;
 	struct lifecycle *lifecycle; /* NULL: no events */
 	struct shrinker *shrinker;
 	struct applier *applier;
@@ -127,18 +132,64 @@ static void on_added(void *userdata, struct container *container)
 {
 	struct manager *manager = userdata;
 
-	log_info("container %s (%s, %s)", container->name, container->engine, container->path);
+	if (!container->unnamed)
+		log_info("container %s (%s, %s)", container->name, container->engine,
+			 container->path);
 	sample_container(manager, container);
 	if (manager->feed)
 		feed_container_added(manager->feed, container);
+	/* Last: no name is waited for where it cannot even be asked for. */
+	if (container->unnamed && names_add(manager->names, container) < 0)
+		log_error_errno(ENOMEM, "the name of the container at %s", container->path);
+}
+
+/* What its engine says of a container, if anything. */
+static void on_named(void *userdata, uint64_t id, struct engine_answer *answer)
+{
+	struct manager *manager = userdata;
+	struct container *container =
+		container_table_by_id(discovery_table(manager->discovery), id);
+	_cleanup_free_ char *before = container ? strdup(container->name) : NULL;
+	char owner[64];
+	bool was_unnamed, other_labels;
+	int r;
+
+	if (!container)
+		return;
+	was_unnamed = container->unnamed;
+	other_labels = answer && !labels_equal(&answer->labels, &container->labels);
+	if (!answer) {
+		r = discovery_name(manager->discovery, container, NULL, NULL, NULL, false);
+	} else {
+		const char *engine = answer->engine ? answer->engine : container->engine;
+
+		/* A user must not get what the controller holds for a container of root's. */
+		snprintf(owner, sizeof(owner), answer->of_user ? "%s.%u" : "%s", engine,
+			 (unsigned)answer->uid);
+		r = discovery_name(manager->discovery, container, &answer->labels, engine, owner,
+				   answer->of_user);
+	}
+	if (r == -ECANCELED)
+		return;
+	if (r < 0)
+		log_error_errno(r, "the name of the container at %s", container->path);
+	else if (was_unnamed)
+		log_info("container %s (%s, %s)", container->name, container->engine,
+			 container->path);
+	else if (r == 1)
+		log_info("container %s is called %s now", before ? before : "?", container->name);
+	if (manager->feed && (r == 1 || other_labels))
+		feed_container_named(manager->feed, container, r == 1);
 }
 
 static void on_removed(void *userdata, struct container *container)
 {
 	struct manager *manager = userdata;
 
-	if (!manager->stopping)
+	if (!manager->stopping && !container->unnamed)
 		log_info("container %s has gone", container->name);
+	if (manager->names)
+		names_remove(manager->names, container->id);
 	if (manager->feed)
 		feed_container_removed(manager->feed, container);
 	if (manager->series)
@@ -319,12 +370,27 @@ static int start_bpf(struct manager *manager)
 static int start_discovery(struct manager *manager)
 {
 	const struct agent_options *options = manager->options;
-	int r = discovery_new(
+	int r = name_record_open(options->names, &manager->record);
+
+	if (r >= 0)
+		r = names_new(
+			&(struct names_options){
+				.loop = manager->loop,
+				.roots = {.given = &options->engine_state},
+				.named = on_named,
+				.userdata = manager,
+			},
+			&manager->names);
+	if (r < 0)
+		return log_error_errno(r, "cannot start the thread that asks engines for names");
+	r = discovery_new(
 		&(struct discovery_options){
 			.hierarchies = &manager->hierarchies,
 			.loop = manager->loop,
 			.globs = &options->containers,
 			.excludes = &options->exclude,
+			.names_follow = true,
+			.record = manager->record,
 			.max_containers = options->max_containers,
 			.added = on_added,
 			.removed = on_removed,
@@ -347,6 +413,7 @@ static int start_discovery(struct manager *manager)
 	r = discovery_scan(manager->discovery);
 	if (r < 0)
 		return log_error_errno(r, "cannot look through the cgroups");
+	names_settle(manager->names, SETTLE_NAMES_MS);
 
 	uint64_t rescan_ns =
 		(manager->lifecycle ? RESCAN_S : RESCAN_BLIND_S) * (uint64_t)EBB_NS_PER_SEC;
@@ -612,7 +679,10 @@ void manager_free(struct manager *manager)
 	applier_free(manager->applier);
 	api_free(manager->api);
 	lifecycle_free(manager->lifecycle);
+	names_free(manager->names);
+	manager->names = NULL;
 	discovery_free(manager->discovery);
+	name_record_close(manager->record);
 	sampler_free(manager->sampler);
 	bpf_programs_free(manager->bpf);
 	net_links_free(manager->net);

@@ -99,6 +99,28 @@ static void add_value(struct text *text, enum metric_form form, uint64_t value)
 	text_char(text, '\n');
 }
 
+static void add_label(struct text *text, const char *key, const char *value)
+{
+	if (!value)
+		return;
+	text_printf(text, ",%s=\"", key);
+	text_label(text, value);
+	text_char(text, '"');
+}
+
+/* As cAdvisor has them: `container` is the name within the pod. */
+static void add_labels(struct text *text, const struct container_labels *labels)
+{
+	if (!labels)
+		return;
+	add_label(text, "image", labels->image);
+	if (!labels->pod)
+		return;
+	add_label(text, "namespace", labels->namespace);
+	add_label(text, "pod", labels->pod);
+	add_label(text, "container", labels->name);
+}
+
 void metrics_write_containers(struct text *text, const struct metrics_container *containers,
 			      size_t n)
 {
@@ -116,6 +138,7 @@ void metrics_write_containers(struct text *text, const struct metrics_container 
 		text_str(&labels, "\",name=\"");
 		text_label(&labels, containers[i].name);
 		text_char(&labels, '"');
+		add_labels(&labels, containers[i].labels);
 		starts[i + 1] = labels.len;
 	}
 	text->failed = text->failed || labels.failed;
@@ -327,12 +350,13 @@ int metrics_write(struct text *text, const struct metrics_source *source)
 	container_table_foreach(source->table, container) {
 		struct metrics_container *one = &containers[n];
 
-		if (container->slot < 0 ||
+		if (container->slot < 0 || container->unnamed ||
 		    !sampler_read(source->sampler, container->slot, &one->sample) ||
 		    one->sample.id != container->id)
 			continue;
 		one->name = container->name;
 		one->path = container->path;
+		one->labels = &container->labels;
 		n++;
 	}
 	metrics_write_containers(text, containers, n);

@@ -36,6 +36,8 @@ int metrics_write(struct text *text, const struct metrics_source *source);
 /* The containers' part; pure. */
 struct metrics_container {
 	const char *name, *path; /* labels `name` and `id` ("/" and the path) */
+	const struct container_labels
+		*labels; /* `image`, `namespace`, `pod`, `container`; or NULL */
 	struct ebb_sample sample;
 };
 void metrics_write_containers(struct text *text, const struct metrics_container *containers,

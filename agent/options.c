@@ -10,6 +10,7 @@
 #include "ebb/log.h"
 #include "ebb/tsdb_metrics.h"
 #include "ebb/util.h"
+#include "engine_files.h"
 #include "sampler.h"
 
 /* Both in the order of their enums. */
@@ -19,6 +20,7 @@ static const char *const log_choices[] = {"error", "warning", "info", "debug", N
 #define FIELD(field) offsetof(struct agent_options, field)
 
 #define SPOOL_OF_ROOT "/var/lib/ebb/spool/agent"
+#define NAMES_OF_ROOT "/var/lib/ebb/names"
 
 static const struct option_spec option_table[] = {
 	{.name = "listen",
@@ -52,7 +54,20 @@ static const struct option_spec option_table[] = {
 	 .kind = OPTION_LIST,
 	 .offset = FIELD(exclude),
 	 .value = "GLOB",
-	 .help = "names of containers to leave alone"},
+	 .help = "containers to leave alone: their names, with a '/' cgroup paths, or "
+		 "engine=, image=, pod=, namespace= and a pattern"},
+	{.name = "engine-state",
+	 .kind = OPTION_LIST,
+	 .offset = FIELD(engine_state),
+	 .value = "ENGINE=DIR",
+	 .help = "where an engine keeps its state, when not where it usually does: "
+		 "docker=/data/docker"},
+	{.name = "names",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(names),
+	 .value = "FILE",
+	 .help = "where it is kept which of several containers a name belongs to; none: nowhere "
+		 "(default: /var/lib/ebb/names for root, else none)"},
 	{.name = "period",
 	 .kind = OPTION_UINT,
 	 .offset = FIELD(period_ms),
@@ -258,6 +273,19 @@ const char *agent_options_check(const struct agent_options *options, char *buffe
 			       options->pin_dir);
 	if (options->disk[0] != '/')
 		return problem(buffer, size, "--disk %s must be an absolute path", options->disk);
+	for (size_t i = 0; i < options->engine_state.n; i++) {
+		const char *given = options->engine_state.items[i];
+		const char *wrong = engine_state_check(given);
+
+		if (wrong) {
+			snprintf(buffer, size, "--engine-state %s %s", given, wrong);
+			return buffer;
+		}
+	}
+	if (options->names && options->names[0] != '/' && *options->names &&
+	    strcmp(options->names, "none"))
+		return problem(buffer, size, "--names %s must be an absolute path, or none",
+			       options->names);
 	return check_opentsdb(options, buffer, size);
 }
 
@@ -269,6 +297,19 @@ int agent_spool(bool root, const char *opentsdb, char **spool)
 	} else if (!*spool && opentsdb && root) {
 		*spool = strdup(SPOOL_OF_ROOT);
 		if (!*spool)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int agent_names(bool root, char **names)
+{
+	if (*names && (!**names || !strcmp(*names, "none"))) {
+		free(*names);
+		*names = NULL;
+	} else if (!*names && root) {
+		*names = strdup(NAMES_OF_ROOT);
+		if (!*names)
 			return -ENOMEM;
 	}
 	return 0;
@@ -297,7 +338,9 @@ int agent_options_load(int argc, char **argv, struct agent_options *options)
 	}
 	options->argc = argc;
 	options->argv = argv;
-	r = agent_spool(geteuid() == 0, options->opentsdb, &options->spool);
+	r = agent_names(geteuid() == 0, &options->names);
+	if (r >= 0)
+		r = agent_spool(geteuid() == 0, options->opentsdb, &options->spool);
 	return r < 0 ? log_error_errno(r, "spool") : CONFIG_OK;
 }
 

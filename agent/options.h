@@ -17,6 +17,8 @@ struct agent_options {
 	char *pin_dir;
 	char *disk; /* a path on the disk whose bandwidth is limited */
 	struct string_list containers, exclude;
+	struct string_list engine_state; /* "ENGINE=DIR" */
+	char *names;                     /* file of the name record; NULL: none is kept */
 	unsigned period_ms, max_containers;
 
 	char *opentsdb;                   /* URL; NULL: none */
@@ -60,6 +62,9 @@ unsigned agent_opentsdb_sets(const struct agent_options *options);
  * in memory. -ENOMEM.
  */
 int agent_spool(bool root, const char *opentsdb, char **spool);
+
+/* The same for the file that says whose a name is: "none", or /var/lib/ebb/names for root. */
+int agent_names(bool root, char **names);
 
 /*
  * The address that the controller is told, from `advertise` (NULL: none) and from the address that

@@ -182,7 +182,8 @@ static void hand_over(struct series *series, struct handover *handover)
 		struct ebb_sample sample;
 		struct series_handed *handed;
 
-		if (!sampler_read(series->options.sampler, container->slot, &sample) ||
+		if (container->unnamed ||
+		    !sampler_read(series->options.sampler, container->slot, &sample) ||
 		    sample.id != container->id)
 			continue;
 		handed = hand(handover, container->id, container->name);
@@ -283,7 +284,8 @@ void series_container_removed(struct series *series, struct container *container
 	struct ebb_sample sample;
 	struct series_handed *handed;
 
-	if (!sampler_read(series->options.sampler, container->slot, &sample) ||
+	if (container->unnamed ||
+	    !sampler_read(series->options.sampler, container->slot, &sample) ||
 	    sample.id != container->id)
 		return;
 	handed = series->gone.n < GONE_MAX ? hand(&series->gone, container->id, container->name)

@@ -219,17 +219,32 @@ static void owner_remove(struct series_points *points, struct owner *owner)
 	owner_free(owner);
 }
 
+/* Goes on under its new name, from the same counters. */
+static int follow_name(struct owner *owner, const char *name)
+{
+	char host[sizeof(owner->host)];
+
+	tsdb_sanitize(name, host, sizeof(host));
+	if (!strcmp(host, owner->host))
+		return 0;
+	char *tags = encode_tags(&(const struct tsdb_tag){"host", host}, 1);
+	if (!tags)
+		return -ENOMEM;
+	free(owner->tags);
+	owner->tags = tags;
+	memcpy(owner->host, host, sizeof(host));
+	return 0;
+}
+
 static int take_container(struct series_points *points, struct series_handed *handed,
 			  const char *name)
 {
 	struct owner *owner = find_owner(points, handed->id);
 	int r;
 
-	if (!owner) {
-		r = owner_add(points, handed->id, name, &owner);
-		if (r < 0)
-			return r;
-	}
+	r = owner ? follow_name(owner, name) : owner_add(points, handed->id, name, &owner);
+	if (r < 0)
+		return r;
 	if (handed->has_dirs) {
 		series_files_open(&owner->files, &handed->dirs);
 		handed->has_dirs = false;

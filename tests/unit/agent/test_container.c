@@ -27,7 +27,9 @@ static void new_table(void)
 static struct container *add(uint64_t id, const char *name)
 {
 	struct container *container;
-	CHECK_INT(container_new(id, name, "some/path", "docker", &container), 0);
+	char path[64];
+	snprintf(path, sizeof(path), "some/path/%llu", (unsigned long long)id);
+	CHECK_INT(container_new(id, name, path, "docker", &container), 0);
 	CHECK_INT(container_table_add(table, container), 0);
 	return container;
 }
@@ -63,20 +65,98 @@ TEST(a_fresh_container_has_nothing)
 	container_free(c);
 }
 
+static struct container *add_of(uint64_t id, const char *name, const char *engine, const char *path)
+{
+	struct container *container;
+	CHECK_INT(container_new(id, name, path, engine, &container), 0);
+	CHECK_INT(container_table_add(table, container), 0);
+	return container;
+}
+
 TEST(names_are_unique)
 {
+	char name[64];
+
 	new_table();
-	CHECK_STR(add(1, "app")->name, "app");
-	CHECK_STR(add(2, "app")->name, "app-2");
-	CHECK_STR(add(3, "app")->name, "app-3");
-	CHECK_STR(add(4, "app-2")->name, "app-2-2");
-	container_free(container_table_remove(table, 2));
-	CHECK_STR(add(5, "app")->name, "app-2");
-	CHECK_STR(container_table_by_name(table, "app-2")->path, "some/path");
-	CHECK(container_table_by_name(table, "app-2")->id == 5);
-	for (uint64_t id = 100; id < 106; id++)
-		add(id, "app");
-	CHECK_STR(add(4711, "app")->name, "app-4711");
+	CHECK_STR(add_of(1, "app", "docker", "docker/1")->name, "app");
+	CHECK_STR(add_of(2, "app", "lxc", "lxc.payload.app")->name, "app@lxc");
+	CHECK_STR(add_of(3, "app", "podman", "libpod-3")->name, "app@podman");
+	/* One of the same engine: by its path, which is its own. */
+	snprintf(name, sizeof(name), "app@podman-%08x", (unsigned)hash_string("libpod-4"));
+	CHECK_STR(add_of(4, "app", "podman", "libpod-4")->name, name);
+	CHECK_STR(container_table_by_name(table, "app@lxc")->path, "lxc.payload.app");
+	/* A name that looks so is no trouble. */
+	CHECK_STR(add_of(5, "app@lxc", "docker", "docker/5")->name, "app@lxc@docker");
+}
+
+TEST(containers_of_globs_are_told_apart_by_where_they_lie)
+{
+	char long_path[200];
+
+	new_table();
+	CHECK_STR(add_of(1, "job", "cgroup", "/batch/a/job")->name, "job");
+	CHECK_STR(add_of(2, "job", "cgroup", "/batch/b/job")->name, "job@batch.b");
+	CHECK_STR(add_of(3, "job", "cgroup", "job")->name, "job@cgroup");
+	memset(long_path, 'd', sizeof(long_path));
+	strcpy(long_path + sizeof(long_path) - 5, "/job");
+	CHECK_INT(strlen(add_of(4, "job", "cgroup", long_path)->name), 4 + 16);
+}
+
+TEST(who_had_a_name_first_keeps_it)
+{
+	char dir[] = "/tmp/ebb-test-names-XXXXXX", path[64];
+	struct name_record *record;
+	struct container *docker, *lxc;
+
+	CHECK(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/state/names", dir);
+	for (int order = 0; order < 3; order++) {
+		new_table();
+		CHECK_INT(name_record_open(path, &record), 0);
+		container_table_set_record(table, record);
+		/* Whichever is found first: the first round has made it docker's. */
+		lxc = order == 1 ? add_of(2, "web", "lxc", "lxc.payload.web") : NULL;
+		docker = order == 2 ? NULL : add_of(1, "web", "docker", "docker/1");
+		if (!lxc)
+			lxc = add_of(2, "web", "lxc", "lxc.payload.web");
+		CHECK(!docker || !strcmp(docker->name, "web"));
+		CHECK_STR(lxc->name, "web@lxc");
+		/* Gone and come back, as another cgroup. */
+		if (docker) {
+			container_free(container_table_remove(table, 1));
+			CHECK(!container_table_by_name(table, "web"));
+			CHECK_STR(add_of(7, "web", "docker", "docker/7")->name, "web");
+		}
+		container_table_free(table);
+		table = NULL;
+		name_record_close(record);
+	}
+	CHECK_INT(unlink(path), 0);
+	snprintf(path, sizeof(path), "%s/state", dir);
+	CHECK_INT(rmdir(path), 0);
+	CHECK_INT(rmdir(dir), 0);
+}
+
+TEST(renaming)
+{
+	struct container *a, *b;
+
+	new_table();
+	a = add_of(1, "~1", "docker", "docker/1");
+	b = add_of(2, "~2", "docker", "docker/2");
+	CHECK_INT(container_table_rename(table, a, "web", "docker", false), 1);
+	CHECK_INT(container_table_rename(table, a, "web", "docker", false), 0);
+	CHECK(container_table_by_name(table, "web") == a && !container_table_by_name(table, "~1"));
+	CHECK_INT(container_table_rename(table, b, "web", "podman.1000", true), 1);
+	CHECK_STR(b->name, "web@podman.1000");
+	CHECK_STR(b->owner, "podman.1000");
+	CHECK_INT(container_table_rename(table, b, "db", NULL, true), 1);
+	CHECK(container_table_by_name(table, "db@podman.1000") == b);
+	/* Nobody else has it now, and a user's is qualified all the same. */
+	container_free(container_table_remove(table, 1));
+	CHECK_INT(container_table_rename(table, b, "web", NULL, true), 1);
+	CHECK_STR(b->name, "web@podman.1000");
+	CHECK_INT(container_table_count(table), 1);
 }
 
 TEST(a_long_name_is_cut_for_its_suffix)
@@ -88,7 +168,7 @@ TEST(a_long_name_is_cut_for_its_suffix)
 	CHECK_STR(add(1, name)->name, name);
 	const char *second = add(2, name)->name;
 	CHECK_INT(strlen(second), CONTAINER_NAME_MAX);
-	CHECK_STR(second + CONTAINER_NAME_MAX - 3, "x-2");
+	CHECK_STR(second + CONTAINER_NAME_MAX - 8, "x@docker");
 }
 
 TEST(an_id_is_known_once)

@@ -67,23 +67,23 @@ TEST(message_limits)
 	};
 
 	test_at_end(clear, NULL);
-	feed_message_limits(&text, 3, &limits);
+	feed_message_limits(&text, 3, &limits, NULL);
 	CHECK_STR(text.data, "{\"c\":3,\"cpu\":50,\"cpus\":\"0-1\",\"mem\":512,\"disk_read\":-1,"
 			     "\"disk_write\":0.5}");
 	text_reset(&text);
 	limits.has_disk = limits.has_cpuset = limits.has_mem = false;
 	limits.cpu.quota_us = LIMIT_NONE;
-	feed_message_limits(&text, 3, &limits);
+	feed_message_limits(&text, 3, &limits, NULL);
 	CHECK_STR(text.data, "{\"c\":3,\"cpu\":-1}");
 	text_reset(&text);
 	limits.has_net = true;
 	limits.net.bps = LIMIT_NONE;
-	feed_message_limits(&text, 3, &limits);
+	feed_message_limits(&text, 3, &limits, NULL);
 	CHECK_STR(text.data, "{\"c\":3,\"cpu\":-1,\"net\":-1}");
 	text_reset(&text);
 	limits.has_disk = true;
 	limits.net.bps = 12500000;
-	feed_message_limits(&text, 3, &limits);
+	feed_message_limits(&text, 3, &limits, NULL);
 	CHECK_STR(text.data,
 		  "{\"c\":3,\"cpu\":-1,\"disk_read\":-1,\"disk_write\":0.5,\"net\":100}");
 }
@@ -96,12 +96,24 @@ TEST(message_added)
 
 	test_at_end(clear, NULL);
 	feed_message_added(&text, 1, &container, &limits);
-	CHECK_STR(text.data, "{\"c\":1,\"name\":\"a\\\"b\",\"engine\":\"docker\","
+	CHECK_STR(text.data, "{\"c\":1,\"name\":\"a\\\"b\",\"engine\":\"docker\",\"labels\":{},"
 			     "\"path\":\"docker/\\u0001\",\"limits\":{\"mem\":-1}}");
 	text_reset(&text);
 	limits.has_mem = false;
 	feed_message_added(&text, 1, &container, &limits);
 	CHECK(strstr(text.data, "\"limits\":{}}"));
+
+	container.labels =
+		(struct container_labels){.name = "app", .pod = "web-0", .image = "a\"\n:1"};
+	text_reset(&text);
+	feed_message_added(&text, 1, &container, &limits);
+	CHECK(strstr(text.data, "\"labels\":{\"name\":\"app\",\"pod\":\"web-0\","
+				"\"image\":\"a\\\"\\n:1\"}"));
+	text_reset(&text);
+	limits.has_mem = true;
+	feed_message_limits(&text, 1, &limits, &container);
+	CHECK(strstr(text.data, "{\"c\":1,\"engine\":\"docker\",\"labels\":{\"name\":\"app\","));
+	CHECK(strstr(text.data, "},\"mem\":-1}"));
 }
 
 TEST_MAIN()

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engines.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ebb/cleanup.h"
+
+const char *const engines_with_state[] = {"docker", "podman", "containerd", "cri-o",     "lxc",
+					  "lxd",    "incus",  "nspawn",     "apptainer", NULL};
+
+struct engines {
+	struct engine_roots roots;
+	struct podman_cache *podman;
+};
+
+enum family {
+	DOCKER = 1,
+	PODMAN = 2,
+	CONTAINERD = 4,
+	CRIO = 8,
+	LXC = 16,
+	NSPAWN = 32,
+	APPTAINER = 64
+};
+
+static const struct {
+	const char *engine;
+	unsigned families; /* those that may know it */
+} table[] = {
+	{"docker", DOCKER},
+	{"podman", PODMAN},
+	{"containerd", CONTAINERD},
+	{"cri-o", CRIO},
+	/* The path has the pod and a bare id. */
+	{"kubernetes", CONTAINERD | CRIO | DOCKER},
+	{"oci", DOCKER | PODMAN | CONTAINERD | CRIO},
+	{"lxc", LXC},
+	{"nspawn", NSPAWN},
+	{"apptainer", APPTAINER},
+	{"singularity", APPTAINER},
+};
+
+static unsigned families_of(const char *engine)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		if (!strcmp(engine, table[i].engine))
+			return table[i].families;
+	return 0;
+}
+
+bool engines_can_tell(const char *engine)
+{
+	return families_of(engine) != 0;
+}
+
+void engine_answer_clear(struct engine_answer *answer)
+{
+	labels_clear(&answer->labels);
+}
+
+int engines_new(const struct engine_roots *roots, struct engines **ret_engines)
+{
+	struct engines *engines = calloc(1, sizeof(*engines));
+
+	if (!engines)
+		return -ENOMEM;
+	engines->roots = *roots;
+	if (!engines->roots.prefix)
+		engines->roots.prefix = "";
+	int r = podman_cache_new(&engines->podman);
+	if (r < 0) {
+		free(engines);
+		return r;
+	}
+	*ret_engines = engines;
+	return 0;
+}
+
+void engines_free(struct engines *engines)
+{
+	if (!engines)
+		return;
+	podman_cache_free(engines->podman);
+	free(engines);
+}
+
+static int ask_family(struct engines *engines, enum family family, const struct engine_query *query,
+		      struct engine_answer *answer)
+{
+	switch (family) {
+	case DOCKER: return engine_docker_ask(&engines->roots, query, answer);
+	case PODMAN: return engine_podman_ask(&engines->roots, engines->podman, query, answer);
+	case CONTAINERD: return engine_containerd_ask(&engines->roots, query, answer);
+	case CRIO: return engine_crio_ask(&engines->roots, query, answer);
+	case LXC: return engine_lxc_ask(&engines->roots, query, answer);
+	case NSPAWN: return engine_nspawn_ask(&engines->roots, query, answer);
+	case APPTAINER: return engine_apptainer_ask(&engines->roots, query, answer);
+	}
+	return -ENOENT;
+}
+
+int engines_ask(struct engines *engines, const struct engine_query *query,
+		struct engine_answer *ret_answer)
+{
+	unsigned families = families_of(query->engine);
+	int error = -ENOENT;
+
+	for (unsigned family = 1; family <= families; family <<= 1) {
+		struct engine_answer answer = {.stamp = query->stamp};
+		int r;
+
+		if (!(families & family))
+			continue;
+		r = ask_family(engines, (enum family)family, query, &answer);
+		if (r == 0 && !answer.labels.name)
+			r = -ENOENT;
+		if (r == 0) {
+			*ret_answer = answer;
+			return 0;
+		}
+		engine_answer_clear(&answer);
+		if (r == -EALREADY)
+			return r;
+		/* What one of them cannot say is told only if no other one knows. */
+		if (r != -ENOENT && r != -ENOTDIR)
+			error = r;
+	}
+	return error;
+}

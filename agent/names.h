@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Asks the engines what their containers are called, in a thread of its own: what the engines'
+ * files and directories do, a hung one too, costs a name and nothing else. What was found is kept
+ * by the cgroup's id and looked at again once a minute, what was not every ten seconds.
+ */
+#ifndef EBB_NAMES_H
+#define EBB_NAMES_H
+
+#include "container.h"
+#include "engines.h"
+#include "ebb/loop.h"
+
+struct names_options {
+	struct loop *loop;
+	struct engine_roots roots; /* what it points to outlives the names */
+	/*
+	 * What became known of a container, then whenever it changes; the labels may be taken out
+	 * of the answer. NULL: nothing within NAMES_WAIT_NS; it may still come later. Called by
+	 * the loop, and by names_settle(); for containers that come together in the order in which
+	 * their cgroups were made.
+	 */
+	void (*named)(void *userdata, uint64_t id, struct engine_answer *answer);
+	void *userdata;
+};
+
+#define NAMES_WAIT_NS 1000000000ULL
+
+struct names;
+/* Starts the thread. */
+int names_new(const struct names_options *options, struct names **ret_names);
+/* Waits for the file that is being read. */
+void names_free(struct names *names);
+
+/* -ENOMEM: it stays without a name. */
+int names_add(struct names *names, const struct container *container);
+void names_remove(struct names *names, uint64_t id);
+/* At start, before anybody is told of the containers that are there: until all have been asked for,
+ * or that long. */
+void names_settle(struct names *names, unsigned timeout_ms);
+
+#endif
