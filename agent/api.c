@@ -50,6 +50,8 @@ static int read_resources(const struct api *api, const struct container *contain
 	if (wanted) {
 		int r = limits_read(options->hierarchies, container, options->host->disk, &limits);
 
+		if (r == 0)
+			r = limits_read_more(options->hierarchies, container, &limits);
 		if (r == 0 && wanted & 1U << EBB_NET)
 			net_limit_read(options->net, container, &limits);
 		if (r < 0)
@@ -267,6 +269,18 @@ __attribute__((format(printf, 3, 4))) static void put_error(struct put *put, uns
 		http_resume_error(TAKE_PTR(put->deferred), status, message);
 }
 
+/* How memory came down, for who keeps a record of it. */
+static void add_steps(json_t *mem, const struct apply_result *result)
+{
+	if (!mem)
+		return;
+	if (result->states[LIMIT_MEM_RECLAIM] == APPLY_WRITTEN)
+		json_object_set_new(mem, "reclaimed",
+				    json_real((double)result->mem_reclaimed / (double)EBB_MIB));
+	if (result->mem_steps.n)
+		json_object_set_new(mem, "steps", resources_steps_to_json(&result->mem_steps));
+}
+
 static void put_succeeded(struct put *put, const struct apply_result *result)
 {
 	struct container *container = container_table_by_id(put->api->options.table, put->id);
@@ -290,6 +304,7 @@ static void put_succeeded(struct put *put, const struct apply_result *result)
 		json_object_set_new(json_object_get(resources, "mem"), "asked",
 				    json_real((double)result->mem_asked / (double)EBB_MIB));
 	}
+	add_steps(json_object_get(resources, "mem"), result);
 	put_reply(put, 201, resources);
 }
 
@@ -315,6 +330,7 @@ static void put_failed(struct put *put, const struct apply_result *result)
 							   strerror(-result->errors[kind]))
 					    : json_string(apply_state_text(state)));
 	}
+	add_steps(json_object_get(resources, "mem"), result);
 	if (replaced)
 		snprintf(message, sizeof(message),
 			 "a newer order raised the memory of \"%s\" while this one was lowering it",

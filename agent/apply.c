@@ -14,6 +14,11 @@
 /* Orders of one container that may wait for another: a controller sends one at a time. */
 #define QUEUE_MAX 16
 
+/* What an order keeps to itself while its memory comes down. */
+#define MEMORY_KINDS                                                             \
+	(1U << LIMIT_MEM | 1U << LIMIT_MEM_HIGH | 1U << LIMIT_MEM_MIN | \
+	 1U << LIMIT_MEM_RECLAIM)
+
 struct job {
 	struct applier *applier;
 	struct job *next; /* in the order of arrival, those of all containers in one list */
@@ -98,15 +103,7 @@ static void job_run(struct job *job);
 /* The value that a step writes: what was asked, or what was there before. */
 static uint64_t step_value(const struct job *job, enum limit_kind kind)
 {
-	if (!job->undoing)
-		return job->order.value[kind];
-
-	uint64_t value = limits_value(&job->before, kind);
-	/* The quota was per another period, and ours is what is written beside it. */
-	if (kind == LIMIT_QUOTA && value != LIMIT_NONE && job->before.cpu.period_us)
-		value = (uint64_t)((double)value * EBB_CFS_PERIOD_US /
-				   (double)job->before.cpu.period_us);
-	return value;
+	return job->undoing ? limits_value(&job->before, kind) : job->order.value[kind];
 }
 
 /*
@@ -117,7 +114,7 @@ static uint64_t step_value(const struct job *job, enum limit_kind kind)
 static bool job_must_wait(const struct job *job)
 {
 	for (const struct job *ahead = job->applier->first; ahead != job; ahead = ahead->next) {
-		unsigned busy = ahead->shrinking ? 1U << LIMIT_MEM : ahead->order.asked;
+		unsigned busy = ahead->shrinking ? MEMORY_KINDS : ahead->order.asked;
 
 		if (ahead->id == job->id && busy & job->order.asked)
 			return true;
@@ -255,12 +252,17 @@ static void shrink_ended(void *userdata, const struct shrink_result *shrunk)
 {
 	struct job *job = userdata;
 	struct apply_result *result = &job->result;
+	enum limit_kind kind = job->steps[job->at].kind;
 	int error = shrunk->error;
 
 	set_shrinking(job, false);
+	for (size_t i = 0; i < shrunk->steps.n; i++)
+		shrink_steps_add(&result->mem_steps, &shrunk->steps.steps[i]);
 	if (error == -ECANCELED && job->applier->closing)
 		error = -ESHUTDOWN;
-	if (error == 0 && !job->undoing && shrunk->floor > shrunk->asked) {
+	if (error == 0 && kind == LIMIT_MEM_RECLAIM)
+		result->mem_reclaimed = shrunk->applied;
+	if (error == 0 && !job->undoing && kind == LIMIT_MEM && shrunk->floor > shrunk->asked) {
 		result->mem_floored = true;
 		result->mem_asked = shrunk->asked;
 		result->mem_applied = shrunk->applied;
@@ -289,30 +291,49 @@ static int step_write(struct job *job, struct container *container, const struct
 	const struct applier_options *options = &job->applier->options;
 	const struct hierarchies *hierarchies = options->hierarchies;
 	uint64_t value = step_value(job, step->kind);
-	int r;
+	int r = -EINVAL;
 
 	switch (step->kind) {
 	case LIMIT_CPUS:
 		return limits_write_cpus(hierarchies, container,
 					 job->undoing ? job->before.cpu.cpus : job->order.cpus);
-	case LIMIT_QUOTA: return limits_write_quota(hierarchies, container, value);
+	case LIMIT_QUOTA:
+		return job->undoing ? limits_restore_cpu(hierarchies, container, &job->before.cpu)
+				    : limits_write_quota(hierarchies, container, value);
+	case LIMIT_BURST:
+	case LIMIT_WEIGHT:
+	case LIMIT_MEM_MIN:
+		return limits_write_value(hierarchies, container, step->kind, value);
 	case LIMIT_MEM:
 		if (!step->lowers)
 			return limits_write_mem(hierarchies, container, value);
 		r = shrinker_submit(options->shrinker, container, value,
 				    working_set_of(job, container), shrink_ended, job);
-		if (r < 0)
-			return r;
-		set_shrinking(job, true);
-		return -EINPROGRESS;
+		break;
+	case LIMIT_MEM_HIGH:
+		if (!step->lowers)
+			return limits_write_value(hierarchies, container, step->kind, value);
+		r = shrinker_submit_high(options->shrinker, container, value, shrink_ended, job);
+		break;
+	case LIMIT_MEM_RECLAIM:
+		/* The last step, and so never one to put back. */
+		r = shrinker_submit_reclaim(options->shrinker, container, value, shrink_ended, job);
+		break;
 	case LIMIT_DISK_READ:
 	case LIMIT_DISK_WRITE:
 		return limits_write_disk(hierarchies, container, options->disk,
 					 step->kind == LIMIT_DISK_WRITE, value);
+	case LIMIT_READ_IOPS:
+	case LIMIT_WRITE_IOPS:
+		return limits_write_iops(hierarchies, container, options->disk,
+					 step->kind == LIMIT_WRITE_IOPS, value);
 	case LIMIT_NET: return net_limit_write(options->net, container, value);
-	case LIMIT_KIND_MAX: break;
+	case LIMIT_KIND_MAX: return -EINVAL;
 	}
-	return -EINVAL;
+	if (r < 0)
+		return r;
+	set_shrinking(job, true);
+	return -EINPROGRESS;
 }
 
 static void job_run(struct job *job)
@@ -351,6 +372,8 @@ static void job_start(struct job *job)
 	overtake(job);
 	r = container ? limits_read(options->hierarchies, container, options->disk, &job->before)
 		      : -ENODEV;
+	if (r == 0)
+		r = limits_read_more(options->hierarchies, container, &job->before);
 	/* It costs more than all the others: only for who asks. */
 	if (r == 0 && job->order.asked & 1U << LIMIT_NET)
 		net_limit_read(options->net, container, &job->before);
@@ -365,6 +388,7 @@ static void job_start(struct job *job)
 		return;
 	}
 
+	limit_order_complete(&job->order, &job->before);
 	for (int kind = 0; kind < LIMIT_KIND_MAX; kind++)
 		result->states[kind] =
 			job->order.asked & 1U << kind ? APPLY_EQUAL : APPLY_NOT_ASKED;

@@ -2,7 +2,7 @@
 /*
  * Carries out orders (limit_order.h) on containers: one after another for each limit of a
  * container, writes in their safe order, and everything put back when one fails. Lowering memory
- * happens on the shrinker's thread meanwhile, everything else at once in the loop's.
+ * happens on the shrinker's threads meanwhile, everything else at once in the loop's.
  */
 #ifndef EBB_APPLY_H
 #define EBB_APPLY_H
@@ -39,6 +39,8 @@ struct apply_result {
 	/* Memory was asked below what is in use, and lowered to the floor only; bytes. */
 	bool mem_floored;
 	uint64_t mem_asked, mem_applied;
+	uint64_t mem_reclaimed;        /* bytes, of LIMIT_MEM_RECLAIM */
+	struct shrink_steps mem_steps; /* on which memory came down, or what was tried */
 	uint64_t applied_ns; /* CLOCK_MONOTONIC when all limits were in force */
 };
 

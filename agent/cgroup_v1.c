@@ -299,55 +299,108 @@ static int v1_write_mem(const struct container *container, uint64_t bytes)
 	return present == bytes ? 0 : -EREMOTEIO;
 }
 
-static const char *throttle_file(bool write)
+static const char *throttle_file(enum limit_kind kind)
 {
-	return write ? "blkio.throttle.write_bps_device" : "blkio.throttle.read_bps_device";
+	switch (kind) {
+	case LIMIT_DISK_READ: return "blkio.throttle.read_bps_device";
+	case LIMIT_DISK_WRITE: return "blkio.throttle.write_bps_device";
+	case LIMIT_READ_IOPS: return "blkio.throttle.read_iops_device";
+	default: return "blkio.throttle.write_iops_device";
+	}
 }
 
-static int read_throttle(int fd, dev_t device, bool write, uint64_t *ret_bps)
+static int read_throttle(int fd, dev_t device, enum limit_kind kind, uint64_t *ret_value)
 {
 	char text[16384]; /* a line per limited disk */
 
-	ssize_t n = cgroup_read(fd, throttle_file(write), text, sizeof(text));
-	return n < 0 ? (int)n : limits_parse_throttle(text, device, ret_bps);
+	ssize_t n = cgroup_read(fd, throttle_file(kind), text, sizeof(text));
+	return n < 0 ? (int)n : limits_parse_throttle(text, device, ret_value);
 }
 
 static int v1_read_disk(const struct container *container, dev_t device,
 			struct disk_limits *ret_disk)
 {
 	int fd = container->dir_fds[CGROUP_IO];
-	struct disk_limits disk = {.device = device};
+	struct disk_limits disk = {device, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE};
 
-	int r = read_throttle(fd, device, false, &disk.read_bps);
+	int r = read_throttle(fd, device, LIMIT_DISK_READ, &disk.read_bps);
 	if (r == 0)
-		r = read_throttle(fd, device, true, &disk.write_bps);
+		r = read_throttle(fd, device, LIMIT_DISK_WRITE, &disk.write_bps);
 	if (r == 0)
 		*ret_disk = disk;
 	return r;
 }
 
-static int v1_write_disk(const struct container *container, dev_t device, bool write, uint64_t bps)
+static int v1_read_iops(const struct container *container, dev_t device, struct disk_limits *disk)
+{
+	int fd = container->dir_fds[CGROUP_IO];
+	int r = read_throttle(fd, device, LIMIT_READ_IOPS, &disk->read_iops);
+
+	return r < 0 ? r : read_throttle(fd, device, LIMIT_WRITE_IOPS, &disk->write_iops);
+}
+
+static int v1_write_disk(const struct container *container, dev_t device, enum limit_kind kind,
+			 uint64_t value)
 {
 	int fd = container->dir_fds[CGROUP_IO];
 	uint64_t present;
 	char text[64];
 
-	int r = read_throttle(fd, device, write, &present);
+	int r = read_throttle(fd, device, kind, &present);
 	if (r < 0)
 		return r;
-	if (present == bps)
+	if (present == value)
 		return 0;
 
 	/* 0 takes the limit away. */
 	snprintf(text, sizeof(text), "%u:%u %" PRIu64, major(device), minor(device),
-		 bps == LIMIT_NONE ? 0 : bps);
-	r = cgroup_write(fd, throttle_file(write), text);
+		 value == LIMIT_NONE ? 0 : value);
+	r = cgroup_write(fd, throttle_file(kind), text);
 	if (r < 0)
 		return r;
-	r = read_throttle(fd, device, write, &present);
+	r = read_throttle(fd, device, kind, &present);
 	if (r < 0)
 		return r;
-	return present == bps ? 0 : -EREMOTEIO;
+	return present == value ? 0 : -EREMOTEIO;
+}
+
+/*
+ * There is nothing like memory.high and memory.min: memory.soft_limit_in_bytes acts only when the
+ * whole host is short of memory.
+ */
+static int v1_read_value(const struct container *container, enum limit_kind kind,
+			 uint64_t *ret_value)
+{
+	int fd = container->dir_fds[CGROUP_CPU];
+	uint64_t shares;
+
+	if (kind == LIMIT_BURST)
+		return cgroup_read_u64(fd, "cpu.cfs_burst_us", ret_value);
+	if (kind != LIMIT_WEIGHT)
+		return -EOPNOTSUPP;
+	int r = cgroup_read_u64(fd, "cpu.shares", &shares);
+	if (r == 0)
+		*ret_value = limits_shares_to_weight(shares);
+	return r;
+}
+
+static int v1_write_value(const struct container *container, enum limit_kind kind, uint64_t value)
+{
+	int fd = container->dir_fds[CGROUP_CPU];
+	uint64_t present;
+
+	int r = v1_read_value(container, kind, &present);
+	if (r < 0)
+		return r;
+	if (present == value)
+		return 0;
+	r = kind == LIMIT_BURST ? write_u64(fd, "cpu.cfs_burst_us", value)
+				: write_u64(fd, "cpu.shares", limits_weight_to_shares(value));
+	if (r == 0)
+		r = v1_read_value(container, kind, &present);
+	if (r < 0)
+		return r;
+	return present == value ? 0 : -EREMOTEIO;
 }
 
 const struct cgroup_ops cgroup_v1_ops = {
@@ -359,4 +412,7 @@ const struct cgroup_ops cgroup_v1_ops = {
 	.write_cpus = v1_write_cpus,
 	.write_mem = v1_write_mem,
 	.write_disk = v1_write_disk,
+	.read_iops = v1_read_iops,
+	.read_value = v1_read_value,
+	.write_value = v1_write_value,
 };

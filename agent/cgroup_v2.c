@@ -141,18 +141,29 @@ static int v2_read_disk(const struct container *container, dev_t device,
 			struct disk_limits *ret_disk)
 {
 	char text[16384]; /* a line per limited disk */
-	struct disk_limits disk = {.device = device};
 
 	ssize_t n = cgroup_read(container->dir_fds[CGROUP_IO], "io.max", text, sizeof(text));
-	if (n < 0)
-		return (int)n;
-	int r = limits_parse_io_max(text, device, &disk.read_bps, &disk.write_bps);
-	if (r == 0)
-		*ret_disk = disk;
-	return r;
+	return n < 0 ? (int)n : limits_parse_io_max(text, device, ret_disk);
 }
 
-static int v2_write_disk(const struct container *container, dev_t device, bool write, uint64_t bps)
+/* All four stand in one line. */
+static int v2_read_iops(const struct container *container, dev_t device, struct disk_limits *disk)
+{
+	return 0;
+}
+
+static uint64_t disk_value(const struct disk_limits *disk, enum limit_kind kind)
+{
+	switch (kind) {
+	case LIMIT_DISK_READ: return disk->read_bps;
+	case LIMIT_DISK_WRITE: return disk->write_bps;
+	case LIMIT_READ_IOPS: return disk->read_iops;
+	default: return disk->write_iops;
+	}
+}
+
+static int v2_write_disk(const struct container *container, dev_t device, enum limit_kind kind,
+			 uint64_t value)
 {
 	struct disk_limits present;
 	char text[64];
@@ -160,23 +171,63 @@ static int v2_write_disk(const struct container *container, dev_t device, bool w
 	int r = v2_read_disk(container, device, &present);
 	if (r < 0)
 		return r;
-	if ((write ? present.write_bps : present.read_bps) == bps)
+	if (disk_value(&present, kind) == value)
 		return 0;
 
-	/* Keys that are not named keep their values. */
-	int len = snprintf(text, sizeof(text), "%u:%u %s=", major(device), minor(device),
-			   write ? "wbps" : "rbps");
-	if (bps == LIMIT_NONE)
-		snprintf(text + len, sizeof(text) - (size_t)len, "max");
-	else
-		snprintf(text + len, sizeof(text) - (size_t)len, "%" PRIu64, bps);
+	limits_format_io_max(device, kind, value, text, sizeof(text));
 	r = cgroup_write(container->dir_fds[CGROUP_IO], "io.max", text);
 	if (r < 0)
 		return r;
 	r = v2_read_disk(container, device, &present);
 	if (r < 0)
 		return r;
-	return (write ? present.write_bps : present.read_bps) == bps ? 0 : -EREMOTEIO;
+	return disk_value(&present, kind) == value ? 0 : -EREMOTEIO;
+}
+
+/* Static file name, and the directory that it is in; NULL: no file. */
+static const char *value_file(const struct container *container, enum limit_kind kind, int *ret_fd)
+{
+	bool cpu = kind == LIMIT_BURST || kind == LIMIT_WEIGHT;
+
+	*ret_fd = container->dir_fds[cpu ? CGROUP_CPU : CGROUP_MEMORY];
+	switch (kind) {
+	case LIMIT_BURST: return "cpu.max.burst";
+	case LIMIT_WEIGHT: return "cpu.weight";
+	case LIMIT_MEM_HIGH: return "memory.high";
+	case LIMIT_MEM_MIN: return "memory.min";
+	default: return NULL;
+	}
+}
+
+static int v2_read_value(const struct container *container, enum limit_kind kind,
+			 uint64_t *ret_value)
+{
+	int fd;
+	const char *file = value_file(container, kind, &fd);
+
+	return file ? cgroup_read_u64(fd, file, ret_value) : -EOPNOTSUPP;
+}
+
+static int v2_write_value(const struct container *container, enum limit_kind kind, uint64_t value)
+{
+	char text[24] = "max";
+	uint64_t present;
+	int fd;
+	const char *file = value_file(container, kind, &fd);
+
+	int r = file ? cgroup_read_u64(fd, file, &present) : -EOPNOTSUPP;
+	if (r < 0)
+		return r;
+	if (present == value)
+		return 0;
+	if (value != LIMIT_NONE)
+		snprintf(text, sizeof(text), "%" PRIu64, value);
+	r = cgroup_write(fd, file, text);
+	if (r == 0)
+		r = cgroup_read_u64(fd, file, &present);
+	if (r < 0)
+		return r;
+	return present == value ? 0 : -EREMOTEIO;
 }
 
 const struct cgroup_ops cgroup_v2_ops = {
@@ -188,4 +239,7 @@ const struct cgroup_ops cgroup_v2_ops = {
 	.write_cpus = v2_write_cpus,
 	.write_mem = v2_write_mem,
 	.write_disk = v2_write_disk,
+	.read_iops = v2_read_iops,
+	.read_value = v2_read_value,
+	.write_value = v2_write_value,
 };

@@ -334,6 +334,8 @@ static bool read_limits(struct feed *feed, struct container *container, struct l
 	if (ret_limits->has_disk)
 		fc->reported_rest ^=
 			hash_u64(ret_limits->disk.read_bps) ^ hash_u64(~ret_limits->disk.write_bps);
+	if (ret_limits->has_cpu && ret_limits->cpu.by_weight)
+		fc->reported_rest ^= hash_u64(ret_limits->cpu.weight | 1ULL << 32);
 	fc->had_net = ret_limits->has_net;
 	if (ret_limits->has_net)
 		fc->reported_rest ^= hash_u64(ret_limits->net.bps ^ NET_LIMIT_HANDLE);

@@ -16,9 +16,16 @@ static const struct {
 } kinds[LIMIT_KIND_MAX] = {
 	[LIMIT_CPUS] = {"cpu", "cpu_num"},
 	[LIMIT_QUOTA] = {"cpu", "cpu_allowance_limit"},
+	[LIMIT_BURST] = {"cpu", "cpu_burst"},
+	[LIMIT_WEIGHT] = {"cpu", "cpu_weight"},
 	[LIMIT_MEM] = {"mem", "mem_limit"},
+	[LIMIT_MEM_HIGH] = {"mem", "mem_high"},
+	[LIMIT_MEM_MIN] = {"mem", "mem_min"},
+	[LIMIT_MEM_RECLAIM] = {"mem", "mem_reclaim"},
 	[LIMIT_DISK_READ] = {"disk_read", "disk_read_limit"},
 	[LIMIT_DISK_WRITE] = {"disk_write", "disk_write_limit"},
+	[LIMIT_READ_IOPS] = {"disk_read", "disk_read_iops"},
+	[LIMIT_WRITE_IOPS] = {"disk_write", "disk_write_iops"},
 	[LIMIT_NET] = {"net", "net_limit"},
 };
 
@@ -65,20 +72,41 @@ static int parse_amount(enum limit_kind kind, const json_t *value, struct limit_
 		const char *unit;
 		double least, most; /* edge units; `most` keeps the product below 2^63 */
 		double factor;      /* to agent units */
+		bool bounded;       /* cannot be unlimited */
 	} amounts[LIMIT_KIND_MAX] = {
 		/* The kernel takes no quota below 1 ms, which is one share of a 100 ms period. */
 		[LIMIT_QUOTA] = {"shares (100 are one core)", 1, 6553600,
 				 EBB_CFS_PERIOD_US / (double)EBB_SHARES_PER_CORE},
+		[LIMIT_BURST] = {"shares (100 are one core for a period)", 0, 6553600,
+				 EBB_CFS_PERIOD_US / (double)EBB_SHARES_PER_CORE, true},
+		[LIMIT_WEIGHT] = {"weight (100 is what a cgroup starts with)", LIMIT_WEIGHT_MIN,
+				  LIMIT_WEIGHT_MAX, 1, true},
 		[LIMIT_MEM] = {"MiB", LIMIT_MEM_MIN_MIB, 1e12, EBB_MIB},
+		[LIMIT_MEM_HIGH] = {"MiB", LIMIT_MEM_MIN_MIB, 1e12, EBB_MIB},
+		[LIMIT_MEM_MIN] = {"MiB", 0, 1e12, EBB_MIB, true},
+		[LIMIT_MEM_RECLAIM] = {"MiB", 1, 1e12, EBB_MIB, true},
 		/* blkio reads 0 as "no limit", the opposite of what 0 asks for. */
 		[LIMIT_DISK_READ] = {"MiB/s", 1.0 / EBB_MIB, 1e12, EBB_MIB},
 		[LIMIT_DISK_WRITE] = {"MiB/s", 1.0 / EBB_MIB, 1e12, EBB_MIB},
+		/* The kernel keeps 32 bits of it. */
+		[LIMIT_READ_IOPS] = {"requests/s", 1, UINT32_MAX - 1.0, 1},
+		[LIMIT_WRITE_IOPS] = {"requests/s", 1, UINT32_MAX - 1.0, 1},
 		/* Below that one packet takes more than a second; 10 Tbit/s. */
 		[LIMIT_NET] = {"Mbit/s", 0.01, 1e7, LIMIT_BYTES_PER_MBIT},
 	};
 	const char *key = kinds[kind].key;
 	double number;
 
+	if (amounts[kind].bounded) {
+		if (number_of(value, &number) < 0 || number < amounts[kind].least ||
+		    number > amounts[kind].most)
+			return refuse(message, size, "%s must be a number of %s from %g to %g", key,
+				      amounts[kind].unit, amounts[kind].least,
+				      amounts[kind].most);
+		order->value[kind] = (uint64_t)llround(number * amounts[kind].factor);
+		order->asked |= 1U << kind;
+		return 0;
+	}
 	if (number_of(value, &number) < 0)
 		return refuse(message, size,
 			      "%s must be a number of %s, or -1 for unlimited; numeric strings are "
@@ -89,13 +117,15 @@ static int parse_amount(enum limit_kind kind, const json_t *value, struct limit_
 	} else if (number < 0) {
 		return refuse(message, size, "%s is negative; only -1, for unlimited, may be", key);
 	} else if (number < amounts[kind].least) {
-		if (kind == LIMIT_MEM)
+		if (kind == LIMIT_MEM || kind == LIMIT_MEM_HIGH)
 			return refuse(message, size,
 				      "%s is too low: %g MiB is the least, and -1 is unlimited",
 				      key, amounts[kind].least);
 		return refuse(message, size, "%s is too low: give %s%s, or -1 for unlimited", key,
 			      kind == LIMIT_QUOTA ? "at least 1 of "
 			      : kind == LIMIT_NET ? "at least 0.01 "
+			      : kind == LIMIT_READ_IOPS || kind == LIMIT_WRITE_IOPS
+				      ? "at least 1 of "
 						  : "more than 0 ",
 			      amounts[kind].unit);
 	} else if (number > amounts[kind].most) {
@@ -216,8 +246,10 @@ int limit_order_parse(const json_t *body, const struct cpu_list *online,
 			if (kind == LIMIT_KIND_MAX)
 				return refuse(message, size,
 					      "unknown field \"%.64s\" in %s; only limits can be "
-					      "set: cpu_allowance_limit, cpu_num, mem_limit, "
-					      "disk_read_limit, disk_write_limit, net_limit",
+					      "set: cpu_allowance_limit, cpu_num, cpu_burst, "
+					      "cpu_weight, mem_limit, mem_high, mem_min, "
+					      "mem_reclaim, disk_read_limit, disk_read_iops, "
+					      "disk_write_limit, disk_write_iops, net_limit",
 					      key, resource);
 			r = kind == LIMIT_CPUS ? parse_cpus(value, online, &order, message, size)
 					       : parse_amount(kind, value, &order, message, size);
@@ -259,24 +291,90 @@ static int net_supported(const struct limit_order *order, const struct limits *p
 	return -EOPNOTSUPP;
 }
 
+/* What not every kernel and not every version of cgroups has. */
+static int more_supported(const struct limit_order *order, const struct limits *present,
+			  char *message, size_t size)
+{
+	static const struct {
+		enum limit_kind kind;
+		const char *v1, *v2;
+	} lacks[] = {
+		{LIMIT_BURST, "the kernel has no CPU burst, which came with Linux 5.14",
+		 "the kernel has no CPU burst, which came with Linux 5.14"},
+		{LIMIT_WEIGHT, "the kernel has no cpu.shares", "the kernel has no cpu.weight"},
+		{LIMIT_MEM_HIGH,
+		 "cgroup v1 has no memory.high, and memory.soft_limit_in_bytes is none: it acts "
+		 "only when the whole host is short of memory",
+		 "the kernel has no memory.high"},
+		{LIMIT_MEM_MIN, "cgroup v1 has no memory.min", "the kernel has no memory.min"},
+		{LIMIT_MEM_RECLAIM, "cgroup v1 has no memory.reclaim",
+		 "the kernel has no memory.reclaim, which came with Linux 5.19"},
+		{LIMIT_READ_IOPS, "the kernel throttles no disks", "the kernel throttles no disks"},
+		{LIMIT_WRITE_IOPS, "the kernel throttles no disks",
+		 "the kernel throttles no disks"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lacks); i++) {
+		enum limit_kind kind = lacks[i].kind;
+
+		if (order->asked & ~present->has_more & 1U << kind) {
+			refuse(message, size, "%s; leave %s out",
+			       present->mem_version == 1 ? lacks[i].v1 : lacks[i].v2,
+			       kinds[kind].key);
+			return -EOPNOTSUPP;
+		}
+	}
+	return 0;
+}
+
+static int cpu_supported(const struct limit_order *order, const struct limits *present,
+			 char *message, size_t size)
+{
+	bool asks_quota = order->asked & 1U << LIMIT_QUOTA;
+	uint64_t quota = asks_quota ? order->value[LIMIT_QUOTA] : present->cpu.quota_us;
+
+	if (present->cpu.by_weight && asks_quota && order->asked & 1U << LIMIT_WEIGHT)
+		refuse(message, size,
+		       "this agent sets cpu_allowance_limit as the weight (--cpu-mode weight): "
+		       "leave cpu_weight out");
+	else if (present->cpu.by_weight && asks_quota &&
+		 quota > LIMIT_WEIGHT_MAX * (uint64_t)(EBB_CFS_PERIOD_US / EBB_SHARES_PER_CORE))
+		refuse(message, size,
+		       "this agent sets cpu_allowance_limit as a weight (--cpu-mode weight), which "
+		       "is %d at most and never unlimited: give a number of shares",
+		       LIMIT_WEIGHT_MAX);
+	else if (order->asked & 1U << LIMIT_BURST && !(present->cpu.by_weight && asks_quota) &&
+		 order->value[LIMIT_BURST] > quota)
+		refuse(message, size,
+		       "cpu_burst may not be above cpu_allowance_limit, which is %g shares here",
+		       (double)quota / (EBB_CFS_PERIOD_US / EBB_SHARES_PER_CORE));
+	else
+		return 0;
+	return -EOPNOTSUPP;
+}
+
 int limit_order_supported(const struct limit_order *order, const struct limits *present, dev_t disk,
 			  char *message, size_t size)
 {
-	unsigned disks = 1U << LIMIT_DISK_READ | 1U << LIMIT_DISK_WRITE;
+	const unsigned disks = 1U << LIMIT_DISK_READ | 1U << LIMIT_DISK_WRITE |
+			       1U << LIMIT_READ_IOPS | 1U << LIMIT_WRITE_IOPS;
+	const unsigned cpu = 1U << LIMIT_QUOTA | 1U << LIMIT_BURST | 1U << LIMIT_WEIGHT;
+	const unsigned memory = 1U << LIMIT_MEM | 1U << LIMIT_MEM_HIGH | 1U << LIMIT_MEM_MIN |
+				1U << LIMIT_MEM_RECLAIM;
 	const char *lacking = NULL;
 
-	if ((order->asked & 1U << LIMIT_QUOTA) && !present->has_cpu)
+	if ((order->asked & cpu) && !present->has_cpu)
 		lacking = "cpu";
 	else if ((order->asked & 1U << LIMIT_CPUS) && !present->has_cpuset)
 		lacking = "cpuset";
-	else if ((order->asked & 1U << LIMIT_MEM) && !present->has_mem)
+	else if ((order->asked & memory) && !present->has_mem)
 		lacking = "memory";
 	else if ((order->asked & disks) && disk && !present->has_disk)
 		lacking = "io";
 	if (lacking) {
 		refuse(message, size,
-		       "the container has no %s cgroup controller; enable it for its cgroup, or "
-		       "leave that limit out",
+		       "the container has no %s cgroup controller; enable it for its cgroup (on "
+		       "cgroup v2 --enable-controllers does), or leave that limit out",
 		       lacking);
 		return -EOPNOTSUPP;
 	}
@@ -286,7 +384,24 @@ int limit_order_supported(const struct limit_order *order, const struct limits *
 		       "with --disk PATH, or leave the disk out");
 		return -EOPNOTSUPP;
 	}
+	int r = more_supported(order, present, message, size);
+	if (r == 0)
+		r = cpu_supported(order, present, message, size);
+	if (r < 0)
+		return r;
 	return order->asked & 1U << LIMIT_NET ? net_supported(order, present, message, size) : 0;
+}
+
+void limit_order_complete(struct limit_order *order, const struct limits *present)
+{
+	uint64_t quota = order->value[LIMIT_QUOTA];
+
+	if (order->asked & 1U << LIMIT_QUOTA && !(order->asked & 1U << LIMIT_BURST) &&
+	    present->has_more & 1U << LIMIT_BURST && !present->cpu.by_weight &&
+	    quota < present->cpu.burst_us) {
+		order->asked |= 1U << LIMIT_BURST;
+		order->value[LIMIT_BURST] = quota;
+	}
 }
 
 static size_t count_cpus(const char *text)
@@ -303,12 +418,22 @@ static size_t count_cpus(const char *text)
 uint64_t limits_value(const struct limits *limits, enum limit_kind kind)
 {
 	switch (kind) {
-	case LIMIT_QUOTA: return limits->cpu.quota_us;
+	case LIMIT_QUOTA:
+		return limits->cpu.by_weight && limits->cpu.quota_us == LIMIT_NONE
+			       ? limits->cpu.weight * (EBB_CFS_PERIOD_US / EBB_SHARES_PER_CORE)
+			       : limits->cpu.quota_us;
+	case LIMIT_BURST: return limits->cpu.burst_us;
+	case LIMIT_WEIGHT: return limits->cpu.weight;
 	case LIMIT_MEM: return limits->mem_bytes;
+	case LIMIT_MEM_HIGH: return limits->mem_high;
+	case LIMIT_MEM_MIN: return limits->mem_min;
+	case LIMIT_READ_IOPS: return limits->disk.read_iops;
+	case LIMIT_WRITE_IOPS: return limits->disk.write_iops;
 	case LIMIT_DISK_READ: return limits->disk.read_bps;
 	case LIMIT_DISK_WRITE: return limits->disk.write_bps;
 	case LIMIT_NET: return limits->net.bps;
 	case LIMIT_CPUS: return limits->cpu.n_effective;
+	case LIMIT_MEM_RECLAIM:
 	case LIMIT_KIND_MAX: break;
 	}
 	return 0;
@@ -318,10 +443,14 @@ size_t limit_order_plan(const struct limit_order *order, const struct limits *pr
 			struct limit_step ret_steps[LIMIT_KIND_MAX])
 {
 	/* Within one direction; quota before the cpuset that narrows behind it. */
-	static const enum limit_kind growing[] = {LIMIT_CPUS,      LIMIT_QUOTA,      LIMIT_MEM,
-						  LIMIT_DISK_READ, LIMIT_DISK_WRITE, LIMIT_NET};
-	static const enum limit_kind shrinking[] = {LIMIT_QUOTA,      LIMIT_CPUS, LIMIT_DISK_READ,
-						    LIMIT_DISK_WRITE, LIMIT_NET,  LIMIT_MEM};
+	static const enum limit_kind growing[LIMIT_KIND_MAX] = {
+		LIMIT_CPUS,      LIMIT_QUOTA,     LIMIT_BURST,      LIMIT_WEIGHT, LIMIT_MEM,
+		LIMIT_MEM_HIGH,  LIMIT_MEM_MIN,   LIMIT_DISK_READ,  LIMIT_DISK_WRITE,
+		LIMIT_READ_IOPS, LIMIT_WRITE_IOPS, LIMIT_NET,        LIMIT_MEM_RECLAIM};
+	static const enum limit_kind shrinking[LIMIT_KIND_MAX] = {
+		LIMIT_BURST,      LIMIT_QUOTA,     LIMIT_WEIGHT,     LIMIT_CPUS, LIMIT_DISK_READ,
+		LIMIT_DISK_WRITE, LIMIT_READ_IOPS, LIMIT_WRITE_IOPS, LIMIT_NET,  LIMIT_MEM_MIN,
+		LIMIT_MEM_HIGH,   LIMIT_MEM,       LIMIT_MEM_RECLAIM};
 	size_t n = 0;
 
 	for (int pass = 0; pass < 2; pass++) {
@@ -341,11 +470,15 @@ size_t limit_order_plan(const struct limit_order *order, const struct limits *pr
 				/* "" is all that the parent has. */
 				lowers = order->cpus[0] &&
 					 count_cpus(order->cpus) < count_cpus(have);
+			} else if (kind == LIMIT_MEM_RECLAIM) {
+				lowers = true;
 			} else {
 				uint64_t want = order->value[kind];
 				uint64_t have = limits_value(present, kind);
+				bool memory = kind == LIMIT_MEM || kind == LIMIT_MEM_HIGH ||
+					      kind == LIMIT_MEM_MIN;
 
-				if (kind == LIMIT_MEM && want != LIMIT_NONE)
+				if (memory && want != LIMIT_NONE)
 					want = limits_round_to_page(want);
 				/*
 				 * A quota counts per period: another period than ours is
@@ -353,6 +486,12 @@ size_t limit_order_plan(const struct limit_order *order, const struct limits *pr
 				 */
 				bool same_period = kind != LIMIT_QUOTA ||
 						   present->cpu.period_us == EBB_CFS_PERIOD_US;
+
+				if (kind == LIMIT_QUOTA && present->cpu.by_weight) {
+					same_period = present->cpu.quota_us == LIMIT_NONE;
+					want = limits_quota_to_weight(want) *
+					       (EBB_CFS_PERIOD_US / EBB_SHARES_PER_CORE);
+				}
 
 				if (want == have && (same_period || want == LIMIT_NONE))
 					continue;

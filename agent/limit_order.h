@@ -14,16 +14,6 @@
 #include "limits.h"
 #include "ebb/util.h"
 
-enum limit_kind {
-	LIMIT_CPUS,
-	LIMIT_QUOTA,
-	LIMIT_MEM,
-	LIMIT_DISK_READ,
-	LIMIT_DISK_WRITE,
-	LIMIT_NET,
-	LIMIT_KIND_MAX,
-};
-
 /* The resource and the key in it, as the API names them: "cpu", "cpu_num". */
 const char *limit_kind_resource(enum limit_kind kind);
 const char *limit_kind_key(enum limit_kind kind);
@@ -31,7 +21,8 @@ const char *limit_kind_key(enum limit_kind kind);
 /* Agent units; LIMIT_NONE: unlimited. */
 struct limit_order {
 	unsigned asked;                 /* 1 << enum limit_kind */
-	uint64_t value[LIMIT_KIND_MAX]; /* us per period, bytes, bytes per second; none for CPUS */
+	/* us per period, weight, bytes, bytes or requests per second; none for CPUS */
+	uint64_t value[LIMIT_KIND_MAX];
 	char cpus[LIMIT_CPUS_TEXT];     /* LIMIT_CPUS: "0,1,4"; "": all that the parent has */
 	char device[IFNAMSIZ]; /* LIMIT_NET: on this and no other; "": whatever the container has */
 };
@@ -51,16 +42,22 @@ int limit_order_parse(const json_t *body, const struct cpu_list *online,
 int limit_order_supported(const struct limit_order *order, const struct limits *present, dev_t disk,
 			  char *message, size_t size);
 
+/*
+ * Adds to a supported order what it implies: a quota below the burst takes the burst down with it,
+ * because the kernel refuses it otherwise.
+ */
+void limit_order_complete(struct limit_order *order, const struct limits *present);
+
 struct limit_step {
 	enum limit_kind kind;
-	bool lowers; /* memory that is lowered may block, and is for shrink.h */
+	bool lowers; /* LIMIT_MEM and LIMIT_MEM_HIGH lowered, and reclaim, block: for shrink.h */
 };
 
 /*
  * The writes that take `present` to `order`, without the equal ones. What grows comes before what
  * shrinks, so that a container never has less of everything on the way; a cpuset is widened before
  * the quota grows and narrowed after it shrank; lowered memory, which is slow and may be refused,
- * comes last. Returns their number.
+ * comes last. memory.max rises before memory.high and falls after it. Returns their number.
  */
 size_t limit_order_plan(const struct limit_order *order, const struct limits *present,
 			struct limit_step ret_steps[LIMIT_KIND_MAX]);

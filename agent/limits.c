@@ -12,6 +12,7 @@
 
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
+#include "ebb/units.h"
 #include "ebb/util.h"
 
 /* A living cgroup has cgroup.procs, whatever its controllers. */
@@ -140,27 +141,70 @@ static const char *device_line(const char *text, dev_t device)
 	return NULL;
 }
 
-int limits_parse_io_max(const char *text, dev_t device, uint64_t *ret_read_bps,
-			uint64_t *ret_write_bps)
+static const struct {
+	enum limit_kind kind;
+	char key[8];
+	size_t offset;
+} io_keys[] = {
+	{LIMIT_DISK_READ, "rbps", offsetof(struct disk_limits, read_bps)},
+	{LIMIT_DISK_WRITE, "wbps", offsetof(struct disk_limits, write_bps)},
+	{LIMIT_READ_IOPS, "riops", offsetof(struct disk_limits, read_iops)},
+	{LIMIT_WRITE_IOPS, "wiops", offsetof(struct disk_limits, write_iops)},
+};
+
+int limits_parse_io_max(const char *text, dev_t device, struct disk_limits *ret_disk)
 {
-	uint64_t read_bps = LIMIT_NONE, write_bps = LIMIT_NONE, other;
+	struct disk_limits disk = {device, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE};
 	const char *at = device_line(text, device);
 
 	while (at && *at && *at != '\n') {
 		size_t key = strcspn(at, "= \n");
 		if (at[key] != '=')
 			return -EINVAL;
-		uint64_t *value = key == 4 && !memcmp(at, "rbps", 4)   ? &read_bps
-				  : key == 4 && !memcmp(at, "wbps", 4) ? &write_bps
-								       : &other;
+		uint64_t other, *value = &other;
+		for (size_t i = 0; i < ARRAY_SIZE(io_keys); i++)
+			if (key == strlen(io_keys[i].key) && !memcmp(at, io_keys[i].key, key))
+				value = (uint64_t *)((char *)&disk + io_keys[i].offset);
 		int r = parse_amount(at + key + 1, value, &at);
 		if (r < 0)
 			return r;
 		at += *at == ' ';
 	}
-	*ret_read_bps = read_bps;
-	*ret_write_bps = write_bps;
+	*ret_disk = disk;
 	return 0;
+}
+
+void limits_format_io_max(dev_t device, enum limit_kind kind, uint64_t value, char *buffer,
+			  size_t size)
+{
+	const char *key = "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(io_keys); i++)
+		if (io_keys[i].kind == kind)
+			key = io_keys[i].key;
+	if (value == LIMIT_NONE)
+		snprintf(buffer, size, "%u:%u %s=max", major(device), minor(device), key);
+	else
+		snprintf(buffer, size, "%u:%u %s=%" PRIu64, major(device), minor(device), key,
+			 value);
+}
+
+uint64_t limits_weight_to_shares(uint64_t weight)
+{
+	return MAX((weight * 1024 + 50) / 100, 2);
+}
+
+uint64_t limits_shares_to_weight(uint64_t shares)
+{
+	uint64_t weight = (MIN(shares, LIMIT_WEIGHT_MAX * 1024) * 100 + 512) / 1024;
+	return MIN(MAX(weight, LIMIT_WEIGHT_MIN), LIMIT_WEIGHT_MAX);
+}
+
+uint64_t limits_quota_to_weight(uint64_t quota_us)
+{
+	uint64_t one = EBB_CFS_PERIOD_US / EBB_SHARES_PER_CORE;
+	uint64_t weight = (MIN(quota_us, LIMIT_WEIGHT_MAX * one) + one / 2) / one;
+	return MAX(weight, LIMIT_WEIGHT_MIN);
 }
 
 int limits_parse_throttle(const char *text, dev_t device, uint64_t *ret_bps)
@@ -241,6 +285,10 @@ int limits_read(const struct hierarchies *hierarchies, const struct container *c
 
 	r = optional(ops_of(hierarchies, CGROUP_CPU)->read_cpu(container, &limits->cpu),
 		     &limits->has_cpu);
+	limits->cpu.by_weight = hierarchies->cpu_by_weight;
+	if (r == 0 && limits->has_cpu && limits->cpu.by_weight)
+		r = ops_of(hierarchies, CGROUP_CPU)
+			    ->read_value(container, LIMIT_WEIGHT, &limits->cpu.weight);
 	if (r == 0)
 		r = optional(
 			ops_of(hierarchies, CGROUP_CPUSET)->read_cpuset(container, &limits->cpu),
@@ -266,6 +314,93 @@ int limits_read(const struct hierarchies *hierarchies, const struct container *c
 	return 0;
 }
 
+static enum cgroup_controller controller_of(enum limit_kind kind)
+{
+	return kind == LIMIT_BURST || kind == LIMIT_WEIGHT ? CGROUP_CPU : CGROUP_MEMORY;
+}
+
+int limits_read_more(const struct hierarchies *hierarchies, const struct container *container,
+		     struct limits *limits)
+{
+	const struct {
+		enum limit_kind kind;
+		uint64_t *value;
+	} values[] = {
+		{LIMIT_BURST, &limits->cpu.burst_us},
+		{LIMIT_WEIGHT, &limits->cpu.weight},
+		{LIMIT_MEM_HIGH, &limits->mem_high},
+		{LIMIT_MEM_MIN, &limits->mem_min},
+	};
+	int memory_fd = container->dir_fds[CGROUP_MEMORY];
+	unsigned has = 0;
+	bool one;
+
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		enum limit_kind kind = values[i].kind;
+		int r = optional(ops_of(hierarchies, controller_of(kind))
+					 ->read_value(container, kind, values[i].value),
+				 &one);
+		if (r < 0)
+			return r;
+		has |= one ? 1U << kind : 0;
+	}
+	if (memory_fd >= 0) {
+		limits->mem_version = hierarchies->by_controller[CGROUP_MEMORY].version;
+		if (limits->mem_version == 2 &&
+		    faccessat(memory_fd, "memory.reclaim", F_OK, 0) == 0)
+			has |= 1U << LIMIT_MEM_RECLAIM;
+	}
+	if (limits->has_disk) {
+		int r = optional(ops_of(hierarchies, CGROUP_IO)
+					 ->read_iops(container, limits->disk.device, &limits->disk),
+				 &one);
+		if (r < 0)
+			return r;
+		has |= one ? 1U << LIMIT_READ_IOPS | 1U << LIMIT_WRITE_IOPS : 0;
+	}
+	limits->has_more = has;
+	return 0;
+}
+
+int limits_write_value(const struct hierarchies *hierarchies, const struct container *container,
+		       enum limit_kind kind, uint64_t value)
+{
+	const struct cgroup_ops *ops;
+	int r = may_write(hierarchies, container, controller_of(kind), &ops);
+	if (r < 0)
+		return r;
+	if (kind == LIMIT_WEIGHT && (value < LIMIT_WEIGHT_MIN || value > LIMIT_WEIGHT_MAX))
+		return -EINVAL;
+	if ((kind == LIMIT_MEM_HIGH || kind == LIMIT_MEM_MIN) && value != LIMIT_NONE)
+		value = limits_round_to_page(value);
+	return ops->write_value(container, kind, value);
+}
+
+/* The new weight first: without its quota the container must not have less of a claim meanwhile. */
+static int write_weight(const struct cgroup_ops *ops, const struct container *container,
+			uint64_t weight, uint64_t quota_us)
+{
+	int r = ops->write_value(container, LIMIT_WEIGHT, weight);
+	return r < 0 ? r : ops->write_quota(container, quota_us);
+}
+
+int limits_restore_cpu(const struct hierarchies *hierarchies, const struct container *container,
+		       const struct cpu_limits *before)
+{
+	const struct cgroup_ops *ops;
+	uint64_t quota_us = before->quota_us;
+
+	int r = may_write(hierarchies, container, CGROUP_CPU, &ops);
+	if (r < 0)
+		return r;
+	/* It was per another period, and ours is what is written beside it. */
+	if (quota_us != LIMIT_NONE && before->period_us)
+		quota_us = (uint64_t)((double)quota_us * EBB_CFS_PERIOD_US /
+				      (double)before->period_us);
+	return before->by_weight ? write_weight(ops, container, before->weight, quota_us)
+				 : ops->write_quota(container, quota_us);
+}
+
 int limits_write_quota(const struct hierarchies *hierarchies, const struct container *container,
 		       uint64_t quota_us)
 {
@@ -278,6 +413,11 @@ int limits_write_quota(const struct hierarchies *hierarchies, const struct conta
 				       "a quota of %" PRIu64
 				       " us for %s is below the kernel's least, %d us",
 				       quota_us, container->name, LIMIT_QUOTA_MIN_US);
+	if (hierarchies->cpu_by_weight)
+		return quota_us == LIMIT_NONE
+			       ? -EINVAL
+			       : write_weight(ops, container, limits_quota_to_weight(quota_us),
+					      LIMIT_NONE);
 	return ops->write_quota(container, quota_us);
 }
 
@@ -310,16 +450,16 @@ int limits_write_mem(const struct hierarchies *hierarchies, const struct contain
 	return ops->write_mem(container, bytes == LIMIT_NONE ? bytes : limits_round_to_page(bytes));
 }
 
-int limits_write_disk(const struct hierarchies *hierarchies, const struct container *container,
-		      dev_t device, bool write, uint64_t bps)
+static int write_disk(const struct hierarchies *hierarchies, const struct container *container,
+		      dev_t device, enum limit_kind kind, uint64_t value)
 {
 	const struct cgroup_ops *ops;
 	int r = may_write(hierarchies, container, CGROUP_IO, &ops);
 	if (r < 0)
 		return r;
-	if (bps == 0 || device == 0)
+	if (value == 0 || device == 0)
 		return -EINVAL;
-	r = ops->write_disk(container, device, write, bps);
+	r = ops->write_disk(container, device, kind, value);
 	if (r == -ENODEV || r == -EINVAL)
 		log_error_errno(
 			r,
@@ -327,6 +467,20 @@ int limits_write_disk(const struct hierarchies *hierarchies, const struct contai
 			"must be a whole disk that exists, not a partition",
 			major(device), minor(device), container->name);
 	return r;
+}
+
+int limits_write_disk(const struct hierarchies *hierarchies, const struct container *container,
+		      dev_t device, bool write, uint64_t bps)
+{
+	return write_disk(hierarchies, container, device,
+			  write ? LIMIT_DISK_WRITE : LIMIT_DISK_READ, bps);
+}
+
+int limits_write_iops(const struct hierarchies *hierarchies, const struct container *container,
+		      dev_t device, bool write, uint64_t iops)
+{
+	return write_disk(hierarchies, container, device,
+			  write ? LIMIT_WRITE_IOPS : LIMIT_READ_IOPS, iops);
 }
 
 int limits_read_mem_usage(const struct hierarchies *hierarchies, const struct container *container,

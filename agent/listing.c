@@ -54,6 +54,8 @@ static bool listing_go_on(struct listings *listings, struct listing *listing)
 		r = listing->wanted ? limits_read(options->hierarchies, container,
 						  options->host->disk, &limits)
 				    : 0;
+		if (r == 0 && listing->wanted)
+			r = limits_read_more(options->hierarchies, container, &limits);
 		if (r == 0 && listing->wanted & 1U << EBB_NET)
 			net_limit_read(options->net, container, &limits);
 		if (r < 0 && !limits_has_gone(r))

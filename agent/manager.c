@@ -135,6 +135,10 @@ static void on_added(void *userdata, struct container *container)
 	if (!container->unnamed)
 		log_info("container %s (%s, %s)", container->name, container->engine,
 			 container->path);
+	if (shrink_ladder_recover(&manager->hierarchies, container))
+		log_warning("%s: memory.high was still where an agent that was killed held it: put "
+			    "back",
+			    container->path);
 	sample_container(manager, container);
 	if (manager->feed)
 		feed_container_added(manager->feed, container);
@@ -587,6 +591,7 @@ static int start(struct manager *manager)
 	r = hierarchies_open(NULL, &manager->hierarchies);
 	if (r < 0)
 		return r;
+	manager->hierarchies.cpu_by_weight = options->cpu_mode == 1;
 	r = host_read(NULL, options->disk, &manager->host);
 	if (r < 0)
 		return log_error_errno(r, "cannot tell what this host has");

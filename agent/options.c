@@ -13,8 +13,9 @@
 #include "engine_files.h"
 #include "sampler.h"
 
-/* Both in the order of their enums. */
+/* In the order of their enums. */
 static const char *const sampler_choices[] = {"auto", "held", "walk", "files", NULL};
+static const char *const cpu_choices[] = {"quota", "weight", NULL};
 static const char *const log_choices[] = {"error", "warning", "info", "debug", NULL};
 
 #define FIELD(field) offsetof(struct agent_options, field)
@@ -92,6 +93,14 @@ static const struct option_spec option_table[] = {
 	 .by_default = "4096",
 	 .min = 1,
 	 .max = 65536},
+	{.name = "cpu-mode",
+	 .kind = OPTION_CHOICE,
+	 .offset = FIELD(cpu_mode),
+	 .value = "MODE",
+	 .help = "how CPU limits are set: quota caps what a container gets; weight shares the CPUs "
+		 "in proportion when they are all in use, and caps nothing",
+	 .by_default = "quota",
+	 .choices = cpu_choices},
 	{.name = "disk",
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(disk),

@@ -31,6 +31,7 @@ struct agent_options {
 	bool print_mkmetric, assign_metrics; /* do that and end */
 
 	int sampler;   /* enum sampler_kind */
+	int cpu_mode;  /* 0: quota, 1: weight */
 	int log_level; /* enum log_level */
 
 	int argc; /* what they were loaded from; it lives as long */

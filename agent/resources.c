@@ -9,6 +9,8 @@
 
 double limits_shares(const struct cpu_limits *cpu)
 {
+	if (cpu->by_weight && cpu->quota_us == LIMIT_NONE)
+		return (double)cpu->weight;
 	if (cpu->quota_us == LIMIT_NONE || !cpu->period_us)
 		return -1;
 	return (double)cpu->quota_us * EBB_SHARES_PER_CORE / (double)cpu->period_us;
@@ -31,6 +33,20 @@ const char *limits_cpus(const struct limits *limits)
 	return limits->cpu.cpus[0] ? limits->cpu.cpus : limits->cpu.effective_cpus;
 }
 
+static void set_more(json_t *object, const struct limits *limits, enum limit_kind kind,
+		     const char *key, double value)
+{
+	if (limits->has_more & 1U << kind)
+		json_object_set_new(object, key, value == trunc(value) && fabs(value) < 1e15
+							 ? json_integer((json_int_t)value)
+							 : json_real(value));
+}
+
+static double or_unlimited(uint64_t value)
+{
+	return value == LIMIT_NONE ? -1 : (double)value;
+}
+
 static json_t *cpu_to_json(const struct limits *limits, const struct host *host)
 {
 	unsigned n = limits->has_cpuset ? limits->cpu.n_effective : (unsigned)host->online.n;
@@ -40,22 +56,34 @@ static json_t *cpu_to_json(const struct limits *limits, const struct host *host)
 		return json_object();
 	if (limits->has_cpu)
 		shares = limits_shares(&limits->cpu);
-	return json_pack("{s:f, s:s, s:i, s:f}", "cpu_allowance_limit", shares, "cpu_num",
-			 limits_cpus(limits), "effective_num_cpus", (int)n, "effective_cpu_limit",
-			 shares < 0 ? all : MIN(shares, all));
+	bool by_weight = limits->cpu.by_weight && limits->cpu.quota_us == LIMIT_NONE;
+	json_t *cpu = json_pack("{s:f, s:s, s:i, s:f}", "cpu_allowance_limit", shares, "cpu_num",
+				limits_cpus(limits), "effective_num_cpus", (int)n,
+				"effective_cpu_limit",
+				shares < 0 || by_weight ? all : MIN(shares, all));
+	if (limits->cpu.by_weight)
+		json_object_set_new(cpu, "cpu_mode", json_string("weight"));
+	set_more(cpu, limits, LIMIT_WEIGHT, "cpu_weight", (double)limits->cpu.weight);
+	set_more(cpu, limits, LIMIT_BURST, "cpu_burst",
+		 (double)limits->cpu.burst_us * EBB_SHARES_PER_CORE / EBB_CFS_PERIOD_US);
+	return cpu;
 }
 
 static json_t *mem_to_json(const struct limits *limits)
 {
 	if (!limits->has_mem)
 		return json_object();
-	return json_pack("{s:f, s:s}", "mem_limit", limits_mib(limits->mem_bytes), "unit",
-			 limits->mem_bytes == LIMIT_NONE ? "unlimited" : "M");
+	json_t *mem = json_pack("{s:f, s:s}", "mem_limit", limits_mib(limits->mem_bytes), "unit",
+				limits->mem_bytes == LIMIT_NONE ? "unlimited" : "M");
+	set_more(mem, limits, LIMIT_MEM_HIGH, "mem_high", limits_mib(limits->mem_high));
+	set_more(mem, limits, LIMIT_MEM_MIN, "mem_min", limits_mib(limits->mem_min));
+	return mem;
 }
 
-static json_t *disk_to_json(const struct limits *limits, const struct host *host, const char *key,
-			    uint64_t bps)
+static json_t *disk_to_json(const struct limits *limits, const struct host *host, bool write)
 {
+	uint64_t bps = write ? limits->disk.write_bps : limits->disk.read_bps;
+
 	char major_number[16], minor_number[16];
 	double mib = limits_mib(bps);
 
@@ -63,10 +91,38 @@ static json_t *disk_to_json(const struct limits *limits, const struct host *host
 		return json_object();
 	snprintf(major_number, sizeof(major_number), "%u", major(host->disk));
 	snprintf(minor_number, sizeof(minor_number), "%u", minor(host->disk));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "mountpoint", host->disk_path,
-			 "device_path", host->disk_device ? host->disk_device : "", "major",
-			 major_number, "minor", minor_number, "unit", "MiB/s", key,
-			 mib == trunc(mib) ? json_integer((json_int_t)mib) : json_real(mib));
+	json_t *disk = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "mountpoint", host->disk_path,
+				 "device_path", host->disk_device ? host->disk_device : "",
+				 "major", major_number, "minor", minor_number, "unit", "MiB/s",
+				 write ? "disk_write_limit" : "disk_read_limit",
+				 mib == trunc(mib) ? json_integer((json_int_t)mib)
+						   : json_real(mib));
+	if (write)
+		set_more(disk, limits, LIMIT_WRITE_IOPS, "disk_write_iops",
+			 or_unlimited(limits->disk.write_iops));
+	else
+		set_more(disk, limits, LIMIT_READ_IOPS, "disk_read_iops",
+			 or_unlimited(limits->disk.read_iops));
+	return disk;
+}
+
+json_t *resources_steps_to_json(const struct shrink_steps *steps)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < steps->n; i++) {
+		const struct shrink_step *step = &steps->steps[i];
+		json_t *one = json_pack("{s:s, s:f, s:f}", "rung", shrink_rung_name(step->rung),
+					"mib", limits_mib(step->bytes), "ms",
+					round(step->seconds * 1e6) / 1e3);
+
+		if (step->times > 1)
+			json_object_set_new(one, "times", json_integer(step->times));
+		if (step->why)
+			json_object_set_new(one, "why", json_string(step->why));
+		json_array_append_new(list, one);
+	}
+	return list;
 }
 
 static json_t *net_to_json(const struct limits *limits)
@@ -94,13 +150,8 @@ json_t *resources_to_json(const struct limits *limits, const struct host *host, 
 		switch ((enum ebb_resource)r) {
 		case EBB_CPU: one = cpu_to_json(limits, host); break;
 		case EBB_MEM: one = mem_to_json(limits); break;
-		case EBB_DISK_READ:
-			one = disk_to_json(limits, host, "disk_read_limit", limits->disk.read_bps);
-			break;
-		case EBB_DISK_WRITE:
-			one = disk_to_json(limits, host, "disk_write_limit",
-					   limits->disk.write_bps);
-			break;
+		case EBB_DISK_READ: one = disk_to_json(limits, host, false); break;
+		case EBB_DISK_WRITE: one = disk_to_json(limits, host, true); break;
 		case EBB_NET: one = net_to_json(limits); break;
 		default: one = json_object(); break;
 		}

@@ -9,9 +9,10 @@
 
 #include "host.h"
 #include "limits.h"
+#include "shrink_ladder.h"
 #include "ebb/units.h"
 
-/* Edge units, -1 for unlimited. */
+/* Edge units, -1 for unlimited. By weight the shares that the weight stands for. */
 double limits_shares(const struct cpu_limits *cpu);
 double limits_mib(uint64_t bytes);
 /* The configured list, or what the kernel grants where none is configured. */
@@ -29,5 +30,7 @@ double limits_mbit(uint64_t bytes_per_s);
  * that is wanted but cannot be limited here is {}. New reference; NULL on no memory.
  */
 json_t *resources_to_json(const struct limits *limits, const struct host *host, unsigned wanted);
+/* [{"rung":"reclaim","mib":96.0,"ms":34.0,"times":3,"why":"..."},...]. New reference. */
+json_t *resources_steps_to_json(const struct shrink_steps *steps);
 
 #endif

@@ -18,17 +18,15 @@
 #include "limits.h"
 
 /*
- * What one write may make the kernel reclaim. Bounds how long a shrink takes to notice that it is
- * cancelled: 5 to 20 ms of clean page cache, more when it has to be written back.
+ * Reclaim may take seconds, and those of other containers shall not wait for it: a few at a time,
+ * started when they are needed. More would only compete for the same disks and LRU locks.
  */
-#define STEP_BYTES (32 * EBB_MIB)
-
-/* memory.reclaim that frees nothing so often in a row will not. */
-#define FRUITLESS_MAX 5
+#define THREADS_MAX 4
 
 struct job {
 	struct job *next;
 	struct container *shadow; /* a copy with the memory directory only */
+	enum shrink_what what;
 	uint64_t working_set;
 	struct shrink_result result;
 	atomic_bool cancelled;
@@ -38,29 +36,19 @@ struct job {
 
 struct shrinker {
 	const struct hierarchies *hierarchies;
-	const struct cgroup_ops *ops;
 	int event_fd; /* written when `finished` is no longer empty */
 	struct loop_source *source;
-	pthread_t thread;
-	bool started, closing;
+	pthread_t threads[THREADS_MAX]; /* the loop's thread starts and joins them */
+	unsigned n_threads;
+	bool closing;
 
 	pthread_mutex_t lock; /* of what follows; never held across I/O on cgroups */
 	pthread_cond_t wake;
-	struct job *waiting, *running, *finished;
+	struct job *waiting, *finished;
+	struct job *running[THREADS_MAX]; /* at most one of a container */
+	size_t n_waiting, n_running;
 	bool stop;
 };
-
-uint64_t shrink_floor(uint64_t working_set)
-{
-	uint64_t margin = MAX(16 * EBB_MIB, working_set / 20);
-	return working_set > UINT64_MAX - margin ? UINT64_MAX : working_set + margin;
-}
-
-static uint64_t round_up_to_page(uint64_t bytes)
-{
-	uint64_t down = limits_round_to_page(bytes);
-	return down == bytes ? bytes : down + (uint64_t)sysconf(_SC_PAGESIZE);
-}
 
 static void append(struct job **list, struct job *job)
 {
@@ -76,132 +64,77 @@ static void job_free(struct job *job)
 	free(job);
 }
 
-struct memory {
-	uint64_t limit, usage, floor;
-};
-
-static int look(struct shrinker *shrinker, struct job *job, struct memory *ret_memory)
+static bool is_running(const struct shrinker *shrinker, uint64_t id)
 {
-	uint64_t limit, usage, inactive_file;
-
-	int r = shrinker->ops->read_mem(job->shadow, &limit);
-	if (r == 0)
-		r = limits_read_mem_usage(shrinker->hierarchies, job->shadow, &usage,
-					  &inactive_file);
-	if (r < 0)
-		return r;
-
-	uint64_t working_set = usage > inactive_file ? usage - inactive_file : 0;
-	ret_memory->limit = limit;
-	ret_memory->usage = usage;
-	ret_memory->floor = round_up_to_page(shrink_floor(MAX(working_set, job->working_set)));
-	return 0;
+	for (unsigned i = 0; i < THREADS_MAX; i++)
+		if (shrinker->running[i] && shrinker->running[i]->shadow->id == id)
+			return true;
+	return false;
 }
 
-/*
- * v2: makes room before the limit is lowered, because memory.max kills when it cannot. 0 when a
- * little was reclaimed or nothing need be; -EBUSY when nothing can be; -EOPNOTSUPP before 5.19.
- */
-static int reclaim(struct job *job, uint64_t bytes)
+/* The first whose container has none running, out of the list. With the lock held. */
+static struct job *take_waiting(struct shrinker *shrinker)
 {
-	char text[24];
+	for (struct job **link = &shrinker->waiting; *link; link = &(*link)->next) {
+		struct job *job = *link;
 
-	snprintf(text, sizeof(text), "%" PRIu64, bytes);
-	int r = cgroup_write(job->shadow->dir_fds[CGROUP_MEMORY], "memory.reclaim", text);
-	return r == -EAGAIN ? 0 : r;
+		if (!is_running(shrinker, job->shadow->id)) {
+			*link = job->next;
+			shrinker->n_waiting--;
+			return job;
+		}
+	}
+	return NULL;
 }
 
-/*
- * Step by step from the present limit to the target. The target follows the working set up; another
- * limit than the one written last is someone else's, and stays.
- */
-static int lower(struct shrinker *shrinker, struct job *job)
+static void run(struct shrinker *shrinker, struct job *job)
 {
-	bool v2 = shrinker->hierarchies->by_controller[CGROUP_MEMORY].version == 2;
 	struct shrink_result *result = &job->result;
-	struct memory memory;
-	unsigned fruitless = 0;
+	uint64_t start = now_ns();
+	struct shrink_ladder ladder = {
+		.hierarchies = shrinker->hierarchies,
+		.container = job->shadow,
+		.what = job->what,
+		.asked = result->asked,
+		.working_set = job->working_set,
+		.cancelled = &job->cancelled,
+	};
 
-	int r = look(shrinker, job, &memory);
-	if (r < 0)
-		return r;
-
-	uint64_t before = memory.limit, level = before, least_usage = UINT64_MAX;
-	result->floor = memory.floor;
-	if (result->asked >= before) {
-		r = limits_write_mem(shrinker->hierarchies, job->shadow, result->asked);
-		if (r == 0)
-			result->applied = result->asked;
-		return r;
-	}
-
-	for (;;) {
-		if (atomic_load(&job->cancelled))
-			r = -ECANCELED;
-		else
-			r = look(shrinker, job, &memory);
-		if (r < 0)
-			break;
-		if (memory.limit != level)
-			return -EREMOTEIO;
-		result->floor = memory.floor;
-
-		uint64_t target = MAX(limits_round_to_page(result->asked), memory.floor);
-		if (target >= level) {
-			result->applied = level;
-			return 0;
-		}
-
-		uint64_t next = target;
-		if (memory.usage > target && v2) {
-			fruitless = memory.usage < least_usage ? 0 : fruitless + 1;
-			least_usage = MIN(least_usage, memory.usage);
-			r = fruitless >= FRUITLESS_MAX
-				    ? -EBUSY
-				    : reclaim(job, MIN(memory.usage - target, STEP_BYTES));
-			if (r == 0)
-				continue;
-			if (r != -EOPNOTSUPP)
-				break;
-		}
-		if (memory.usage > target + STEP_BYTES)
-			next = MAX(target,
-				   MIN(level, limits_round_to_page(memory.usage)) - STEP_BYTES);
-
-		r = limits_write_mem(shrinker->hierarchies, job->shadow, next);
-		if (r < 0)
-			break;
-		level = next;
-	}
-
-	if (level != before && r != -EREMOTEIO)
-		limits_write_mem(shrinker->hierarchies, job->shadow, before);
-	return r;
+	result->error = shrink_ladder_run(&ladder);
+	result->floor = ladder.floor;
+	result->applied = ladder.applied;
+	result->steps = ladder.steps;
+	result->seconds = (now_ns() - start) / 1e9;
 }
 
 static void *shrinker_thread(void *arg)
 {
 	struct shrinker *shrinker = arg;
+	struct job *job;
 
 	pthread_mutex_lock(&shrinker->lock);
 	for (;;) {
-		while (!shrinker->stop && !shrinker->waiting)
+		while (!shrinker->stop && !(job = take_waiting(shrinker)))
 			pthread_cond_wait(&shrinker->wake, &shrinker->lock);
 		if (shrinker->stop)
 			break;
 
-		struct job *job = shrinker->running = shrinker->waiting;
-		shrinker->waiting = job->next;
+		unsigned place = 0;
+		while (shrinker->running[place])
+			place++;
+		shrinker->running[place] = job;
+		shrinker->n_running++;
 		pthread_mutex_unlock(&shrinker->lock);
 
-		uint64_t start = now_ns();
-		job->result.error = lower(shrinker, job);
-		job->result.seconds = (now_ns() - start) / 1e9;
+		run(shrinker, job);
 
 		pthread_mutex_lock(&shrinker->lock);
-		shrinker->running = NULL;
+		shrinker->running[place] = NULL;
+		shrinker->n_running--;
 		append(&shrinker->finished, job);
 		eventfd_write(shrinker->event_fd, 1);
+		/* One of the same container may have waited for this one. */
+		pthread_cond_signal(&shrinker->wake);
 	}
 	pthread_mutex_unlock(&shrinker->lock);
 	return NULL;
@@ -219,12 +152,17 @@ static void finish_all(struct shrinker *shrinker)
 			return;
 
 		const struct shrink_result *result = &job->result;
-		if (result->error == 0 && result->floor > result->asked)
+		char steps[512];
+		shrink_steps_format(&result->steps, steps, sizeof(steps));
+		if (result->error == 0 && job->what == SHRINK_THE_LIMIT &&
+		    result->floor > result->asked)
 			log_info(
 				"the memory limit of %s is now %llu MiB, not the %llu MiB asked: it "
-				"needs %llu MiB",
+				"needs %llu MiB (%s)",
 				job->shadow->name, result->applied / EBB_MIB,
-				result->asked / EBB_MIB, result->floor / EBB_MIB);
+				result->asked / EBB_MIB, result->floor / EBB_MIB, steps);
+		else if (result->steps.n)
+			log_debug("memory of %s: %s", job->shadow->name, steps);
 		job->done(job->userdata, result);
 		job_free(job);
 	}
@@ -248,14 +186,20 @@ static bool cancel_locked(struct shrinker *shrinker, const uint64_t *id)
 			continue;
 		}
 		*link = job->next;
+		shrinker->n_waiting--;
 		job->result.error = -ECANCELED;
 		append(&shrinker->finished, job);
 		eventfd_write(shrinker->event_fd, 1);
 	}
-	if (!shrinker->running || (id && shrinker->running->shadow->id != *id))
-		return false;
-	atomic_store(&shrinker->running->cancelled, true);
-	return true;
+	bool running = false;
+	for (unsigned i = 0; i < THREADS_MAX; i++) {
+		struct job *job = shrinker->running[i];
+		if (!job || (id && job->shadow->id != *id))
+			continue;
+		atomic_store(&job->cancelled, true);
+		running = true;
+	}
+	return running;
 }
 
 bool shrinker_cancel(struct shrinker *shrinker, uint64_t container_id)
@@ -266,8 +210,24 @@ bool shrinker_cancel(struct shrinker *shrinker, uint64_t container_id)
 	return running;
 }
 
-int shrinker_submit(struct shrinker *shrinker, const struct container *container, uint64_t target,
-		    uint64_t working_set, shrink_done_fn done, void *userdata)
+static int start_thread(struct shrinker *shrinker)
+{
+	sigset_t all, old;
+
+	/* Signals are the loop's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int r = -pthread_create(&shrinker->threads[shrinker->n_threads], NULL, shrinker_thread,
+				shrinker);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r == 0)
+		shrinker->n_threads++;
+	return r;
+}
+
+static int submit(struct shrinker *shrinker, const struct container *container,
+		  enum shrink_what what, uint64_t bytes, uint64_t working_set, shrink_done_fn done,
+		  void *userdata)
 {
 	if (shrinker->closing)
 		return -ESHUTDOWN;
@@ -293,31 +253,52 @@ int shrinker_submit(struct shrinker *shrinker, const struct container *container
 		return -ENOMEM;
 	}
 	job->shadow = shadow;
+	job->what = what;
 	job->working_set = working_set;
-	job->result.asked = target;
+	job->result.asked = bytes;
 	job->done = done;
 	job->userdata = userdata;
 
 	pthread_mutex_lock(&shrinker->lock);
 	cancel_locked(shrinker, &shadow->id);
 	append(&shrinker->waiting, job);
+	shrinker->n_waiting++;
+	bool busy = shrinker->n_running + shrinker->n_waiting > shrinker->n_threads;
 	pthread_cond_signal(&shrinker->wake);
 	pthread_mutex_unlock(&shrinker->lock);
+	/* Without one more it waits its turn. */
+	if (busy && shrinker->n_threads < THREADS_MAX)
+		start_thread(shrinker);
 	return 0;
+}
+
+int shrinker_submit(struct shrinker *shrinker, const struct container *container, uint64_t target,
+		    uint64_t working_set, shrink_done_fn done, void *userdata)
+{
+	return submit(shrinker, container, SHRINK_THE_LIMIT, target, working_set, done, userdata);
+}
+
+int shrinker_submit_high(struct shrinker *shrinker, const struct container *container,
+			 uint64_t bytes, shrink_done_fn done, void *userdata)
+{
+	return submit(shrinker, container, SHRINK_THE_HIGH, bytes, 0, done, userdata);
+}
+
+int shrinker_submit_reclaim(struct shrinker *shrinker, const struct container *container,
+			    uint64_t bytes, shrink_done_fn done, void *userdata)
+{
+	return submit(shrinker, container, SHRINK_THE_USAGE, bytes, 0, done, userdata);
 }
 
 int shrinker_new(struct loop *loop, const struct hierarchies *hierarchies,
 		 struct shrinker **ret_shrinker)
 {
 	struct shrinker *shrinker = calloc(1, sizeof(*shrinker));
-	sigset_t all, old;
 	int r;
 
 	if (!shrinker)
 		return -ENOMEM;
 	shrinker->hierarchies = hierarchies;
-	shrinker->ops = hierarchies->by_controller[CGROUP_MEMORY].version == 2 ? &cgroup_v2_ops
-									       : &cgroup_v1_ops;
 	pthread_mutex_init(&shrinker->lock, NULL);
 	pthread_cond_init(&shrinker->wake, NULL);
 
@@ -331,14 +312,9 @@ int shrinker_new(struct loop *loop, const struct hierarchies *hierarchies,
 	if (r < 0)
 		goto fail;
 
-	/* Signals are the loop's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = -pthread_create(&shrinker->thread, NULL, shrinker_thread, shrinker);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	r = start_thread(shrinker);
 	if (r < 0)
 		goto fail;
-	shrinker->started = true;
 	*ret_shrinker = shrinker;
 	return 0;
 
@@ -352,13 +328,14 @@ void shrinker_free(struct shrinker *shrinker)
 	if (!shrinker)
 		return;
 	shrinker->closing = true;
-	if (shrinker->started) {
+	if (shrinker->n_threads) {
 		pthread_mutex_lock(&shrinker->lock);
 		shrinker->stop = true;
 		cancel_locked(shrinker, NULL);
-		pthread_cond_signal(&shrinker->wake);
+		pthread_cond_broadcast(&shrinker->wake);
 		pthread_mutex_unlock(&shrinker->lock);
-		pthread_join(shrinker->thread, NULL);
+		for (unsigned i = 0; i < shrinker->n_threads; i++)
+			pthread_join(shrinker->threads[i], NULL);
 		finish_all(shrinker);
 	}
 	loop_remove(shrinker->source);

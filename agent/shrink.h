@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lowering a memory limit on a thread of its own: the kernel reclaims inside the write, which may
- * take seconds. Never below the working set plus a margin; a target that is too low is raised to
- * that floor and the caller is told.
+ * Lowering memory limits on threads of their own, by the rungs of shrink_ladder.h: the kernel
+ * reclaims inside the writes, which may take seconds. Four containers at once, one job of each.
+ * Never below the working set plus a margin; a target that is too low is raised to that floor and
+ * the caller is told.
  */
 #ifndef EBB_SHRINK_H
 #define EBB_SHRINK_H
@@ -11,6 +12,7 @@
 #include <stdint.h>
 
 #include "container.h"
+#include "shrink_ladder.h"
 #include "ebb/loop.h"
 
 struct shrinker;
@@ -22,9 +24,14 @@ struct shrink_result {
 	 * someone else set another limit meanwhile, which stays.
 	 */
 	int error;
-	/* Bytes. `applied`: the limit in force with error 0; never above what it was before. */
+	/*
+	 * Bytes. `applied`: the limit in force with error 0, never above what it was before; of a
+	 * reclaim what it has freed. `floor`: what the container needs, also when it was only seen
+	 * to suffer.
+	 */
 	uint64_t asked, floor, applied;
 	double seconds;
+	struct shrink_steps steps; /* what was done, and after a failure what was tried */
 };
 /* In the loop's thread. */
 typedef void (*shrink_done_fn)(void *userdata, const struct shrink_result *result);
@@ -41,6 +48,13 @@ void shrinker_free(struct shrinker *shrinker);
  */
 int shrinker_submit(struct shrinker *shrinker, const struct container *container, uint64_t target,
 		    uint64_t working_set, shrink_done_fn done, void *userdata);
+/* The same for memory.high, as it is asked. */
+int shrinker_submit_high(struct shrinker *shrinker, const struct container *container,
+			 uint64_t bytes, shrink_done_fn done, void *userdata);
+/* Gives `bytes` back by memory.reclaim, fewer when there are no more or the container suffers;
+ * -EBUSY: none. */
+int shrinker_submit_reclaim(struct shrinker *shrinker, const struct container *container,
+			    uint64_t bytes, shrink_done_fn done, void *userdata);
 /*
  * Cancels what waits or runs for the container with this id, before its limit grows: their `done`
  * comes with -ECANCELED. True: one runs, and takes up to one step (32 MiB of reclaim) to stop and
@@ -48,8 +62,5 @@ int shrinker_submit(struct shrinker *shrinker, const struct container *container
  * `done`.
  */
 bool shrinker_cancel(struct shrinker *shrinker, uint64_t container_id);
-
-/* Pure: the least limit that does not hurt: working set + max(16 MiB, 5% of it). */
-uint64_t shrink_floor(uint64_t working_set);
 
 #endif

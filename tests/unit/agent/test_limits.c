@@ -40,19 +40,72 @@ TEST(io_max)
 	static const char text[] = "8:0 rbps=1048576 wbps=max riops=max wiops=max\n"
 				   "8:16 rbps=max wbps=2097152 riops=120 wiops=max\n"
 				   "254:0 rbps=5 wbps=6 riops=7 wiops=8 future=9\n";
-	uint64_t r = 0, w = 0;
+	struct disk_limits disk = {0};
 
-	CHECK_INT(limits_parse_io_max(text, makedev(8, 0), &r, &w), 0);
-	CHECK(r == 1048576 && w == LIMIT_NONE);
-	CHECK_INT(limits_parse_io_max(text, makedev(8, 16), &r, &w), 0);
-	CHECK(r == LIMIT_NONE && w == 2097152);
-	CHECK_INT(limits_parse_io_max(text, makedev(254, 0), &r, &w), 0);
-	CHECK(r == 5 && w == 6);
-	CHECK_INT(limits_parse_io_max(text, makedev(8, 1), &r, &w), 0);
-	CHECK(r == LIMIT_NONE && w == LIMIT_NONE);
-	CHECK_INT(limits_parse_io_max("", makedev(8, 0), &r, &w), 0);
-	CHECK(r == LIMIT_NONE && w == LIMIT_NONE);
-	CHECK_INT(limits_parse_io_max("8:0 rbps\n", makedev(8, 0), &r, &w), -EINVAL);
+	CHECK_INT(limits_parse_io_max(text, makedev(8, 0), &disk), 0);
+	CHECK(disk.device == makedev(8, 0));
+	CHECK(disk.read_bps == 1048576 && disk.write_bps == LIMIT_NONE);
+	CHECK(disk.read_iops == LIMIT_NONE && disk.write_iops == LIMIT_NONE);
+	CHECK_INT(limits_parse_io_max(text, makedev(8, 16), &disk), 0);
+	CHECK(disk.read_bps == LIMIT_NONE && disk.write_bps == 2097152);
+	CHECK(disk.read_iops == 120 && disk.write_iops == LIMIT_NONE);
+	CHECK_INT(limits_parse_io_max(text, makedev(254, 0), &disk), 0);
+	CHECK(disk.read_bps == 5 && disk.write_bps == 6);
+	CHECK(disk.read_iops == 7 && disk.write_iops == 8);
+	CHECK_INT(limits_parse_io_max(text, makedev(8, 1), &disk), 0);
+	CHECK(disk.read_bps == LIMIT_NONE && disk.write_bps == LIMIT_NONE);
+	CHECK(disk.read_iops == LIMIT_NONE && disk.write_iops == LIMIT_NONE);
+	CHECK_INT(limits_parse_io_max("", makedev(8, 0), &disk), 0);
+	CHECK(disk.read_bps == LIMIT_NONE && disk.write_bps == LIMIT_NONE);
+	CHECK_INT(limits_parse_io_max("8:0 rbps\n", makedev(8, 1), &disk), 0);
+	disk.read_bps = 3;
+	CHECK_INT(limits_parse_io_max("8:0 rbps\n", makedev(8, 0), &disk), -EINVAL);
+	CHECK_INT(limits_parse_io_max("8:0 riops=x\n", makedev(8, 0), &disk), -EINVAL);
+	CHECK(disk.read_bps == 3);
+}
+
+TEST(io_max_is_written_a_key_at_a_time)
+{
+	static const struct {
+		enum limit_kind kind;
+		uint64_t value;
+		const char *want;
+	} cases[] = {
+		{LIMIT_DISK_READ, 1048576, "8:16 rbps=1048576"},
+		{LIMIT_DISK_WRITE, LIMIT_NONE, "8:16 wbps=max"},
+		{LIMIT_READ_IOPS, 4294967294, "8:16 riops=4294967294"},
+		{LIMIT_WRITE_IOPS, 1, "8:16 wiops=1"},
+	};
+	char text[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		limits_format_io_max(makedev(8, 16), cases[i].kind, cases[i].value, text,
+				     sizeof(text));
+		CHECK_STR(text, cases[i].want);
+	}
+}
+
+TEST(weights)
+{
+	CHECK_INT(limits_weight_to_shares(100), 1024);
+	CHECK_INT(limits_weight_to_shares(1), 10);
+	CHECK_INT(limits_weight_to_shares(10000), 102400);
+	CHECK_INT(limits_shares_to_weight(1024), 100);
+	CHECK_INT(limits_shares_to_weight(2), 1);
+	CHECK_INT(limits_shares_to_weight(262144), 10000);
+	CHECK_INT(limits_shares_to_weight(UINT64_MAX), 10000);
+	for (uint64_t weight = LIMIT_WEIGHT_MIN; weight <= LIMIT_WEIGHT_MAX; weight++)
+		if (limits_shares_to_weight(limits_weight_to_shares(weight)) != weight)
+			TEST_FAIL("weight %d is not read back", (int)weight);
+
+	/* A core is what a cgroup starts with. */
+	CHECK_INT(limits_quota_to_weight(100000), 100);
+	CHECK_INT(limits_quota_to_weight(150000), 150);
+	CHECK_INT(limits_quota_to_weight(1499), 1);
+	CHECK_INT(limits_quota_to_weight(1500), 2);
+	CHECK_INT(limits_quota_to_weight(1), 1);
+	CHECK_INT(limits_quota_to_weight(10000000), 10000);
+	CHECK_INT(limits_quota_to_weight(LIMIT_NONE), 10000);
 }
 
 TEST(throttle_device)
