@@ -15,9 +15,8 @@
 #define QUEUE_MAX 16
 
 /* What an order keeps to itself while its memory comes down. */
-#define MEMORY_KINDS                                                             \
-	(1U << LIMIT_MEM | 1U << LIMIT_MEM_HIGH | 1U << LIMIT_MEM_MIN | \
-	 1U << LIMIT_MEM_RECLAIM)
+#define MEMORY_KINDS \
+	(1U << LIMIT_MEM | 1U << LIMIT_MEM_HIGH | 1U << LIMIT_MEM_MIN | 1U << LIMIT_MEM_RECLAIM)
 
 struct job {
 	struct applier *applier;
@@ -302,8 +301,7 @@ static int step_write(struct job *job, struct container *container, const struct
 				    : limits_write_quota(hierarchies, container, value);
 	case LIMIT_BURST:
 	case LIMIT_WEIGHT:
-	case LIMIT_MEM_MIN:
-		return limits_write_value(hierarchies, container, step->kind, value);
+	case LIMIT_MEM_MIN: return limits_write_value(hierarchies, container, step->kind, value);
 	case LIMIT_MEM:
 		if (!step->lowers)
 			return limits_write_mem(hierarchies, container, value);

@@ -41,7 +41,7 @@ struct apply_result {
 	uint64_t mem_asked, mem_applied;
 	uint64_t mem_reclaimed;        /* bytes, of LIMIT_MEM_RECLAIM */
 	struct shrink_steps mem_steps; /* on which memory came down, or what was tried */
-	uint64_t applied_ns; /* CLOCK_MONOTONIC when all limits were in force */
+	uint64_t applied_ns;           /* CLOCK_MONOTONIC when all limits were in force */
 };
 
 /* In the loop's thread; the result lives until it returns. */

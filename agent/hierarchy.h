@@ -46,7 +46,8 @@ struct hierarchies {
 	struct hierarchy by_controller[CGROUP_CONTROLLER_MAX];
 	enum cgroup_controller primary; /* names containers: cpu where it exists, else memory */
 	bool v1, v2; /* is one of that version mounted, be it without a controller of ours */
-	/* The operator's choice, not the host's: CPU limits are set as weights. Of who opened it. */
+	/* The operator's choice, not the host's: CPU limits are set as weights. Of who opened it.
+	 */
 	bool cpu_by_weight;
 };
 

@@ -72,19 +72,18 @@ static int parse_amount(enum limit_kind kind, const json_t *value, struct limit_
 		const char *unit;
 		double least, most; /* edge units; `most` keeps the product below 2^63 */
 		double factor;      /* to agent units */
-		bool bounded;       /* cannot be unlimited */
 	} amounts[LIMIT_KIND_MAX] = {
 		/* The kernel takes no quota below 1 ms, which is one share of a 100 ms period. */
 		[LIMIT_QUOTA] = {"shares (100 are one core)", 1, 6553600,
 				 EBB_CFS_PERIOD_US / (double)EBB_SHARES_PER_CORE},
 		[LIMIT_BURST] = {"shares (100 are one core for a period)", 0, 6553600,
-				 EBB_CFS_PERIOD_US / (double)EBB_SHARES_PER_CORE, true},
+				 EBB_CFS_PERIOD_US / (double)EBB_SHARES_PER_CORE},
 		[LIMIT_WEIGHT] = {"weight (100 is what a cgroup starts with)", LIMIT_WEIGHT_MIN,
-				  LIMIT_WEIGHT_MAX, 1, true},
+				  LIMIT_WEIGHT_MAX, 1},
 		[LIMIT_MEM] = {"MiB", LIMIT_MEM_MIN_MIB, 1e12, EBB_MIB},
 		[LIMIT_MEM_HIGH] = {"MiB", LIMIT_MEM_MIN_MIB, 1e12, EBB_MIB},
-		[LIMIT_MEM_MIN] = {"MiB", 0, 1e12, EBB_MIB, true},
-		[LIMIT_MEM_RECLAIM] = {"MiB", 1, 1e12, EBB_MIB, true},
+		[LIMIT_MEM_MIN] = {"MiB", 0, 1e12, EBB_MIB},
+		[LIMIT_MEM_RECLAIM] = {"MiB", 1, 1e12, EBB_MIB},
 		/* blkio reads 0 as "no limit", the opposite of what 0 asks for. */
 		[LIMIT_DISK_READ] = {"MiB/s", 1.0 / EBB_MIB, 1e12, EBB_MIB},
 		[LIMIT_DISK_WRITE] = {"MiB/s", 1.0 / EBB_MIB, 1e12, EBB_MIB},
@@ -94,15 +93,17 @@ static int parse_amount(enum limit_kind kind, const json_t *value, struct limit_
 		/* Below that one packet takes more than a second; 10 Tbit/s. */
 		[LIMIT_NET] = {"Mbit/s", 0.01, 1e7, LIMIT_BYTES_PER_MBIT},
 	};
+	/* What cannot be unlimited. */
+	const unsigned bounded = 1U << LIMIT_BURST | 1U << LIMIT_WEIGHT | 1U << LIMIT_MEM_MIN |
+				 1U << LIMIT_MEM_RECLAIM;
 	const char *key = kinds[kind].key;
 	double number;
 
-	if (amounts[kind].bounded) {
+	if (bounded & 1U << kind) {
 		if (number_of(value, &number) < 0 || number < amounts[kind].least ||
 		    number > amounts[kind].most)
 			return refuse(message, size, "%s must be a number of %s from %g to %g", key,
-				      amounts[kind].unit, amounts[kind].least,
-				      amounts[kind].most);
+				      amounts[kind].unit, amounts[kind].least, amounts[kind].most);
 		order->value[kind] = (uint64_t)llround(number * amounts[kind].factor);
 		order->asked |= 1U << kind;
 		return 0;
@@ -126,7 +127,7 @@ static int parse_amount(enum limit_kind kind, const json_t *value, struct limit_
 			      : kind == LIMIT_NET ? "at least 0.01 "
 			      : kind == LIMIT_READ_IOPS || kind == LIMIT_WRITE_IOPS
 				      ? "at least 1 of "
-						  : "more than 0 ",
+				      : "more than 0 ",
 			      amounts[kind].unit);
 	} else if (number > amounts[kind].most) {
 		return refuse(message, size, "%s is too high; write -1 for unlimited", key);
@@ -444,9 +445,10 @@ size_t limit_order_plan(const struct limit_order *order, const struct limits *pr
 {
 	/* Within one direction; quota before the cpuset that narrows behind it. */
 	static const enum limit_kind growing[LIMIT_KIND_MAX] = {
-		LIMIT_CPUS,      LIMIT_QUOTA,     LIMIT_BURST,      LIMIT_WEIGHT, LIMIT_MEM,
-		LIMIT_MEM_HIGH,  LIMIT_MEM_MIN,   LIMIT_DISK_READ,  LIMIT_DISK_WRITE,
-		LIMIT_READ_IOPS, LIMIT_WRITE_IOPS, LIMIT_NET,        LIMIT_MEM_RECLAIM};
+		LIMIT_CPUS,       LIMIT_QUOTA,     LIMIT_BURST,      LIMIT_WEIGHT,
+		LIMIT_MEM,        LIMIT_MEM_HIGH,  LIMIT_MEM_MIN,    LIMIT_DISK_READ,
+		LIMIT_DISK_WRITE, LIMIT_READ_IOPS, LIMIT_WRITE_IOPS, LIMIT_NET,
+		LIMIT_MEM_RECLAIM};
 	static const enum limit_kind shrinking[LIMIT_KIND_MAX] = {
 		LIMIT_BURST,      LIMIT_QUOTA,     LIMIT_WEIGHT,     LIMIT_CPUS, LIMIT_DISK_READ,
 		LIMIT_DISK_WRITE, LIMIT_READ_IOPS, LIMIT_WRITE_IOPS, LIMIT_NET,  LIMIT_MEM_MIN,

@@ -20,10 +20,10 @@ const char *limit_kind_key(enum limit_kind kind);
 
 /* Agent units; LIMIT_NONE: unlimited. */
 struct limit_order {
-	unsigned asked;                 /* 1 << enum limit_kind */
+	unsigned asked; /* 1 << enum limit_kind */
 	/* us per period, weight, bytes, bytes or requests per second; none for CPUS */
 	uint64_t value[LIMIT_KIND_MAX];
-	char cpus[LIMIT_CPUS_TEXT];     /* LIMIT_CPUS: "0,1,4"; "": all that the parent has */
+	char cpus[LIMIT_CPUS_TEXT]; /* LIMIT_CPUS: "0,1,4"; "": all that the parent has */
 	char device[IFNAMSIZ]; /* LIMIT_NET: on this and no other; "": whatever the container has */
 };
 

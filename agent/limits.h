@@ -82,10 +82,10 @@ struct limits {
 	struct disk_limits disk;
 	struct net_limits net;
 	/* By limits_read_more(). */
-	unsigned has_more;  /* 1 << enum limit_kind: which of the rest the kernel offers here */
-	int mem_version;    /* of the hierarchy with the memory controller; 0: there is none */
-	uint64_t mem_high;  /* beyond it the kernel reclaims and slows down, but never kills */
-	uint64_t mem_min;   /* never reclaimed for others */
+	unsigned has_more; /* 1 << enum limit_kind: which of the rest the kernel offers here */
+	int mem_version;   /* of the hierarchy with the memory controller; 0: there is none */
+	uint64_t mem_high; /* beyond it the kernel reclaims and slows down, but never kills */
+	uint64_t mem_min;  /* never reclaimed for others */
 };
 
 /* `device`: whose bandwidth to read; 0: leave disk out. Negative errno; -ENODEV and -ENOENT: the
@@ -164,13 +164,11 @@ struct cgroup_ops {
 	/* `kind`: LIMIT_DISK_READ, LIMIT_DISK_WRITE, LIMIT_READ_IOPS or LIMIT_WRITE_IOPS */
 	int (*write_disk)(const struct container *container, dev_t device, enum limit_kind kind,
 			  uint64_t value);
-	int (*read_iops)(const struct container *container, dev_t device,
-			 struct disk_limits *disk);
+	int (*read_iops)(const struct container *container, dev_t device, struct disk_limits *disk);
 	/* limits_write_value()'s kinds; -EOPNOTSUPP: not in this version, or in this kernel. */
 	int (*read_value)(const struct container *container, enum limit_kind kind,
 			  uint64_t *ret_value);
-	int (*write_value)(const struct container *container, enum limit_kind kind,
-			   uint64_t value);
+	int (*write_value)(const struct container *container, enum limit_kind kind, uint64_t value);
 };
 extern const struct cgroup_ops cgroup_v1_ops, cgroup_v2_ops;
 

@@ -37,9 +37,10 @@ static void set_more(json_t *object, const struct limits *limits, enum limit_kin
 		     const char *key, double value)
 {
 	if (limits->has_more & 1U << kind)
-		json_object_set_new(object, key, value == trunc(value) && fabs(value) < 1e15
-							 ? json_integer((json_int_t)value)
-							 : json_real(value));
+		json_object_set_new(object, key,
+				    value == trunc(value) && fabs(value) < 1e15
+					    ? json_integer((json_int_t)value)
+					    : json_real(value));
 }
 
 static double or_unlimited(uint64_t value)
@@ -57,10 +58,10 @@ static json_t *cpu_to_json(const struct limits *limits, const struct host *host)
 	if (limits->has_cpu)
 		shares = limits_shares(&limits->cpu);
 	bool by_weight = limits->cpu.by_weight && limits->cpu.quota_us == LIMIT_NONE;
-	json_t *cpu = json_pack("{s:f, s:s, s:i, s:f}", "cpu_allowance_limit", shares, "cpu_num",
-				limits_cpus(limits), "effective_num_cpus", (int)n,
-				"effective_cpu_limit",
-				shares < 0 || by_weight ? all : MIN(shares, all));
+	json_t *cpu =
+		json_pack("{s:f, s:s, s:i, s:f}", "cpu_allowance_limit", shares, "cpu_num",
+			  limits_cpus(limits), "effective_num_cpus", (int)n, "effective_cpu_limit",
+			  shares < 0 || by_weight ? all : MIN(shares, all));
 	if (limits->cpu.by_weight)
 		json_object_set_new(cpu, "cpu_mode", json_string("weight"));
 	set_more(cpu, limits, LIMIT_WEIGHT, "cpu_weight", (double)limits->cpu.weight);
@@ -91,12 +92,11 @@ static json_t *disk_to_json(const struct limits *limits, const struct host *host
 		return json_object();
 	snprintf(major_number, sizeof(major_number), "%u", major(host->disk));
 	snprintf(minor_number, sizeof(minor_number), "%u", minor(host->disk));
-	json_t *disk = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "mountpoint", host->disk_path,
-				 "device_path", host->disk_device ? host->disk_device : "",
-				 "major", major_number, "minor", minor_number, "unit", "MiB/s",
-				 write ? "disk_write_limit" : "disk_read_limit",
-				 mib == trunc(mib) ? json_integer((json_int_t)mib)
-						   : json_real(mib));
+	json_t *disk = json_pack(
+		"{s:s, s:s, s:s, s:s, s:s, s:o}", "mountpoint", host->disk_path, "device_path",
+		host->disk_device ? host->disk_device : "", "major", major_number, "minor",
+		minor_number, "unit", "MiB/s", write ? "disk_write_limit" : "disk_read_limit",
+		mib == trunc(mib) ? json_integer((json_int_t)mib) : json_real(mib));
 	if (write)
 		set_more(disk, limits, LIMIT_WRITE_IOPS, "disk_write_iops",
 			 or_unlimited(limits->disk.write_iops));
@@ -112,9 +112,9 @@ json_t *resources_steps_to_json(const struct shrink_steps *steps)
 
 	for (size_t i = 0; i < steps->n; i++) {
 		const struct shrink_step *step = &steps->steps[i];
-		json_t *one = json_pack("{s:s, s:f, s:f}", "rung", shrink_rung_name(step->rung),
-					"mib", limits_mib(step->bytes), "ms",
-					round(step->seconds * 1e6) / 1e3);
+		json_t *one =
+			json_pack("{s:s, s:f, s:f}", "rung", shrink_rung_name(step->rung), "mib",
+				  limits_mib(step->bytes), "ms", round(step->seconds * 1e6) / 1e3);
 
 		if (step->times > 1)
 			json_object_set_new(one, "times", json_integer(step->times));

@@ -46,18 +46,18 @@ struct climb {
 	struct shrink_ladder *ladder;
 	const struct cgroup_ops *ops;
 	bool v2;
-	bool slices_by_high;    /* no memory.reclaim in this kernel */
-	bool holding;           /* memory.high is ours; `old_high` is what it was */
+	bool slices_by_high; /* no memory.reclaim in this kernel */
+	bool holding;        /* memory.high is ours; `old_high` is what it was */
 	uint64_t old_high, held;
 	/* Since the last time that it suffered. */
 	uint64_t reclaimed;
 	struct shrink_signs begin;
 
-	uint64_t asked; /* the usage to reach, in whole pages */
-	bool spare;     /* never below what is in use */
-	uint64_t need;  /* what it was seen to need, beyond its floor */
-	uint64_t enough; /* reclaimed, to be content with */
-	uint64_t goal;  /* asked, or more */
+	uint64_t asked;       /* the usage to reach, in whole pages */
+	bool spare;           /* never below what is in use */
+	uint64_t need;        /* what it was seen to need, beyond its floor */
+	uint64_t enough;      /* reclaimed, to be content with */
+	uint64_t goal;        /* asked, or more */
 	struct memory memory; /* of the last look */
 	const char *strain;
 };
@@ -80,8 +80,8 @@ void shrink_steps_add(struct shrink_steps *steps, const struct shrink_step *step
 	struct shrink_step *last = steps->n ? &steps->steps[steps->n - 1] : NULL;
 
 	if (last && last->rung == step->rung && last->why == step->why) {
-		last->bytes = step->rung == SHRINK_RECLAIM ? last->bytes + step->bytes
-							   : step->bytes;
+		last->bytes =
+			step->rung == SHRINK_RECLAIM ? last->bytes + step->bytes : step->bytes;
 		last->seconds += step->seconds;
 		last->times += MAX(step->times, 1U);
 		return;
@@ -197,8 +197,7 @@ static int look(struct climb *climb)
 	ssize_t n = cgroup_read(memory_fd(climb), "memory.stat", stat, sizeof(stat));
 	if (n < 0)
 		return (int)n;
-	r = limits_parse_stat(stat, climb->v2 ? "inactive_file" : "total_inactive_file",
-			      &inactive);
+	r = limits_parse_stat(stat, climb->v2 ? "inactive_file" : "total_inactive_file", &inactive);
 	if (r < 0)
 		return r;
 
@@ -258,9 +257,9 @@ static void fd_path(int fd, char path[40])
 static int set_mark(int fd, uint64_t old, uint64_t held)
 {
 	char path[40], text[64];
-	int len = old == LIMIT_NONE ? snprintf(text, sizeof(text), "max %" PRIu64, held)
-				    : snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu64, old,
-					       held);
+	int len = old == LIMIT_NONE
+			  ? snprintf(text, sizeof(text), "max %" PRIu64, held)
+			  : snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu64, old, held);
 
 	fd_path(fd, path);
 	for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
@@ -328,8 +327,7 @@ static void let_go(struct climb *climb)
 	clear_mark(fd);
 }
 
-bool shrink_ladder_recover(const struct hierarchies *hierarchies,
-			   const struct container *container)
+bool shrink_ladder_recover(const struct hierarchies *hierarchies, const struct container *container)
 {
 	int fd = container->dir_fds[CGROUP_MEMORY];
 	uint64_t old, held, high;

@@ -49,7 +49,7 @@ void shrink_steps_format(const struct shrink_steps *steps, char *buffer, size_t 
 struct shrink_signs {
 	uint64_t at_ns;
 	bool has_pressure;
-	uint64_t waited_us;      /* in which some task waited for memory (PSI) */
+	uint64_t waited_us;       /* in which some task waited for memory (PSI) */
 	uint64_t refaulted_bytes; /* read again soon after it was given up */
 };
 /*

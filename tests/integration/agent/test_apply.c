@@ -293,4 +293,135 @@ TEST(apply_answers_everything_when_it_stops)
 	CHECK_INT(outcomes[1].got.error, -ESHUTDOWN);
 }
 
+static struct limits more(void)
+{
+	struct limits limits;
+
+	CHECK_INT(limits_read(&hierarchies, container, 0, &limits), 0);
+	CHECK_INT(limits_read_more(&hierarchies, container, &limits), 0);
+	return limits;
+}
+
+static void submit_one(enum limit_kind kind, uint64_t value, struct outcome *outcome)
+{
+	struct limit_order order = {.asked = 1U << kind};
+
+	order.value[kind] = value;
+	CHECK_INT(applier_submit(applier, container, &order, on_done, outcome), 0);
+}
+
+TEST(apply_tells_how_memory_came_down)
+{
+	set_up();
+	submit(0, 300, &outcomes[0]);
+	wait_for(&outcomes[0]);
+	const struct shrink_steps *steps = &outcomes[0].got.mem_steps;
+	CHECK(steps->n > 0);
+	CHECK_INT(steps->steps[steps->n - 1].rung, SHRINK_LIMIT);
+	CHECK_INT(steps->steps[steps->n - 1].bytes, 300 * EBB_MIB);
+	/* What grows has no ladder. */
+	submit(0, 400, &outcomes[1]);
+	CHECK_INT(outcomes[1].calls, 1);
+	CHECK_INT(outcomes[1].got.mem_steps.n, 0);
+}
+
+TEST(apply_takes_the_burst_down_with_the_quota)
+{
+	set_up();
+	if (!(more().has_more & 1U << LIMIT_BURST))
+		SKIP("this kernel has no CPU burst");
+	submit_one(LIMIT_BURST, 60000, &outcomes[0]);
+	CHECK_INT(outcomes[0].got.error, 0);
+	CHECK_INT(more().cpu.burst_us, 60000);
+	submit(20000, 0, &outcomes[1]);
+	CHECK_INT(outcomes[1].got.error, 0);
+	CHECK_INT(outcomes[1].got.states[LIMIT_BURST], APPLY_WRITTEN);
+	CHECK_INT(more().cpu.burst_us, 20000);
+	check_limits(20000, 512);
+	submit_one(LIMIT_BURST, 20001, &outcomes[2]);
+	CHECK_INT(outcomes[2].got.error, -EOPNOTSUPP);
+	CHECK(strstr(outcomes[2].got.message, "20 shares"));
+}
+
+TEST(apply_by_weight)
+{
+	set_up();
+	hierarchies.cpu_by_weight = true;
+	submit(150000, 0, &outcomes[0]);
+	CHECK_INT(outcomes[0].got.error, 0);
+	CHECK(more().cpu.quota_us == LIMIT_NONE);
+	CHECK_INT(more().cpu.weight, 150);
+	submit(150000, 0, &outcomes[1]);
+	CHECK_INT(outcomes[1].got.states[LIMIT_QUOTA], APPLY_EQUAL);
+	submit(LIMIT_NONE, 0, &outcomes[2]);
+	CHECK_INT(outcomes[2].got.error, -EOPNOTSUPP);
+
+	/* And back, with the quota that was there, when something else fails. */
+	CHECK_INT(limits_restore_cpu(&hierarchies, container,
+				     &(struct cpu_limits){.quota_us = 80000,
+							  .period_us = 100000,
+							  .weight = 100,
+							  .by_weight = true}),
+		  0);
+	struct limit_order order = order_of(250000, 0);
+	order.asked |= 1U << LIMIT_CPUS;
+	snprintf(order.cpus, sizeof(order.cpus), "9999");
+	if (!more().has_cpuset)
+		SKIP("no cpuset controller here");
+	CHECK_INT(applier_submit(applier, container, &order, on_done, &outcomes[3]), 0);
+	CHECK(outcomes[3].got.error < 0);
+	CHECK_INT(more().cpu.quota_us, 80000);
+	CHECK_INT(more().cpu.weight, 100);
+}
+
+TEST(apply_memory_high_and_reclaim)
+{
+	set_up();
+	struct limits before = more();
+	if (before.mem_version == 1) {
+		static const enum limit_kind kinds[] = {LIMIT_MEM_HIGH, LIMIT_MEM_MIN,
+							LIMIT_MEM_RECLAIM};
+		for (size_t i = 0; i < 3; i++) {
+			submit_one(kinds[i], 64 * EBB_MIB, &outcomes[i]);
+			CHECK_INT(outcomes[i].got.error, -EOPNOTSUPP);
+			CHECK(strstr(outcomes[i].got.message, "cgroup v1 has no memory."));
+		}
+		return;
+	}
+	submit_one(LIMIT_MEM_HIGH, 200 * EBB_MIB, &outcomes[0]);
+	submit_one(LIMIT_MEM_MIN, 10 * EBB_MIB, &outcomes[1]);
+	wait_for(&outcomes[0]);
+	wait_for(&outcomes[1]);
+	CHECK_INT(outcomes[0].got.error, 0);
+	CHECK_INT(outcomes[0].got.states[LIMIT_MEM_HIGH], APPLY_WRITTEN);
+	CHECK_INT(outcomes[1].got.error, 0);
+	CHECK_INT(more().mem_high, 200 * EBB_MIB);
+	CHECK_INT(more().mem_min, 10 * EBB_MIB);
+
+	/* Both at once: the limit comes down behind memory.high, and rises before it. */
+	struct limit_order order = order_of(0, 100);
+	order.asked |= 1U << LIMIT_MEM_HIGH;
+	order.value[LIMIT_MEM_HIGH] = 90 * EBB_MIB;
+	CHECK_INT(applier_submit(applier, container, &order, on_done, &outcomes[2]), 0);
+	wait_for(&outcomes[2]);
+	CHECK_INT(outcomes[2].got.error, 0);
+	CHECK_INT(more().mem_high, 90 * EBB_MIB);
+	check_limits(100000, 100);
+	order = order_of(0, 400);
+	order.asked |= 1U << LIMIT_MEM_HIGH;
+	order.value[LIMIT_MEM_HIGH] = LIMIT_NONE;
+	CHECK_INT(applier_submit(applier, container, &order, on_done, &outcomes[3]), 0);
+	CHECK_INT(outcomes[3].calls, 1);
+	CHECK_INT(outcomes[3].got.error, 0);
+	CHECK(more().mem_high == LIMIT_NONE);
+	check_limits(100000, 400);
+
+	if (!(before.has_more & 1U << LIMIT_MEM_RECLAIM))
+		return;
+	/* Nothing runs in it: there is nothing to be had. */
+	submit_one(LIMIT_MEM_RECLAIM, 8 * EBB_MIB, &outcomes[4]);
+	wait_for(&outcomes[4]);
+	CHECK(outcomes[4].got.error == -EBUSY || outcomes[4].got.error == 0);
+}
+
 TEST_MAIN()

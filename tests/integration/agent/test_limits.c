@@ -533,4 +533,149 @@ TEST(the_root_is_never_written)
 	CHECK_INT(r, -EPERM);
 }
 
+/* --- What lies beside the limits --- */
+
+static const struct limits *read_more(dev_t device)
+{
+	CHECK_INT(limits_read(&hierarchies, container, device, &limits), 0);
+	CHECK_INT(limits_read_more(&hierarchies, container, &limits), 0);
+	return &limits;
+}
+
+static bool has_more(enum limit_kind kind)
+{
+	return limits.has_more & 1U << kind;
+}
+
+static int write_value(enum limit_kind kind, uint64_t value)
+{
+	return limits_write_value(&hierarchies, container, kind, value);
+}
+
+TEST(cpu_burst)
+{
+	need_bandwidth();
+	read_more(0);
+	if (!has_more(LIMIT_BURST))
+		SKIP("this kernel has no CPU burst");
+	CHECK_INT(limits.cpu.burst_us, 0);
+	CHECK_INT(write_quota(100000), 0);
+	CHECK_INT(write_value(LIMIT_BURST, 40000), 0);
+	CHECK_INT(read_more(0)->cpu.burst_us, 40000);
+	CHECK_STR(version(CGROUP_CPU) == 2 ? get("cpu", "a", "cpu.max.burst")
+					   : get("cpu", "a", "cpu.cfs_burst_us"),
+		  "40000");
+	/* The kernel wants it within the quota, from either side. */
+	CHECK_INT(write_value(LIMIT_BURST, 100001), -EINVAL);
+	CHECK_INT(write_quota(30000), -EINVAL);
+	CHECK_INT(read_more(0)->cpu.burst_us, 40000);
+	check_quota(100000, 100000);
+	CHECK_INT(write_value(LIMIT_BURST, 0), 0);
+	CHECK_INT(read_more(0)->cpu.burst_us, 0);
+}
+
+TEST(cpu_weight)
+{
+	need_bandwidth();
+	read_more(0);
+	CHECK(has_more(LIMIT_WEIGHT));
+	CHECK_INT(limits.cpu.weight, 100);
+	static const uint64_t weights[] = {1, 79, 250, 10000};
+	for (size_t i = 0; i < ARRAY_SIZE(weights); i++) {
+		CHECK_INT(write_value(LIMIT_WEIGHT, weights[i]), 0);
+		CHECK_INT(read_more(0)->cpu.weight, weights[i]);
+	}
+	CHECK_STR(version(CGROUP_CPU) == 2 ? get("cpu", "a", "cpu.weight")
+					   : get("cpu", "a", "cpu.shares"),
+		  version(CGROUP_CPU) == 2 ? "10000" : "102400");
+	CHECK_INT(write_value(LIMIT_WEIGHT, 0), -EINVAL);
+	CHECK_INT(write_value(LIMIT_WEIGHT, 10001), -EINVAL);
+	CHECK_INT(read_more(0)->cpu.weight, 10000);
+}
+
+TEST(by_weight_no_quota_is_left)
+{
+	need_bandwidth();
+	CHECK_INT(write_quota(50000), 0);
+	hierarchies.cpu_by_weight = true;
+	read_limits();
+	CHECK(limits.cpu.by_weight && limits.cpu.weight == 100);
+	struct cpu_limits before = limits.cpu;
+	CHECK_INT(write_quota(LIMIT_NONE), -EINVAL);
+	check_quota(50000, 100000);
+
+	CHECK_INT(write_quota(150000), 0);
+	check_quota(LIMIT_NONE, 100000);
+	CHECK_INT(limits.cpu.weight, 150);
+	CHECK_INT(write_quota(150000), 0);
+
+	CHECK_INT(limits_restore_cpu(&hierarchies, container, &before), 0);
+	check_quota(50000, 100000);
+	CHECK_INT(limits.cpu.weight, 100);
+}
+
+TEST(memory_high_and_min)
+{
+	need_memory();
+	read_more(0);
+	if (version(CGROUP_MEMORY) == 1) {
+		CHECK_INT(limits.mem_version, 1);
+		CHECK(!has_more(LIMIT_MEM_HIGH) && !has_more(LIMIT_MEM_MIN) &&
+		      !has_more(LIMIT_MEM_RECLAIM));
+		CHECK_INT(write_value(LIMIT_MEM_HIGH, 64 * MIB), -EOPNOTSUPP);
+		CHECK_INT(write_value(LIMIT_MEM_MIN, 64 * MIB), -EOPNOTSUPP);
+		return;
+	}
+	CHECK_INT(limits.mem_version, 2);
+	CHECK(has_more(LIMIT_MEM_HIGH) && has_more(LIMIT_MEM_MIN));
+	CHECK(limits.mem_high == LIMIT_NONE && limits.mem_min == 0);
+	CHECK_INT(write_value(LIMIT_MEM_HIGH, 100 * MIB + 5), 0);
+	CHECK_INT(write_value(LIMIT_MEM_MIN, 10 * MIB + 4095), 0);
+	read_more(0);
+	CHECK_INT(limits.mem_high, 100 * MIB);
+	CHECK_INT(limits.mem_min, 10 * MIB);
+	CHECK_STR(get("memory", "a", "memory.high"), "104857600");
+	CHECK_STR(get("memory", "a", "memory.min"), "10485760");
+	CHECK(limits.mem_bytes == LIMIT_NONE);
+	CHECK_INT(write_value(LIMIT_MEM_HIGH, LIMIT_NONE), 0);
+	CHECK_INT(write_value(LIMIT_MEM_MIN, 0), 0);
+	read_more(0);
+	CHECK(limits.mem_high == LIMIT_NONE && limits.mem_min == 0);
+}
+
+TEST(disk_requests)
+{
+	need_disk();
+	read_more(disk);
+	CHECK(has_more(LIMIT_READ_IOPS) && has_more(LIMIT_WRITE_IOPS));
+	CHECK(limits.disk.read_iops == LIMIT_NONE && limits.disk.write_iops == LIMIT_NONE);
+	CHECK_INT(limits_write_disk(&hierarchies, container, disk, true, 30720 * MIB), 0);
+	CHECK_INT(limits_write_iops(&hierarchies, container, disk, false, 4294967294), 0);
+	CHECK_INT(limits_write_iops(&hierarchies, container, disk, true, 1000000), 0);
+	read_more(disk);
+	CHECK_INT(limits.disk.read_iops, 4294967294);
+	CHECK_INT(limits.disk.write_iops, 1000000);
+	CHECK_INT(limits.disk.write_bps, 30720 * MIB);
+	CHECK_INT(limits_write_iops(&hierarchies, container, disk, false, LIMIT_NONE), 0);
+	CHECK_INT(limits_write_iops(&hierarchies, container, disk, true, LIMIT_NONE), 0);
+	read_more(disk);
+	CHECK(limits.disk.read_iops == LIMIT_NONE && limits.disk.write_iops == LIMIT_NONE);
+	CHECK_INT(limits.disk.write_bps, 30720 * MIB);
+}
+
+TEST(cpus_that_are_granted)
+{
+	set_up(CGROUP_CPUSET);
+	if (!read_limits()->has_cpuset)
+		SKIP("no cpuset controller is handed down here");
+	if (version(CGROUP_CPUSET) == 1)
+		CHECK_INT(write_cpus(""), 0);
+	read_limits();
+	CHECK_STR(limits.cpu.effective_cpus,
+		  get("cpuset", "a",
+		      version(CGROUP_CPUSET) == 2 ? "cpuset.cpus.effective"
+						  : "cpuset.effective_cpus"));
+	CHECK(limits.cpu.n_effective > 0);
+}
+
 TEST_MAIN()

@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include <sys/mman.h>
+#include <sys/xattr.h>
 
 #include "ebb/cleanup.h"
 #include "ebb/units.h"
@@ -307,6 +308,300 @@ TEST(freeing_ends_what_waits)
 	shrinker = NULL;
 	CHECK_INT(results[0].calls, 1);
 	CHECK_INT(results[1].calls, 1);
+}
+
+static bool has_step(const struct shrink_result *result, enum shrink_rung rung)
+{
+	for (size_t i = 0; i < result->steps.n; i++)
+		if (result->steps.steps[i].rung == rung)
+			return true;
+	return false;
+}
+
+static bool is_v2(void)
+{
+	return hierarchies.by_controller[CGROUP_MEMORY].version == 2;
+}
+
+static const char *file_of(const char *name)
+{
+	static char text[64];
+
+	CHECK_INT(cgroup_tree_read(&tree, "memory", NULL, name, text, sizeof(text)), 0);
+	text[strcspn(text, "\n")] = '\0';
+	return text;
+}
+
+static void put_file(const char *name, const char *text)
+{
+	CHECK_INT(cgroup_tree_write(&tree, "memory", NULL, name, text), 0);
+}
+
+TEST(the_steps_are_told)
+{
+	set_up(256 * MIB);
+	start_load(0, 128);
+	uint64_t usage, inactive;
+	read_usage(&usage, &inactive);
+	if (inactive < 100 * MIB)
+		SKIP("the file system in /var/tmp keeps no page cache");
+	struct shrink_result *result = submit(&results[0], 64 * MIB);
+	wait_for(&results[0]);
+	CHECK_INT(result->error, 0);
+	CHECK(result->steps.n > 0);
+	const struct shrink_step *last = &result->steps.steps[result->steps.n - 1];
+	CHECK_INT(last->rung, SHRINK_LIMIT);
+	CHECK_INT(last->bytes, 64 * MIB);
+	CHECK(!has_step(result, SHRINK_CLAMP));
+	CHECK_INT(has_step(result, SHRINK_RECLAIM), is_v2());
+	CHECK_INT(has_step(result, SHRINK_HIGH), is_v2());
+	if (is_v2()) {
+		/* It held only as long as that was tried. */
+		CHECK_STR(file_of("memory.high"), "max");
+		CHECK(!shrink_ladder_recover(&hierarchies, container));
+	}
+
+	result = submit(&results[1], 1 * MIB);
+	wait_for(&results[1]);
+	CHECK_INT(result->error, 0);
+	CHECK_INT(result->steps.steps[0].rung, SHRINK_CLAMP);
+	CHECK(result->steps.steps[0].why);
+	check_alive();
+}
+
+TEST(anothers_memory_high_stays)
+{
+	set_up(256 * MIB);
+	if (!is_v2())
+		SKIP("v1 has no memory.high");
+	put_file("memory.high", "209715200");
+	start_load(40, 0);
+	struct shrink_result *result = submit(&results[0], 100 * MIB);
+	wait_for(&results[0]);
+	CHECK_INT(result->error, 0);
+	CHECK_INT(limit_now(), 100 * MIB);
+	CHECK_STR(file_of("memory.high"), "209715200");
+	/* One that is lower already is not touched. */
+	put_file("memory.high", "83886080");
+	result = submit(&results[1], 90 * MIB);
+	wait_for(&results[1]);
+	CHECK_INT(result->error, 0);
+	CHECK(!has_step(result, SHRINK_HIGH));
+	CHECK_STR(file_of("memory.high"), "83886080");
+}
+
+TEST(memory_high_of_a_killed_agent_is_put_back)
+{
+	char path[600];
+
+	set_up(256 * MIB);
+	if (!is_v2()) {
+		CHECK(!shrink_ladder_recover(&hierarchies, container));
+		SKIP("v1 has no memory.high");
+	}
+	CHECK(cgroup_tree_dir(&tree, "memory", NULL, path, sizeof(path)));
+	put_file("memory.high", "104857600");
+	CHECK(!shrink_ladder_recover(&hierarchies, container));
+	CHECK_STR(file_of("memory.high"), "104857600");
+
+	CHECK_INT(setxattr(path, "user.ebb.high", "max 104857600", 13, 0), 0);
+	CHECK(shrink_ladder_recover(&hierarchies, container));
+	CHECK_STR(file_of("memory.high"), "max");
+	CHECK(!shrink_ladder_recover(&hierarchies, container));
+
+	/* Somebody has set another one since. */
+	put_file("memory.high", "125829120");
+	CHECK_INT(setxattr(path, "user.ebb.high", "max 104857600", 13, 0), 0);
+	CHECK(!shrink_ladder_recover(&hierarchies, container));
+	CHECK_STR(file_of("memory.high"), "125829120");
+	CHECK(getxattr(path, "user.ebb.high", NULL, 0) < 0);
+}
+
+TEST(memory_high_comes_down_as_asked)
+{
+	set_up(256 * MIB);
+	start_load(0, 128);
+	CHECK_INT(shrinker_submit_high(shrinker, container, 64 * MIB, on_done, &results[0]), 0);
+	wait_for(&results[0]);
+	if (!is_v2()) {
+		CHECK_INT(results[0].got.error, -EOPNOTSUPP);
+		SKIP("v1 has no memory.high");
+	}
+	CHECK_INT(results[0].got.error, 0);
+	CHECK_INT(results[0].got.applied, 64 * MIB);
+	CHECK_STR(file_of("memory.high"), "67108864");
+	CHECK_INT(limit_now(), 256 * MIB);
+	check_alive();
+}
+
+TEST(reclaim_as_asked)
+{
+	set_up(256 * MIB);
+	start_load(0, 128);
+	uint64_t usage, inactive, after;
+	read_usage(&usage, &inactive);
+	CHECK_INT(shrinker_submit_reclaim(shrinker, container, 48 * MIB, on_done, &results[0]), 0);
+	wait_for(&results[0]);
+	if (!is_v2()) {
+		CHECK_INT(results[0].got.error, -EOPNOTSUPP);
+		SKIP("v1 has no memory.reclaim");
+	}
+	if (inactive < 100 * MIB)
+		SKIP("the file system in /var/tmp keeps no page cache");
+	CHECK_INT(results[0].got.error, 0);
+	CHECK(results[0].got.applied >= 40 * MIB);
+	read_usage(&after, &inactive);
+	CHECK(after <= usage - 40 * MIB);
+	CHECK_INT(limit_now(), 256 * MIB);
+	CHECK_STR(file_of("memory.high"), "max");
+	check_alive();
+}
+
+static void run_reader(void *arg)
+{
+	const struct load *load = arg;
+	_cleanup_free_ char *block = malloc(MIB);
+	int fd;
+
+	run_load(arg);
+	fd = open(load->file, O_RDONLY);
+	for (;;) {
+		ssize_t n = fd < 0 || !block ? -1 : read(fd, block, MIB);
+		if (n < 0)
+			_exit(1);
+		if (n == 0 && lseek(fd, 0, SEEK_SET) < 0)
+			_exit(1);
+	}
+}
+
+/* Its file cache looks inactive and is in use all the time. */
+TEST(one_that_suffers_is_left_what_it_needs)
+{
+	struct load load = {.cache = 128 * MIB};
+	int fds[2];
+	char c;
+
+	set_up(256 * MIB);
+	snprintf(file, sizeof(file), "/var/tmp/ebb-test-shrink-%d", (int)getpid());
+	snprintf(load.file, sizeof(load.file), "%s", file);
+	CHECK_INT(pipe(fds), 0);
+	load.ready_fd = fds[1];
+	child = cgroup_tree_spawn(&tree, NULL, run_reader, &load);
+	close(fds[1]);
+	ssize_t n = read(fds[0], &c, 1);
+	close(fds[0]);
+	CHECK_INT(n, 1);
+
+	uint64_t before = limit_now();
+	struct shrink_result *result = submit(&results[0], 64 * MIB);
+	wait_for(&results[0]);
+	/* Whether it could be seen is up to the disk and the kernel; it is never squeezed unseen.
+	 */
+	if (has_step(result, SHRINK_BACK_OFF)) {
+		CHECK_INT(result->error, 0);
+		CHECK(result->floor > result->asked);
+		CHECK_INT(limit_now(), result->applied);
+	} else {
+		CHECK(result->error == 0 || result->error == -EBUSY);
+		CHECK_INT(limit_now(), result->error ? before : result->applied);
+	}
+	if (is_v2())
+		CHECK_STR(file_of("memory.high"), "max");
+	check_alive();
+}
+
+/* A directory whose limit is a pipe: who reads it waits until somebody writes. */
+struct stuck {
+	char dir[64];
+	struct container *container;
+};
+
+static struct stuck stuck[3];
+
+static void for_each_pipe(int i, int (*fn)(const char *path))
+{
+	static const char *const names[] = {"memory.max", "memory.limit_in_bytes"};
+	char path[320];
+
+	for (size_t n = 0; n < 2; n++) {
+		snprintf(path, sizeof(path), "%s/%s", stuck[i].dir, names[n]);
+		CHECK_INT(fn(path), 0);
+	}
+}
+
+static int make_pipe(const char *path)
+{
+	return mkfifo(path, 0600);
+}
+
+static void remove_stuck(void *unused)
+{
+	for (int i = 0; i < 3; i++) {
+		container_free(stuck[i].container);
+		stuck[i].container = NULL;
+		for_each_pipe(i, unlink);
+		rmdir(stuck[i].dir);
+	}
+}
+
+/* Waits until somebody reads the limit, who then finds nothing else there. */
+static void release(int i)
+{
+	char path[320];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", stuck[i].dir,
+		 is_v2() ? "memory.max" : "memory.limit_in_bytes");
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	CHECK(fd >= 0);
+	CHECK_INT(write(fd, "4096\n", 5), 5);
+	close(fd);
+}
+
+/* One whose reclaim takes long keeps nobody else waiting. */
+TEST(containers_do_not_wait_for_each_other)
+{
+	set_up(512 * MIB);
+	for (int i = 0; i < 3; i++) {
+		snprintf(stuck[i].dir, sizeof(stuck[i].dir), "/tmp/ebb-test-shrink-XXXXXX");
+		CHECK(mkdtemp(stuck[i].dir));
+		for_each_pipe(i, make_pipe);
+		CHECK_INT(container_new(container->id + 1 + (uint64_t)i, "stuck", "stuck", "cgroup",
+					&stuck[i].container),
+			  0);
+		stuck[i].container->dir_fds[CGROUP_MEMORY] =
+			open(stuck[i].dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		CHECK(stuck[i].container->dir_fds[CGROUP_MEMORY] >= 0);
+	}
+	test_at_end(remove_stuck, NULL);
+	for (int i = 0; i < 3; i++)
+		CHECK_INT(
+			shrinker_submit(shrinker, stuck[i].container, MIB, 0, on_done, &results[i]),
+			0);
+	for (int i = 3; i < 6; i++) {
+		submit(&results[i], (uint64_t)(500 - i) * MIB);
+		wait_for(&results[i]);
+		CHECK_INT(results[i].got.error, 0);
+	}
+	CHECK_INT(limit_now(), 495 * MIB);
+	for (int i = 0; i < 3; i++)
+		CHECK_INT(results[i].calls, 0);
+
+	/* What came for one that is busy replaces it, and waits for its end. */
+	CHECK_INT(shrinker_submit(shrinker, stuck[0].container, MIB, 0, on_done, &results[6]), 0);
+	submit(&results[7], 494 * MIB);
+	wait_for(&results[7]);
+	CHECK_INT(results[0].calls, 0);
+	CHECK_INT(results[6].calls, 0);
+	for (int i = 0; i < 3; i++)
+		release(i);
+	release(0);
+	for (int i = 0; i < 3; i++) {
+		wait_for(&results[i]);
+		CHECK(results[i].got.error < 0);
+	}
+	wait_for(&results[6]);
+	CHECK(results[6].got.error < 0);
 }
 
 TEST_MAIN()

@@ -246,7 +246,15 @@ TEST(order_support)
 /* "Quota+ cpus- mem-": the plan in words. */
 static const char *plan(const char *body, const struct limits *present)
 {
-	static const char *const names[LIMIT_KIND_MAX] = {"cpus", "quota", "mem", "read", "write"};
+	static const char *const names[LIMIT_KIND_MAX] = {
+		[LIMIT_CPUS] = "cpus",       [LIMIT_QUOTA] = "quota",
+		[LIMIT_BURST] = "burst",     [LIMIT_WEIGHT] = "weight",
+		[LIMIT_MEM] = "mem",         [LIMIT_MEM_HIGH] = "high",
+		[LIMIT_MEM_MIN] = "min",     [LIMIT_MEM_RECLAIM] = "reclaim",
+		[LIMIT_DISK_READ] = "read",  [LIMIT_DISK_WRITE] = "write",
+		[LIMIT_READ_IOPS] = "riops", [LIMIT_WRITE_IOPS] = "wiops",
+		[LIMIT_NET] = "net",
+	};
 	static char text[128];
 	struct limit_step steps[LIMIT_KIND_MAX];
 
@@ -394,6 +402,141 @@ TEST(order_takes_sense_and_refuses_the_rest)
 	cpu_list_clear(&online);
 	/* Some of them do make sense. */
 	CHECK(taken > 500);
+}
+
+TEST(order_of_what_lies_beside_the_limits)
+{
+	CHECK_INT(parse("{'cpu':{'cpu_burst':50,'cpu_weight':'200'},"
+			"'mem':{'mem_high':100.5,'mem_min':0,'mem_reclaim':8},"
+			"'disk_read':{'disk_read_iops':100},'disk_write':{'disk_write_iops':-1}}"),
+		  0);
+	CHECK_INT(order.asked, 1 << LIMIT_BURST | 1 << LIMIT_WEIGHT | 1 << LIMIT_MEM_HIGH |
+				       1 << LIMIT_MEM_MIN | 1 << LIMIT_MEM_RECLAIM |
+				       1 << LIMIT_READ_IOPS | 1 << LIMIT_WRITE_IOPS);
+	CHECK_INT(order.value[LIMIT_BURST], 50000);
+	CHECK_INT(order.value[LIMIT_WEIGHT], 200);
+	CHECK_INT(order.value[LIMIT_MEM_HIGH], 100 * EBB_MIB + EBB_MIB / 2);
+	CHECK_INT(order.value[LIMIT_MEM_MIN], 0);
+	CHECK_INT(order.value[LIMIT_MEM_RECLAIM], 8 * EBB_MIB);
+	CHECK_INT(order.value[LIMIT_READ_IOPS], 100);
+	CHECK(order.value[LIMIT_WRITE_IOPS] == LIMIT_NONE);
+	CHECK_INT(parse("{'mem':{'mem_high':-1},'cpu':{'cpu_burst':0}}"), 0);
+	CHECK(order.value[LIMIT_MEM_HIGH] == LIMIT_NONE && order.value[LIMIT_BURST] == 0);
+
+	refused("{'cpu':{'cpu_burst':-1}}", "from 0 to");
+	refused("{'cpu':{'cpu_weight':0}}", "from 1 to 10000");
+	refused("{'cpu':{'cpu_weight':10001}}", "from 1 to 10000");
+	refused("{'cpu':{'cpu_weight':'max'}}", "must be a number of weight");
+	refused("{'mem':{'mem_high':63}}", "64 MiB is the least");
+	refused("{'mem':{'mem_min':-1}}", "from 0 to");
+	refused("{'mem':{'mem_reclaim':0}}", "from 1 to");
+	refused("{'disk_read':{'disk_read_iops':0}}", "at least 1 of requests/s");
+	refused("{'disk_read':{'disk_write_iops':1}}", "unknown field");
+	refused("{'disk_write':{'disk_write_iops':4294967295}}", "too high");
+}
+
+static void unsupported(const char *body, const struct limits *present, const char *mention)
+{
+	CHECK_INT(parse(body), 0);
+	CHECK_INT(limit_order_supported(&order, present, 1, message, sizeof(message)), -EOPNOTSUPP);
+	if (!strstr(message, mention))
+		TEST_FAIL("%s: \"%s\" does not mention \"%s\"", body, message, mention);
+}
+
+TEST(order_support_of_either_version)
+{
+	struct limits v1 = at(100000, "0-1", 512), v2 = v1;
+
+	v1.mem_version = 1;
+	v1.has_more = 1U << LIMIT_BURST | 1U << LIMIT_WEIGHT;
+	v2.mem_version = 2;
+	v2.has_more = 1U << LIMIT_WEIGHT | 1U << LIMIT_MEM_HIGH | 1U << LIMIT_MEM_MIN;
+	unsupported("{'mem':{'mem_high':64}}", &v1, "memory.soft_limit_in_bytes is none");
+	unsupported("{'mem':{'mem_min':64}}", &v1, "no memory.min; leave mem_min out");
+	unsupported("{'mem':{'mem_reclaim':64}}", &v1, "cgroup v1 has no memory.reclaim");
+	unsupported("{'mem':{'mem_reclaim':64}}", &v2, "Linux 5.19");
+	unsupported("{'cpu':{'cpu_burst':1}}", &v2, "Linux 5.14");
+	unsupported("{'disk_read':{'disk_read_iops':1}}", &v2, "leave disk_read_iops out");
+	unsupported("{'cpu':{'cpu_burst':101}}", &v1, "which is 100 shares here");
+	unsupported("{'cpu':{'cpu_burst':60,'cpu_allowance_limit':50}}", &v1, "50 shares here");
+	CHECK_INT(parse("{'cpu':{'cpu_burst':150,'cpu_allowance_limit':-1}}"), 0);
+	CHECK_INT(limit_order_supported(&order, &v1, 1, message, sizeof(message)), 0);
+	CHECK_INT(parse("{'mem':{'mem_high':64,'mem_min':64},'cpu':{'cpu_weight':1}}"), 0);
+	CHECK_INT(limit_order_supported(&order, &v2, 1, message, sizeof(message)), 0);
+	v2.has_mem = false;
+	unsupported("{'mem':{'mem_high':64}}", &v2, "--enable-controllers");
+}
+
+TEST(order_by_weight)
+{
+	struct limits now = at(LIMIT_NONE, "0-1", 512);
+
+	now.cpu.by_weight = true;
+	now.cpu.weight = 150;
+	now.has_more = 1U << LIMIT_WEIGHT | 1U << LIMIT_BURST;
+	CHECK_INT(limits_value(&now, LIMIT_QUOTA), 150000);
+	CHECK_STR(plan("{'cpu':{'cpu_allowance_limit':150}}", &now), "");
+	CHECK_STR(plan("{'cpu':{'cpu_allowance_limit':150.4}}", &now), "");
+	CHECK_STR(plan("{'cpu':{'cpu_allowance_limit':200}}", &now), "quota+");
+	CHECK_STR(plan("{'cpu':{'cpu_allowance_limit':20}}", &now), "quota-");
+	CHECK_INT(limit_order_supported(&order, &now, 1, message, sizeof(message)), 0);
+	unsupported("{'cpu':{'cpu_allowance_limit':-1}}", &now, "never unlimited");
+	unsupported("{'cpu':{'cpu_allowance_limit':10001}}", &now, "10000 at most");
+	unsupported("{'cpu':{'cpu_allowance_limit':10,'cpu_weight':10}}", &now,
+		    "leave cpu_weight out");
+
+	/* A quota from before holds, and is to go. */
+	now.cpu.quota_us = 150000;
+	CHECK_INT(limits_value(&now, LIMIT_QUOTA), 150000);
+	CHECK(!strcmp(plan("{'cpu':{'cpu_allowance_limit':150}}", &now), "quota+") ||
+	      !strcmp(plan("{'cpu':{'cpu_allowance_limit':150}}", &now), "quota-"));
+}
+
+TEST(a_quota_takes_its_burst_along)
+{
+	struct limits now = at(100000, "0-1", 512);
+
+	now.cpu.burst_us = 60000;
+	now.has_more = 1U << LIMIT_BURST;
+	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':60}}"), 0);
+	limit_order_complete(&order, &now);
+	CHECK_INT(order.asked, 1 << LIMIT_QUOTA);
+	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':50}}"), 0);
+	limit_order_complete(&order, &now);
+	CHECK_INT(order.asked, 1 << LIMIT_QUOTA | 1 << LIMIT_BURST);
+	CHECK_INT(order.value[LIMIT_BURST], 50000);
+	/* What is asked is not touched. */
+	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':50,'cpu_burst':0}}"), 0);
+	limit_order_complete(&order, &now);
+	CHECK_INT(order.value[LIMIT_BURST], 0);
+	now.has_more = 0;
+	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':50}}"), 0);
+	limit_order_complete(&order, &now);
+	CHECK_INT(order.asked, 1 << LIMIT_QUOTA);
+}
+
+TEST(plan_order_of_what_lies_beside_the_limits)
+{
+	struct limits now = at(100000, "0-1", 512);
+
+	now.cpu.burst_us = 10000;
+	now.cpu.weight = 100;
+	now.mem_high = 400 * EBB_MIB;
+	now.disk.read_iops = now.disk.write_iops = LIMIT_NONE;
+	/* The burst may not be above the quota on the way, and memory.high not above the limit. */
+	CHECK_STR(plan("{'cpu':{'cpu_burst':150,'cpu_allowance_limit':200,'cpu_weight':200},"
+		       "'mem':{'mem_high':900,'mem_limit':1024,'mem_min':10}}",
+		       &now),
+		  "quota+ burst+ weight+ mem+ high+ min+");
+	CHECK_STR(plan("{'cpu':{'cpu_burst':5,'cpu_allowance_limit':9,'cpu_weight':9},"
+		       "'mem':{'mem_high':90,'mem_limit':100,'mem_reclaim':10},"
+		       "'disk_read':{'disk_read_iops':10},'disk_write':{'disk_write_iops':10}}",
+		       &now),
+		  "burst- quota- weight- riops- wiops- high- mem- reclaim-");
+	CHECK_STR(plan("{'cpu':{'cpu_burst':10,'cpu_weight':100},'mem':{'mem_high':400.001,"
+		       "'mem_min':0.001},'disk_read':{'disk_read_iops':-1}}",
+		       &now),
+		  "");
 }
 
 TEST_MAIN()

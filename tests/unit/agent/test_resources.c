@@ -121,4 +121,57 @@ TEST(resources_net)
 	      "'device_name_in_host':'veth6FJXD8','net_limit':-1,'unit':'unlimited'}}");
 }
 
+TEST(resources_beside_the_limits)
+{
+	reset();
+	limits.has_more = 1U << LIMIT_BURST | 1U << LIMIT_WEIGHT | 1U << LIMIT_MEM_HIGH |
+			  1U << LIMIT_MEM_MIN | 1U << LIMIT_READ_IOPS | 1U << LIMIT_WRITE_IOPS;
+	limits.cpu.burst_us = 12500;
+	limits.cpu.weight = 79;
+	limits.mem_high = LIMIT_NONE;
+	limits.mem_min = 64 * EBB_MIB;
+	limits.disk.read_iops = 120;
+	limits.disk.write_iops = LIMIT_NONE;
+	check(1 << EBB_CPU | 1 << EBB_MEM,
+	      "{'cpu':{'cpu_allowance_limit':150.0,'cpu_num':'0-1','effective_num_cpus':2,"
+	      "'effective_cpu_limit':150.0,'cpu_weight':79,'cpu_burst':12.5},"
+	      "'mem':{'mem_limit':4096.0,'unit':'M','mem_high':-1,'mem_min':64}}");
+	check(1 << EBB_DISK_READ,
+	      "{'disk_read':{'mountpoint':'/','device_path':'/dev/sdb','major':'8','minor':'16',"
+	      "'unit':'MiB/s','disk_read_limit':100,'disk_read_iops':120}}");
+	check(1 << EBB_DISK_WRITE,
+	      "{'disk_write':{'mountpoint':'/','device_path':'/dev/sdb','major':'8','minor':'16',"
+	      "'unit':'MiB/s','disk_write_limit':-1,'disk_write_iops':-1}}");
+}
+
+TEST(resources_by_weight)
+{
+	reset();
+	limits.cpu.by_weight = true;
+	limits.cpu.weight = 250;
+	/* A quota that is left from before still is the limit. */
+	check(1 << EBB_CPU,
+	      "{'cpu':{'cpu_allowance_limit':150.0,'cpu_num':'0-1','effective_num_cpus':2,"
+	      "'effective_cpu_limit':150.0,'cpu_mode':'weight'}}");
+	limits.cpu.quota_us = LIMIT_NONE;
+	check(1 << EBB_CPU,
+	      "{'cpu':{'cpu_allowance_limit':250.0,'cpu_num':'0-1','effective_num_cpus':2,"
+	      "'effective_cpu_limit':200.0,'cpu_mode':'weight'}}");
+}
+
+TEST(steps)
+{
+	struct shrink_steps some = {.n = 2,
+				    .steps = {{SHRINK_RECLAIM, 3, 96 * EBB_MIB, 0.0341234, NULL},
+					      {SHRINK_BACK_OFF, 1, 80 * EBB_MIB, 0, "it hurts"}}};
+	json_t *json = resources_steps_to_json(&some);
+	char *text = json_dumps(json, JSON_COMPACT);
+
+	json_decref(json);
+	CHECK_STR(text,
+		  "[{\"rung\":\"reclaim\",\"mib\":96.0,\"ms\":34.122999999999998,\"times\":3},"
+		  "{\"rung\":\"back off\",\"mib\":80.0,\"ms\":0.0,\"why\":\"it hurts\"}]");
+	free(text);
+}
+
 TEST_MAIN()
