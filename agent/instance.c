@@ -13,12 +13,12 @@
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
 
-/* "/run", "/sys/fs/bpf/ebb/": "/run/ebb-agent-sys-fs-bpf-ebb.lock" */
+/* "/run/ebb", "/sys/fs/bpf/ebb/": "/run/ebb/agent-sys-fs-bpf-ebb.lock" */
 static char *lock_path(const char *lock_dir, const char *pin_dir)
 {
 	char *path;
 
-	if (asprintf(&path, "%s/ebb-agent%s", lock_dir, pin_dir) < 0)
+	if (asprintf(&path, "%s/agent%s", lock_dir, pin_dir) < 0)
 		return NULL;
 
 	char *name = path + strlen(lock_dir) + 1, *out = name;
@@ -51,6 +51,8 @@ int instance_acquire(const char *lock_dir, const char *pin_dir, struct instance 
 
 	if (!path)
 		return -ENOMEM;
+	if (mkdir(lock_dir, 0755) < 0 && errno != EEXIST)
+		return log_error_errno(errno, "cannot make the directory %s", lock_dir);
 	for (int attempt = 0; attempt < 10; attempt++) {
 		_cleanup_close_ int fd =
 			open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);

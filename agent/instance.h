@@ -9,9 +9,9 @@ struct instance {
 };
 
 /*
- * Takes the lock file in `lock_dir` ("/run") that stands for `pin_dir`; the kernel releases it with
- * the process, however that ends. -EBUSY, with a log line that says what to do, when another agent
- * has it.
+ * Takes the lock file in `lock_dir` ("/run/ebb", made when missing) that stands for `pin_dir`; the
+ * kernel releases it with the process, however that ends. -EBUSY, with a log line that says what to
+ * do, when another agent has it.
  */
 int instance_acquire(const char *lock_dir, const char *pin_dir, struct instance *ret_instance);
 /* Removes the file. */

@@ -20,7 +20,6 @@
 #include "metrics.h"
 #include "names.h"
 #include "net_link.h"
-#include "notify.h"
 #include "sampler.h"
 #include "series.h"
 #include "shrink.h"
@@ -29,6 +28,7 @@
 #include "ebb/identity.h"
 #include "ebb/log.h"
 #include "ebb/loop.h"
+#include "ebb/notify.h"
 #include "ebb/units.h"
 #include "ebb/util.h"
 
@@ -70,6 +70,7 @@ struct manager {
 	struct series *series;
 	struct loop_source *sweep_timer, *rescan_timer, *online_timer;
 	int online_fd; /* host_watch_online() */
+	struct watchdog watchdog;
 	bool sweep_failing, full, stopping;
 };
 
@@ -239,12 +240,23 @@ static void on_lifecycle(void *userdata, const struct lifecycle_event *event)
 	discovery_event(manager->discovery, event);
 }
 
+static void tell_status(const struct manager *manager)
+{
+	notify_status("%zu containers, sampler %s%s",
+		      container_table_count(discovery_table(manager->discovery)),
+		      sampler_name(manager->sampler),
+		      manager->sweep_failing ? ", which fails"
+		      : manager->feed        ? ""
+					     : ", no controller");
+}
+
 static void on_rescan(void *userdata)
 {
 	struct manager *manager = userdata;
 
 	discovery_scan(manager->discovery);
 	sample_the_rest(manager);
+	tell_status(manager);
 }
 
 /* --- Sampling and orders ---------------------------------------------------------------------- */
@@ -263,6 +275,9 @@ static void on_sweep(void *userdata)
 	manager->sweep_failing = r < 0;
 	if (manager->feed)
 		feed_swept(manager->feed);
+	/* Not from a timer of its own: an agent that does not sample is as good as dead. */
+	if (r >= 0)
+		watchdog_alive(&manager->watchdog, now_ns());
 }
 
 static void on_check_online(void *userdata)
@@ -571,7 +586,7 @@ static int start(struct manager *manager)
 	r = identity_new(&files, &manager->identity);
 	if (r < 0)
 		return r;
-	r = instance_acquire("/run", options->pin_dir, &manager->instance);
+	r = instance_acquire("/run/ebb", options->pin_dir, &manager->instance);
 	if (r >= 0)
 		r = term_open(manager->instance.path, &manager->term);
 	if (r < 0)
@@ -656,6 +671,10 @@ int manager_new(struct agent_options *options, struct manager **ret_manager)
 
 int manager_run(struct manager *manager)
 {
+	if (watchdog_init(&manager->watchdog) < 0)
+		log_warning(
+			"WATCHDOG_USEC is no number: the service manager gets no signs of life");
+	tell_status(manager);
 	notify_send("READY=1");
 	int r = loop_run(manager->loop);
 	if (r < 0)

@@ -26,6 +26,7 @@
 #include "ebb/identity.h"
 #include "ebb/log.h"
 #include "ebb/loop.h"
+#include "ebb/notify.h"
 #include "ebb/tsdb.h"
 #include "ebb/units.h"
 #include "ebb/util.h"
@@ -65,6 +66,7 @@ struct controller {
 	struct api api;
 	struct identity *identity;
 	struct controller_options *options; /* NULL: they were not loaded */
+	struct watchdog watchdog;
 };
 
 static struct identity_files identity_files(const struct controller_options *options)
@@ -103,16 +105,22 @@ static void on_signal(void *userdata, int signo)
 	}
 
 	log_info("Stopping on %s", strsignal(signo));
+	notify_send("STOPPING=1");
 	loop_stop(controller->loop);
 }
 
 static void on_heartbeat(void *userdata)
 {
 	struct controller *controller = userdata;
+	size_t structures;
+	bool leading;
 
 	model_lock(controller->model);
 	model_heartbeat(controller->model, wall_seconds());
+	structures = controller->model->n_structures;
+	leading = controller->model->leading;
 	model_unlock(controller->model);
+	notify_status("%s, %zu structures", leading ? "Leads" : "Stands by", structures);
 }
 
 static void on_check_hosts(void *userdata)
@@ -122,6 +130,8 @@ static void on_check_hosts(void *userdata)
 	model_lock(controller->model);
 	model_check_hosts(controller->model, wall_seconds());
 	model_unlock(controller->model);
+	/* Only when the model can be had: one that a thread never gives back serves nobody. */
+	watchdog_alive(&controller->watchdog, now_ns());
 }
 
 /* In the executor's thread: what waits for shares, for an agent or after a failure. */
@@ -469,6 +479,8 @@ int controller_new(struct controller_options *options, struct controller **ret_c
 	r = identity_new(&files, &controller->identity);
 	if (r >= 0)
 		r = start_loop(controller);
+	/* A CouchDB that is not there is waited for. */
+	notify_status("Reading the state");
 	if (r >= 0)
 		r = start_state(controller, options);
 	if (r >= 0)
@@ -502,7 +514,13 @@ const char *controller_address(const struct controller *controller)
 
 int controller_run(struct controller *controller)
 {
-	int r = loop_run(controller->loop);
+	int r;
+
+	if (watchdog_init(&controller->watchdog) < 0)
+		log_warning(
+			"WATCHDOG_USEC is no number: the service manager gets no signs of life");
+	notify_send("READY=1");
+	r = loop_run(controller->loop);
 
 	return r < 0 ? log_error_errno(r, "The event loop failed") : 0;
 }

@@ -54,7 +54,7 @@ stop() {
 
 # Fails, and says what is left, when not all of it is gone.
 cleanup() {
-	local n lock=/run/ebb-agent-sys-fs-bpf-$mine.lock
+	local n lock=/run/ebb/agent-sys-fs-bpf-$mine.lock
 	left=()
 	trap '' INT TERM HUP
 	trap - EXIT

@@ -24,6 +24,7 @@ enum ebb_resource {
 #define EBB_MIB             (1024ULL * 1024ULL)
 #define EBB_NS_PER_SEC      1000000000ULL
 #define EBB_NS_PER_MS       1000000ULL
+#define EBB_NS_PER_US       1000ULL
 /* The CFS period Ebb sets: with 100 ms one share is 1 ms of quota, the least the kernel takes. */
 #define EBB_CFS_PERIOD_US 100000
 

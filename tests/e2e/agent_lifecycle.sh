@@ -5,7 +5,7 @@
 need_cgroups agent_lifecycle
 
 pins() { find "$PIN" 2>/dev/null | wc -l; }
-lock() { ls "/run/ebb-agent-sys-fs-bpf-$TAG.lock" 2>/dev/null | wc -l; }
+lock() { ls "/run/ebb/agent-sys-fs-bpf-$TAG.lock" 2>/dev/null | wc -l; }
 log_has() { grep -q -- "$1" "$AGENT_LOG"; }
 sampler() { sed -n 's/.*, sampler \([a-z]*\):.*/\1/p' "$AGENT_LOG"; }
 # metric NAME CONTAINER: the value.

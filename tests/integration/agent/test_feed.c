@@ -153,7 +153,7 @@ static void tear_down(void *unused)
 	loop_free(t.loop);
 	json_decref(t.at_other);
 	json_decref(t.messages);
-	snprintf(command, sizeof(command), "/run/ebb-agent-sys-fs-bpf-%s.term", t.tree.name);
+	snprintf(command, sizeof(command), "/run/ebb/agent-sys-fs-bpf-%s.term", t.tree.name);
 	unlink(command);
 	json_decref(t.guard);
 	cgroup_tree_remove(&t.tree);

@@ -2,12 +2,10 @@
 #include "test.h"
 
 #include <errno.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "instance.h"
-#include "notify.h"
 
 static char dir[64];
 
@@ -33,7 +31,7 @@ TEST(instance_one_per_pin_directory)
 	int again = instance_acquire(dir, "/sys/fs/bpf/ebb", &b);
 	int slash = instance_acquire(dir, "/sys//fs/bpf/ebb/", &b);
 	int other = instance_acquire(dir, "/sys/fs/bpf/ebb2", &c);
-	snprintf(path, sizeof(path), "%s/ebb-agent-sys-fs-bpf-ebb.lock", dir);
+	snprintf(path, sizeof(path), "%s/agent-sys-fs-bpf-ebb.lock", dir);
 	bool there = access(path, F_OK) == 0;
 	instance_release(&c);
 	instance_release(&a);
@@ -52,32 +50,21 @@ TEST(instance_one_per_pin_directory)
 	CHECK(access(path, F_OK) < 0);
 }
 
-static int receiver = -1;
-static struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-static void close_receiver(void *unused)
+TEST(instance_makes_the_directory_of_locks)
 {
-	close(receiver);
-	unlink(address.sun_path);
-	unsetenv("NOTIFY_SOCKET");
-}
-
-TEST(notify_is_one_datagram)
-{
-	char got[64] = "";
+	struct instance a = {.fd = -1};
+	char below[96], missing[128];
+	struct stat st;
 
 	make_dir();
-	CHECK_INT(notify_send("READY=1"), 0);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/notify", dir);
-	receiver = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	test_at_end(close_receiver, NULL);
-	CHECK(bind(receiver, (struct sockaddr *)&address, sizeof(address)) == 0);
-	setenv("NOTIFY_SOCKET", address.sun_path, 1);
-	CHECK_INT(notify_send("READY=1"), 0);
-	CHECK_INT(recv(receiver, got, sizeof(got) - 1, MSG_DONTWAIT), 7);
-	CHECK_STR(got, "READY=1");
-	setenv("NOTIFY_SOCKET", "relative", 1);
-	CHECK_INT(notify_send("READY=1"), -EINVAL);
+	snprintf(below, sizeof(below), "%s/locks", dir);
+	CHECK_INT(instance_acquire(below, "/sys/fs/bpf/ebb", &a), 0);
+	instance_release(&a);
+	CHECK_INT(stat(below, &st), 0);
+	CHECK_INT(st.st_mode & 022, 0);
+	CHECK_INT(rmdir(below), 0);
+	snprintf(missing, sizeof(missing), "%s/no/locks", dir);
+	CHECK_INT(instance_acquire(missing, "/sys/fs/bpf/ebb", &a), -ENOENT);
 }
 
 TEST_MAIN()
