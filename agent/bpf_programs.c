@@ -443,7 +443,10 @@ static int configure_tasks(struct tasks_bpf *tasks, const struct bpf_programs *p
 int bpf_programs_load_tasks(struct bpf_programs *programs, const struct hierarchies *hierarchies,
 			    bool outside)
 {
-	struct tasks_bpf *tasks = tasks_bpf__open();
+	/* A type that this kernel does not have, libbpf would look for in the BTF of modules as
+	 * well, for which it takes CAP_SYS_ADMIN; told where types are, it does not. */
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .btf_custom_path = "/sys/kernel/btf/vmlinux");
+	struct tasks_bpf *tasks = tasks_bpf__open_opts(&opts);
 	int r;
 
 	if (!tasks)
