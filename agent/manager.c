@@ -335,7 +335,9 @@ static void on_signal(void *userdata, int signo)
 	struct manager *manager = userdata;
 
 	if (signo == SIGHUP) {
+		notify_reloading();
 		reload(manager);
+		notify_reloaded();
 		return;
 	}
 

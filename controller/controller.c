@@ -100,7 +100,9 @@ static void on_signal(void *userdata, int signo)
 	struct controller *controller = userdata;
 
 	if (signo == SIGHUP) {
+		notify_reloading();
 		reload(controller);
+		notify_reloaded();
 		return;
 	}
 

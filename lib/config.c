@@ -8,15 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config_help.h"
 #include "ebb/cleanup.h"
 #include "ebb/config.h"
 #include "ebb/log.h"
 #include "ebb/util.h"
-
-/* Columns of --help. */
-#define HELP_WIDTH     100
-#define HELP_LEFT_MAX  36
-#define HELP_LEFT_LEAD "  --"
 
 /* Who set an option; a later one replaces what an earlier one gave. */
 enum source { SOURCE_NONE, SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ARGUMENT };
@@ -345,62 +341,6 @@ static int load_file(struct loader *loader, const char *path)
 
 /* --- The command line ------------------------------------------------------------------------- */
 
-static void print_option(const char *name, const char *value, const char *help,
-			 const char *by_default, int left)
-{
-	char line[64], text[512];
-	int n = snprintf(line, sizeof(line), HELP_LEFT_LEAD "%s%s%s", name, value ? " " : "",
-			 value ? value : "");
-
-	if (by_default && *by_default && !strstr(help, "(default"))
-		snprintf(text, sizeof(text), "%s (default: %s)", help, by_default);
-	else
-		snprintf(text, sizeof(text), "%s", help);
-	fputs(line, stdout);
-	/* Too long for its column: the text starts below. */
-	if (n + 2 > left) {
-		putchar('\n');
-		n = 0;
-	}
-	for (const char *p = text; *p; n = 0) {
-		size_t room = (size_t)(HELP_WIDTH - left), take = strlen(p);
-		if (take > room) {
-			for (take = room; take && p[take] != ' '; take--)
-				;
-			take = take ? take : room;
-		}
-		printf("%*s%.*s\n", left - n, "", (int)take, p);
-		p += take;
-		p += strspn(p, " ");
-	}
-}
-
-static void print_help(const struct config_program *program)
-{
-	int left = (int)strlen(HELP_LEFT_LEAD "config FILE") + 2;
-
-	for (size_t i = 0; i < program->n_options; i++) {
-		const struct option_spec *spec = &program->options[i];
-		int n = (int)(strlen(HELP_LEFT_LEAD) + strlen(spec->name) +
-			      (spec->value ? strlen(spec->value) + 1 : 0) + 2);
-		if (n <= HELP_LEFT_MAX)
-			left = MAX(left, n);
-	}
-	printf("%s: %s\n\nUsage: %s [OPTION...]\n\n", program->name, program->summary,
-	       program->name);
-	for (size_t i = 0; i < program->n_options; i++) {
-		const struct option_spec *spec = &program->options[i];
-		print_option(spec->name, spec->value, spec->help, spec->by_default, left);
-	}
-	print_option("config", "FILE", "read the same keys from this INI file; options win over it",
-		     NULL, left);
-	print_option("help", NULL, "show this", NULL, left);
-	print_option("version", NULL, "show the version", NULL, left);
-	printf("\nIn the file: \"key = value\" below [%s]. Lists may be given several times, or "
-	       "separated by commas.\n",
-	       program->section);
-}
-
 struct argument {
 	const struct option_spec *spec; /* NULL: --config */
 	const char *value;
@@ -457,7 +397,12 @@ static int load_arguments(struct loader *loader, int argc, char **argv)
 	/* Whoever asks for help gets it, whatever else is wrong. */
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-			print_help(loader->program);
+			config_help(loader->program, "text");
+			return CONFIG_EXIT;
+		}
+		if (!strncmp(argv[i], "--help=", 7)) {
+			if (config_help(loader->program, argv[i] + 7) < 0)
+				return complain(loader, "%s: there is --help only", argv[i]);
 			return CONFIG_EXIT;
 		}
 		if (!strcmp(argv[i], "--version")) {

@@ -33,6 +33,7 @@ struct option_spec {
 	const char *by_default;     /* parsed like a given value; NULL: zero */
 	unsigned min, max;          /* OPTION_UINT; max 0: no limit */
 	const char *const *choices; /* OPTION_CHOICE, NULL-terminated */
+	bool action;  /* of OPTION_BOOL: does something and ends; no file should say it */
 	bool secret;  /* may be a URL with a password: that is taken out of argv once it is read, so
 			 that nobody sees it in `ps`, and is in no message */
 	bool reloads; /* a new value is taken while the program runs: config_adopt() */
@@ -51,7 +52,7 @@ enum config_result { CONFIG_OK = 0, CONFIG_EXIT = 1 /* --help or --version was p
 
 /*
  * Fills `target` (zeroed by the caller). "--config FILE", "--help" and "--version" are known to
- * every program. 0; or CONFIG_EXIT, or a negative errno after one clear line on standard error:
+ * every program, and "--help=FORM" for what is made of it (lib/config_help.h). 0; or CONFIG_EXIT, or a negative errno after one clear line on standard error:
  * then every option's field is zero again.
  */
 int config_load(const struct config_program *program, int argc, char **argv, void *target);
