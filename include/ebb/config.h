@@ -52,8 +52,9 @@ enum config_result { CONFIG_OK = 0, CONFIG_EXIT = 1 /* --help or --version was p
 
 /*
  * Fills `target` (zeroed by the caller). "--config FILE", "--help" and "--version" are known to
- * every program, and "--help=FORM" for what is made of it (lib/config_help.h). 0; or CONFIG_EXIT, or a negative errno after one clear line on standard error:
- * then every option's field is zero again.
+ * every program, and "--help=FORM" for what is made of it (lib/config_help.h). 0; or CONFIG_EXIT,
+ * or a negative errno after one clear line on standard error: then every option's field is zero
+ * again.
  */
 int config_load(const struct config_program *program, int argc, char **argv, void *target);
 void config_clear(const struct config_program *program, void *target);

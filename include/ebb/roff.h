@@ -9,7 +9,8 @@
 void roff_text(FILE *out, const char *text);
 /* A paragraph with a tag: `name` in bold, `value` (may be NULL) in italics right behind it. */
 void roff_tag(FILE *out, const char *name, const char *value);
-/* Filled text: a capital at its begin, a full stop at its end, each sentence on a line of its own. */
+/* Filled text: a capital at its begin, a full stop at its end, each sentence on a line of its own.
+ */
 void roff_sentence(FILE *out, const char *text);
 /* Lines as they stand. */
 void roff_lines(FILE *out, const char *text);
