@@ -135,12 +135,47 @@ static inline void cgroup_tree_fill_cpuset(const char *dir)
 	}
 }
 
-/* mkdir in every mount. `child`: NULL for the tree's own. 0 or a negative errno. */
+/* v2: what `dir`, a cgroup of the tree, has of controllers goes to its children too. */
+static inline void cgroup_tree_hand_down(const char *dir)
+{
+	char path[640], controllers[256], word[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/cgroup.controllers", dir);
+	f = fopen(path, "re");
+	if (!f || !fgets(controllers, sizeof(controllers), f))
+		controllers[0] = '\0';
+	if (f)
+		fclose(f);
+	snprintf(path, sizeof(path), "%s/cgroup.subtree_control", dir);
+	for (char *save, *c = strtok_r(controllers, " \n", &save); c;
+	     c = strtok_r(NULL, " \n", &save)) {
+		int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+		snprintf(word, sizeof(word), "+%s", c);
+		/* Refused where a process is in `dir` itself; the test sees what it then lacks. */
+		if (fd >= 0 && write(fd, word, strlen(word)) < 0 && errno != EBUSY)
+			perror(path);
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+/*
+ * mkdir in every mount. `child`: NULL for the tree's own. On v2 its parents within the tree hand
+ * their controllers down to it, and can hold no process from then on. 0 or a negative errno.
+ */
 static inline int cgroup_tree_mkdir(const struct cgroup_tree *tree, const char *child)
 {
 	char path[512];
 
 	for (int i = 0; i < tree->n_mounts; i++) {
+		for (const char *slash = child; tree->mounts[i].version == 2 && slash;
+		     slash = strchr(slash + 1, '/')) {
+			snprintf(path, sizeof(path), "%s/%s%s%.*s", tree->mounts[i].path,
+				 tree->name, slash > child ? "/" : "", (int)(slash - child), child);
+			cgroup_tree_hand_down(path);
+		}
 		snprintf(path, sizeof(path), "%s/%s%s%s", tree->mounts[i].path, tree->name,
 			 child ? "/" : "", child ? child : "");
 		if (mkdir(path, 0755) < 0 && errno != EEXIST)

@@ -220,7 +220,19 @@ struct page_counter {
 	unsigned long max;
 };
 
+/* Called lru_gen_struct up to 6.1. */
+struct lru_gen_folio {
+	unsigned long max_seq;
+	long nr_pages[1]; /* [generation][anon, file][zone], flat in BTF */
+	_Bool enabled;
+};
+
+struct lruvec {
+	struct lru_gen_folio lrugen;
+};
+
 struct mem_cgroup_per_node {
+	struct lruvec lruvec;
 	unsigned long lru_zone_size[1]; /* [zone][LRU list], flat in BTF */
 };
 
