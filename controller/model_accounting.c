@@ -513,6 +513,20 @@ void model_adopt_limit(struct model *model, struct structure *structure, enum eb
 		model_apply(model, structure, resource);
 }
 
+/*
+ * What an agent can limit only some time after it told of the container: a network that is joined
+ * late, or a cgroup v1 directory that the engine made last. To one that nobody has begun with it is
+ * as if it had been there at first.
+ */
+static bool comes_late(const struct structure *structure, enum ebb_resource resource)
+{
+	const struct resource_state *state = &structure->resources[resource];
+
+	if (!structure->automatic || !structure->host || structure->physical[resource] != INT64_MIN)
+		return false;
+	return !state->present || ((resource == EBB_CPU || resource == EBB_MEM) && !state->guard);
+}
+
 unsigned model_limits_reported(struct model *model, struct structure *structure,
 			       const json_t *limits)
 {
@@ -524,13 +538,14 @@ unsigned model_limits_reported(struct model *model, struct structure *structure,
 		struct resource_state *state = &structure->resources[i];
 		const json_t *value = json_object_get(limits, ebb_resource_name(i));
 		int64_t limit;
+		bool late;
 
 		if (!value || json_to_int64(value, &limit) < 0)
 			continue;
 		limit = MAX(limit, -1);
+		late = comes_late(structure, i);
 		structure->physical[i] = limit;
-		/* A network is joined after the container was made, and told of later. */
-		if (!state->present && i == EBB_NET && structure->automatic && structure->host) {
+		if (late) {
 			registration_first_resource(structure->host, structure, i, limit, true);
 			model_touch(model, structure, MODEL_DIRTY_STRUCTURE);
 		}

@@ -298,6 +298,35 @@ TEST(model_container_on_a_host_without_disk_limits)
 	refused(r, -EINVAL, error, "cannot limit mem");
 }
 
+/* On cgroup v1 an engine makes a container directory by directory. */
+TEST(model_container_whose_limits_come_one_after_another)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	_cleanup_json_ json_t *added = parse("{'name':'web','limits':{'cpu':-1}}");
+	_cleanup_json_ json_t *touched = parse("{'name':'db','limits':{'cpu':-1}}");
+	_cleanup_json_ json_t *limits = parse("{'c':1,'cpu':-1,'mem':512,'disk_read':-1}");
+	struct structure *s = NULL;
+
+	CHECK_INT(model_register_container(model, host, added, &s), 0);
+	CHECK_INT(model_limits_reported(model, s, limits), 0);
+	CHECK(s->resources[EBB_MEM].guard);
+	CHECK_INT(s->resources[EBB_MEM].max, 512);
+	CHECK_INT(s->resources[EBB_MEM].current, 512);
+	CHECK(s->resources[EBB_DISK_READ].present && !s->resources[EBB_DISK_READ].guard);
+	CHECK_INT(model_guard(model, s, true, NULL), 0);
+	sound(model);
+
+	/* What an operator has begun with is as he left it. */
+	CHECK_INT(model_register_container(model, host, touched, &s), 0);
+	CHECK_INT(set(model, s, EBB_CPU, "max", 100), 0);
+	CHECK_INT(model_limits_reported(model, s, limits), 0);
+	CHECK(!s->resources[EBB_MEM].guard);
+	CHECK_INT(s->resources[EBB_MEM].current, 512);
+	CHECK_INT(model_guard_resources(model, s, 1u << EBB_MEM, true, NULL), 0);
+	sound(model);
+}
+
 TEST(model_names_are_checked)
 {
 	static const char *const bad[] = {"{}", "{'name':''}", "{'name':'free'}",
