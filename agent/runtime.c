@@ -68,6 +68,17 @@ static const struct {
 	{"crio-", "cri-o", true},
 };
 
+/* PREFIX-NAME.scope, of what is started by hand; `pid`: the name is a process id. */
+static const struct {
+	const char *prefix, *engine;
+	bool pid;
+} scope_prefixes[] = {
+	{"runc-", "runc", false}, /* runc --systemd-cgroup */
+	{"crun-", "crun", false},
+	{"apptainer-", "apptainer", true},
+	{"singularity-", "singularity", true},
+};
+
 /* runc given a systemd path with the cgroupfs driver makes one directory SLICE:PREFIX:ID. */
 static const struct {
 	const char *prefix, *engine;
@@ -93,16 +104,12 @@ static const char *match_scope(struct segment *name, struct segment parent)
 		}
 	}
 
-	if (scope) {
-		struct segment pid = s;
-		if (take_prefix(&pid, "apptainer-") && is_number(pid)) {
-			*name = pid;
-			return "apptainer";
-		}
-		pid = s;
-		if (take_prefix(&pid, "singularity-") && is_number(pid)) {
-			*name = pid;
-			return "singularity";
+	for (size_t i = 0; scope && i < ARRAY_SIZE(scope_prefixes); i++) {
+		struct segment rest = s;
+		if (take_prefix(&rest, scope_prefixes[i].prefix) &&
+		    (scope_prefixes[i].pid ? is_number(rest) : rest.len > 0)) {
+			*name = rest;
+			return scope_prefixes[i].engine;
 		}
 	}
 
