@@ -56,7 +56,8 @@ fi
 if need_engine podman; then
 	podman() { prepare_podman && start_podman "$TAG-podman" "/$TAG/batch" --memory 128m --cidfile "$ROOM/podman.id"; }
 	begin podman podman
-	NAME[podman]=$(cat "$ROOM/podman.id") DIR[podman]=batch/libpod-${NAME[podman]}
+	# Its cgroup has only its id.
+	NAME[podman]=$TAG-podman DIR[podman]=batch/libpod-$(cat "$ROOM/podman.id")
 fi
 if need_engine lxd; then
 	lxd() { prepare_lxd && start_lxd "$TAG-lxd" -c limits.memory=128MiB; }
@@ -66,9 +67,18 @@ fi
 [ ${#engines[@]} -gt 0 ] || finish
 
 # --- what Ebb sees
-for engine in "${engines[@]}"; do
-	check "${engine}_appears" wait_for has_structure "${NAME[$engine]}"
+began=("${engines[@]}")
+engines=()
+for engine in "${began[@]}"; do
+	# The rest is waited for in vain.
+	if wait_for has_structure "${NAME[$engine]}"; then
+		ok "${engine}_appears"
+		engines+=("$engine")
+	else
+		not_ok "${engine}_appears" "no ${NAME[$engine]} but $(ask GET /structure/ | jq -c 'map(.name)')"
+	fi
 done
+[ "$failed" -eq 0 ] || finish
 # cg() of agent.bash takes what is below $TAG: so do quota(), memory() and the rest.
 for engine in "${engines[@]}"; do
 	check "${engine}_is_guarded" guard "${NAME[$engine]}" 10 $((cores * 25)) 64 256
