@@ -61,6 +61,9 @@ ALL_LDFLAGS  = -pthread -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
 LIBS       = $(eval LIBS := $$(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm)$(LIBS)
 
+# Only the agent gives privileges up.
+AGENT_LIBS = $(eval AGENT_LIBS := $$(shell pkg-config --libs libcap libseccomp 2>/dev/null))$(AGENT_LIBS)
+
 # Only ebb reads YAML.
 YAML_LIBS  = $(eval YAML_LIBS := $$(shell pkg-config --libs yaml-0.1 2>/dev/null))$(YAML_LIBS)
 
@@ -143,7 +146,7 @@ $(foreach a,lib agent controller cli,$(eval $(call archive,$(a))))
 define program
 $(BUILD)/$(1): $(BUILD)/$(2)/main.o $(BUILD)/$(2).a $(3) $(BUILD)/lib.a
 	$$(call msg,LINK,$$@)
-	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS) $(if $(filter cli,$(2)),$$(YAML_LIBS))
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS) $(if $(filter cli,$(2)),$$(YAML_LIBS)) $(if $(filter agent,$(2)),$$(AGENT_LIBS))
 endef
 $(eval $(call program,ebb-agent,agent))
 $(eval $(call program,ebb-controller,controller))
@@ -168,7 +171,8 @@ define test_program
 $(BUILD)/tests/$(1)/$(2)/%: $(BUILD)/tests/$(1)/$(2)/%.o $(if $(filter-out lib,$(2)),$(BUILD)/$(2).a) \
     $(if $(filter cli,$(2)),$(BUILD)/controller.a) $(BUILD)/lib.a
 	$$(call msg,LINK,$$@)
-	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS) $(if $(filter cli,$(2)),$$(YAML_LIBS))
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS) $(if $(filter cli,$(2)),$$(YAML_LIBS)) \
+	    $(if $(filter agent,$(2)),$$(AGENT_LIBS))
 endef
 $(foreach part,lib agent controller cli,$(foreach kind,unit integration bench,\
   $(eval $(call test_program,$(kind),$(part)))))
@@ -178,7 +182,8 @@ define fuzz_program
 $(BUILD)/tests/fuzz/$(1)/%: $(BUILD)/tests/fuzz/$(1)/%.o $(if $(filter fuzz,$(SAN)),,$(BUILD)/tests/fuzz/replay.o) \
     $(if $(filter-out lib,$(1)),$(BUILD)/$(1).a) $(BUILD)/lib.a
 	$$(call msg,LINK,$$@)
-	$$(Q)$$(CC) $$(ALL_LDFLAGS) $(if $(filter fuzz,$(SAN)),-fsanitize=fuzzer) -o $$@ $$^ $$(LIBS) $(if $(filter cli,$(1)),$$(YAML_LIBS))
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) $(if $(filter fuzz,$(SAN)),-fsanitize=fuzzer) -o $$@ $$^ $$(LIBS) $(if $(filter cli,$(1)),$$(YAML_LIBS)) \
+	    $(if $(filter agent,$(1)),$$(AGENT_LIBS))
 endef
 $(foreach part,lib agent controller cli,$(eval $(call fuzz_program,$(part))))
 

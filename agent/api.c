@@ -11,6 +11,7 @@
 #include "listing.h"
 #include "net_limit.h"
 #include "resources.h"
+#include "sandbox.h"
 #include "text.h"
 #include "ebb/cleanup.h"
 #include "ebb/config.h"
@@ -139,6 +140,7 @@ static void get_heartbeat(void *userdata, struct http_call *call)
 	json_t *beat =
 		json_pack("{s:s, s:s, s:I}", "status", "alive", "version", ebb_version(),
 			  "containers", (json_int_t)container_table_count(api->options.table));
+	json_t *privileges;
 	double age;
 
 	if (source->sampler) {
@@ -156,6 +158,9 @@ static void get_heartbeat(void *userdata, struct http_call *call)
 		json_object_set_new(beat, "term",
 				    json_integer((json_int_t)api->options.term->seen));
 	}
+	privileges = sandbox_describe();
+	if (privileges)
+		json_object_set_new(beat, "privileges", privileges);
 	if (source->tsdb)
 		json_object_set_new(beat, "opentsdb", opentsdb_health(source->tsdb));
 	http_reply_json(call, 200, beat);

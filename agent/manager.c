@@ -21,8 +21,10 @@
 #include "names.h"
 #include "net_link.h"
 #include "sampler.h"
+#include "sandbox.h"
 #include "series.h"
 #include "shrink.h"
+#include "tasks.h"
 #include "term.h"
 #include "ebb/cleanup.h"
 #include "ebb/identity.h"
@@ -65,8 +67,9 @@ struct manager {
 	struct net_links *net; /* NULL: no network limits */
 	struct metrics_source metrics;
 	struct api *api;
-	struct feed *feed; /* NULL: no controller */
-	struct tsdb *tsdb; /* NULL: no OpenTSDB */
+	struct feed *feed;   /* NULL: no controller */
+	struct tsdb *tsdb;   /* NULL: no OpenTSDB */
+	struct tasks *tasks; /* NULL: not loaded, or the series' by now */
 	struct series *series;
 	struct loop_source *sweep_timer, *rescan_timer, *online_timer;
 	int online_fd; /* host_watch_online() */
@@ -535,6 +538,25 @@ static int start_feed(struct manager *manager)
 	return 0;
 }
 
+/* After the last program is loaded, before the first thread. */
+static int give_up_privileges(struct manager *manager)
+{
+	const struct agent_options *options = manager->options;
+	struct address address;
+	int r = 0;
+
+	if (options->opentsdb)
+		r = series_load_tasks(manager->bpf, &manager->hierarchies,
+				      agent_opentsdb_sets(options), &manager->tasks);
+	if (r < 0 || options->keep_privileges)
+		return r;
+	return sandbox_enter(&(struct sandbox_options){
+		.net = manager->net,
+		.low_ports = address_parse(options->listen, &address) == 0 && address.port &&
+			     address.port < 1024,
+	});
+}
+
 static int start_series(struct manager *manager)
 {
 	const struct agent_options *options = manager->options;
@@ -563,7 +585,7 @@ static int start_series(struct manager *manager)
 			.hierarchies = &manager->hierarchies,
 			.table = discovery_table(manager->discovery),
 			.sampler = manager->sampler,
-			.bpf = manager->bpf,
+			.tasks = TAKE_PTR(manager->tasks),
 		},
 		&manager->series);
 	if (r < 0)
@@ -621,6 +643,13 @@ static int start(struct manager *manager)
 		return r;
 	log_info("cgroup %s, sampler %s: %s", hierarchies_kind(&manager->hierarchies),
 		 sampler_name(manager->sampler), sampler_reason(manager->sampler));
+	r = net_links_new(&manager->hierarchies, &manager->net);
+	if (r < 0)
+		log_warning_errno(r, "no network limits: the agent's own network namespace is not "
+				     "known; is /proc mounted?");
+	r = give_up_privileges(manager);
+	if (r < 0)
+		return r;
 	r = start_discovery(manager);
 	if (r < 0)
 		return r;
@@ -636,10 +665,6 @@ static int start(struct manager *manager)
 				   manager, &manager->online_timer);
 	if (r < 0)
 		return log_error_errno(r, "cannot set the timer that looks at the CPUs");
-	r = net_links_new(&manager->hierarchies, &manager->net);
-	if (r < 0)
-		log_warning_errno(r, "no network limits: the agent's own network namespace is not "
-				     "known; is /proc mounted?");
 	r = start_api(manager);
 	if (r < 0)
 		return r;
@@ -699,6 +724,7 @@ void manager_free(struct manager *manager)
 	series_free(manager->series);
 	manager->series = NULL;
 	tsdb_free(manager->tsdb);
+	tasks_free(manager->tasks);
 	if (manager->applier)
 		applier_close(manager->applier);
 	shrinker_free(manager->shrinker);

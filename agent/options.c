@@ -178,6 +178,10 @@ static const struct option_spec option_table[] = {
 	 .help = "the secret that orders must carry, and that the controller is shown; a second "
 		 "line is accepted too, while it is replaced",
 	 .reloads = true},
+	{.name = "keep-privileges",
+	 .kind = OPTION_BOOL,
+	 .offset = FIELD(keep_privileges),
+	 .help = "do not give up capabilities and system calls once started (for debugging)"},
 	{.name = "log-level",
 	 .kind = OPTION_CHOICE,
 	 .offset = FIELD(log_level),

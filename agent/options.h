@@ -30,6 +30,8 @@ struct agent_options {
 	char *ca_file;                       /* for an https OpenTSDB; NULL: the system's */
 	bool print_mkmetric, assign_metrics; /* do that and end */
 
+	bool keep_privileges;
+
 	int sampler;   /* enum sampler_kind */
 	int cpu_mode;  /* 0: quota, 1: weight */
 	int log_level; /* enum log_level */

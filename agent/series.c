@@ -383,20 +383,22 @@ static void *run(void *arg)
 
 /* --- Start and end ---------------------------------------------------------------------------- */
 
-static int start_tasks(struct series *series)
+int series_load_tasks(struct bpf_programs *bpf, const struct hierarchies *hierarchies,
+		      unsigned sets, struct tasks **ret_tasks)
 {
-	bool outside = series->options.sets & TSDB_SET_PROCESS;
-	int r = series->options.bpf ? tasks_new(series->options.bpf, series->options.hierarchies,
-						outside, &series->tasks)
-				    : -EOPNOTSUPP;
+	bool outside = sets & TSDB_SET_PROCESS;
+	struct tasks *tasks = NULL;
+	int r = 0;
 
-	if (r == 0)
-		return 0;
-	if (outside)
+	if (sets & (TSDB_SET_CONTAINER | TSDB_SET_PROCESS))
+		r = bpf ? tasks_new(bpf, hierarchies, outside, &tasks) : -EOPNOTSUPP;
+	if (r < 0 && outside)
 		return log_error_errno(r, "--opentsdb-sets process needs eBPF, which cannot read "
 					  "processes here: leave `process` out");
-	log_warning_errno(r, "no eBPF to read processes: series come from cgroup files, without "
-			     "proc.mem.virtual");
+	if (r < 0)
+		log_warning_errno(r, "no eBPF to read processes: series come from cgroup files, "
+				     "without proc.mem.virtual");
+	*ret_tasks = tasks;
 	return 0;
 }
 
@@ -428,8 +430,7 @@ int series_new(const struct series_options *options, struct series **ret_series)
 	if (!series)
 		return -ENOMEM;
 	series->options = *options;
-	if (options->sets & (TSDB_SET_CONTAINER | TSDB_SET_PROCESS))
-		r = start_tasks(series);
+	series->tasks = options->tasks;
 	series->needs_dirs =
 		(options->sets & TSDB_SET_CONTAINER) &&
 		(!series->tasks || hierarchies->by_controller[hierarchies->primary].version == 2);

@@ -25,11 +25,19 @@ struct series_options {
 	const struct hierarchies *hierarchies;
 	struct container_table *table;
 	struct sampler *sampler;
-	struct bpf_programs *bpf; /* NULL: no `process` set, and `container` from cgroup files */
+	struct tasks *tasks; /* taken over; NULL: no `process` set, `container` from cgroup files */
 };
 
+/*
+ * Loads the programs that read the processes for `sets`, while that is still allowed (sandbox.h).
+ * *ret_tasks NULL: not needed, or not to be had, which is logged. -EOPNOTSUPP with a log line: the
+ * `process` set cannot be had here.
+ */
+int series_load_tasks(struct bpf_programs *bpf, const struct hierarchies *hierarchies,
+		      unsigned sets, struct tasks **ret_tasks);
+
 struct series;
-/* Starts the thread. -EOPNOTSUPP with a log line: the `process` set cannot be had here. */
+/* Starts the thread. */
 int series_new(const struct series_options *options, struct series **ret_series);
 /* Waits for the interval under way. */
 void series_free(struct series *series);

@@ -414,6 +414,32 @@ static void check_controller(struct doctor *doctor)
 	check_hosts(doctor);
 }
 
+/* What the agent may still do. One of before does not tell. */
+static void check_privileges(struct doctor *doctor, const json_t *privileges)
+{
+	json_t *capabilities = json_object_get(privileges, "capabilities"), *item;
+	bool filtered = !strcmp(json_get_text(privileges, "seccomp"), "filter");
+	bool gains = json_is_true(json_object_get(privileges, "new_privileges"));
+	char names[512] = "";
+	size_t i, used = 0;
+
+	if (!privileges)
+		return;
+	/* A few: all of them would say nothing. */
+	json_array_foreach(capabilities, i, item)
+		if (i < 8 && used < sizeof(names))
+			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s",
+						 i ? ", " : "", json_string_value(item) ?: "");
+	report(doctor, filtered && !gains ? VERDICT_OK : VERDICT_WARN, "privileges",
+	       "the agent runs with %s%.0zu%s; new privileges %s, system calls %s%s",
+	       i > 8    ? ""
+	       : *names ? names
+			: "no capability",
+	       i > 8 ? i : 0, i > 8 ? " capabilities" : "", gains ? "possible" : "ruled out",
+	       filtered ? "filtered" : "not filtered",
+	       filtered && !gains ? "" : ": run it without --keep-privileges");
+}
+
 /* True when it answers. */
 static bool check_agent(struct doctor *doctor)
 {
@@ -455,6 +481,7 @@ static bool check_agent(struct doctor *doctor)
 	if (json_is_false(json_object_get(beat, "controller_connected")))
 		report(doctor, VERDICT_WARN, "feed",
 		       "the agent cannot reach its controller; limits stay as they are");
+	check_privileges(doctor, json_object_get(beat, "privileges"));
 	check_series(doctor, "agent", json_object_get(beat, "opentsdb"));
 	return true;
 }

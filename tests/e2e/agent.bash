@@ -131,3 +131,11 @@ cleanup() {
 finish() { exit $failed; }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
+
+# What the agent's threads may do, each different answer once: effective, bounding, new privileges, seccomp.
+privileges() {
+	local status
+	for status in "/proc/$AGENT/task/"*/status; do
+		awk '/^(CapEff|CapBnd|NoNewPrivs|Seccomp):/ {v = v " " $2} END {print substr(v, 2)}' "$status"
+	done | sort -u
+}
