@@ -156,7 +156,7 @@ static void print_result(FILE *out, const json_t *d)
 	double sent = json_get_real(d, "sent_ms", NAN);
 	double applied = json_get_real(d, "applied_ms", NAN);
 	int64_t after = json_get_integer(d, "applied", -1);
-	const char *subtype = json_get_text(d, "subtype");
+	const char *subtype = json_get_text(d, "subtype"), *steps = json_get_text(d, "steps");
 
 	fputs("    Result: ", out);
 	/* An application or a user has no agent: its limit is the sum of its containers'. */
@@ -177,6 +177,8 @@ static void print_result(FILE *out, const json_t *d)
 				evaluated, sent);
 	}
 	fputs(".\n", out);
+	if (*steps)
+		fprintf(out, "    Steps: %s.\n", steps);
 }
 
 char *explain_decision(const json_t *decision, bool color)

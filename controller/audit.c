@@ -58,7 +58,7 @@ struct audit {
 
 /* --- one decision --- */
 
-enum kind { TEXT, REAL, INTEGER, INTEGER_OR_NONE, COUNT, NUMBER_OR_NONE };
+enum kind { TEXT, TEXT_IF_ANY, REAL, INTEGER, INTEGER_OR_NONE, COUNT, NUMBER_OR_NONE };
 #define FIELD(kind, name)                                       \
 	{                                                       \
 		kind, #name, offsetof(struct decision, name),   \
@@ -94,6 +94,7 @@ static const struct {
 	FIELD(TEXT, outcome),
 	FIELD(TEXT, reason),
 	FIELD(INTEGER_OR_NONE, applied),
+	FIELD(TEXT_IF_ANY, steps),
 	FIELD(REAL, received_ms),
 	FIELD(REAL, evaluated_ms),
 	FIELD(REAL, sent_ms),
@@ -125,7 +126,8 @@ static json_t *field_to_json(const struct decision *decision, size_t field)
 	const void *at = (const char *)decision + fields[field].offset;
 
 	switch (fields[field].kind) {
-	case TEXT: {
+	case TEXT:
+	case TEXT_IF_ANY: {
 		/* Cut in the middle of a character it would be refused. */
 		json_t *text = json_string(at);
 
@@ -152,9 +154,12 @@ json_t *decision_to_json(const struct decision *decision)
 	if (json_object_set_new(json, "id", json_integer((json_int_t)decision->id)) < 0 ||
 	    json_object_set_new(json, "resource", json_string(resource ? resource : "?")) < 0)
 		goto fail;
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		if (fields[i].kind == TEXT_IF_ANY && !*((const char *)decision + fields[i].offset))
+			continue;
 		if (json_object_set_new(json, fields[i].name, field_to_json(decision, i)) < 0)
 			goto fail;
+	}
 	if (grounds && json_object_set(json, "grounds", grounds) < 0)
 		goto fail;
 	return json;
@@ -180,7 +185,7 @@ int decision_from_json(const json_t *json, struct decision *ret_decision)
 		const json_t *value = json_object_get(json, fields[i].name);
 		void *at = (char *)&decision + fields[i].offset;
 
-		if (fields[i].kind == TEXT) {
+		if (fields[i].kind == TEXT || fields[i].kind == TEXT_IF_ANY) {
 			if (json_is_string(value))
 				snprintf(at, fields[i].size, "%s", json_string_value(value));
 		} else if (fields[i].kind == REAL) {

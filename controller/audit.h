@@ -41,6 +41,7 @@ struct decision {
 			     "superseded", "rolled back" */
 	char reason[256];
 	int64_t applied; /* the limit read back; -1: none */
+	char steps[256]; /* how memory came down, by the agent's words; "" for all else */
 	/* milliseconds since the sample was taken; NAN: did not happen */
 	double received_ms, evaluated_ms, sent_ms, applied_ms;
 	struct grounds grounds; /* the same once more, exactly */

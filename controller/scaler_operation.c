@@ -249,6 +249,7 @@ static void record_field(struct scaler *scaler, const struct change *change, boo
 		memcpy(decision.cpus, change->cpus, sizeof(decision.cpus));
 		decision.sent_ms = change->sent_ms;
 		decision.applied_ms = done ? change->applied_ms : NAN;
+		memcpy(decision.steps, change->steps, sizeof(decision.steps));
 	}
 	scaler_record(scaler, &decision, outcome, reason);
 }

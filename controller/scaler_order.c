@@ -9,6 +9,7 @@
 #include "boundaries.h"
 #include "model_private.h"
 #include "scaler_private.h"
+#include "shrink_steps.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
 
@@ -533,6 +534,8 @@ static void part_applied(struct scaler *scaler, struct slot *slot, struct struct
 	scaler->stats.applied++;
 	part_decision(part, &decision);
 	decision.applied = applied;
+	if (part->resource == EBB_MEM)
+		shrink_steps_text(result->resources, decision.steps, sizeof(decision.steps));
 	decision.applied_ms = reaction_ms(s, part->sampled_ns, part->sampled_host_ns, result, now);
 	scaler_record(scaler, &decision, short_of_plan || part->partial ? "partial" : "applied",
 		      short_of_plan ? "the agent could not go all the way" : NULL);
@@ -587,6 +590,8 @@ static void change_answered(struct scaler *scaler, struct part *part, struct str
 	s->physical[part->resource] = applied;
 	scaler_limit_in_force(scaler, slot, s, part->resource, part->from, applied, result);
 	slot->failures[part->resource] = 0;
+	if (part->resource == EBB_MEM)
+		shrink_steps_text(result->resources, change->steps, sizeof(change->steps));
 	change->applied_ms = reaction_ms(s, part->sampled_ns, part->sampled_host_ns, result, now);
 	operation_answered(scaler, change, CHANGE_DONE, applied, NULL);
 }

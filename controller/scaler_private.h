@@ -131,6 +131,7 @@ struct change {
 	bool adrift;            /* given up: what is in force is not known, the old limit wanted */
 	struct cpumap_row *row; /* its cores before shares moved; NULL: it is not CPU */
 	char cpus[256], error[160];
+	char steps[256]; /* of memory that came down */
 	double sent_ms, applied_ms;
 	struct wait_group *releases; /* as of a part, to the end of the operation */
 };

@@ -50,6 +50,16 @@ TEST(a_raise_from_measurement_to_result)
 	CHECK(strstr(got, "  cpu 150 -> 180 shares  applied\n"));
 }
 
+TEST(memory_tells_how_it_came_down)
+{
+	json_t *decision = raise();
+
+	json_object_set_new(decision, "steps",
+			    json_string("high 64 MiB, 2 ms; limit 64 MiB, 0 ms"));
+	CHECK(strstr(details(decision),
+		     "decided 13, sent 13).\n    Steps: high 64 MiB, 2 ms; limit 64 MiB, 0 ms.\n"));
+}
+
 TEST(a_refusal_tells_its_reason)
 {
 	json_t *decision = raise();

@@ -81,6 +81,7 @@ TEST(decision_survives_json)
 	in.planned = 140;
 	in.events_down = 3;
 	in.applied_ms = 12.345;
+	snprintf(in.steps, sizeof(in.steps), "high 64 MiB, 2 ms; limit 64 MiB, 0 ms");
 	json = decision_to_json(&in);
 	CHECK(json);
 	CHECK(json_is_null(json_object_get(json, "throttled")));
@@ -104,6 +105,7 @@ TEST(decision_survives_json)
 	CHECK_INT(out.applied, -1);
 	CHECK_INT(out.events_down, 3);
 	CHECK_NEAR(out.applied_ms, 12.345, 1e-9);
+	CHECK_STR(out.steps, "high 64 MiB, 2 ms; limit 64 MiB, 0 ms");
 	CHECK(isnan(out.sent_ms));
 }
 
