@@ -61,6 +61,7 @@ static int read_resources(const struct api *api, const struct container *contain
 	resources = resources_to_json(&limits, options->host, wanted);
 	if (!resources)
 		return -ENOMEM;
+	resources_add_pressure(resources, container);
 	*ret_resources = resources;
 	return 0;
 }

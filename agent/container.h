@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "hierarchy.h"
+#include "pressure.h"
 #include "labels.h"
 #include "name_record.h"
 #include "ebb/units.h"
@@ -41,6 +42,10 @@ struct container {
 	bool in_series;                      /* the series' own: its directories are known there */
 	size_t position;                     /* the table's own */
 	unsigned generation;                 /* discovery's own: the last scan that saw it */
+
+	/* Set by the pressure lane while it is guarded: 1 << enum pressure_kind of those read. */
+	unsigned has_pressure;
+	struct pressure pressure[PRESSURE_MAX];
 
 	/* Set by the feed from the controller's answers. */
 	bool guarded;

@@ -63,8 +63,9 @@ static bool listing_go_on(struct listings *listings, struct listing *listing)
 					  container->name);
 		if (r < 0)
 			continue;
-		json_object_set_new(listing->all, container->name,
-				    resources_to_json(&limits, options->host, listing->wanted));
+		json_t *resources = resources_to_json(&limits, options->host, listing->wanted);
+		resources_add_pressure(resources, container);
+		json_object_set_new(listing->all, container->name, resources);
 	}
 	return true;
 }

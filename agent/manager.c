@@ -23,7 +23,9 @@
 #include "sampler.h"
 #include "sandbox.h"
 #include "series.h"
+#include "pressure_lane.h"
 #include "shrink.h"
+#include "subtree.h"
 #include "tasks.h"
 #include "term.h"
 #include "ebb/cleanup.h"
@@ -63,6 +65,9 @@ struct manager {
 	struct names *names;
 	struct lifecycle *lifecycle; /* NULL: no events */
 	struct shrinker *shrinker;
+	struct pressure_lane *pressure;
+	unsigned controllers;  /* 1 << enum: to be handed down, as the operator asked */
+	unsigned told_missing; /* 1 << set of controllers: said that a container lacks them */
 	struct applier *applier;
 	struct net_links *net; /* NULL: no network limits */
 	struct metrics_source metrics;
@@ -132,6 +137,25 @@ static void resample_container(struct manager *manager, struct container *contai
 	not_sampled(manager, container, r);
 }
 
+/* Before it is sampled, so that what comes with a controller is there. */
+static void see_controllers(struct manager *manager, const struct container *container)
+{
+	unsigned missing = subtree_missing(&manager->hierarchies, container, SUBTREE_ALL);
+	char names[64];
+
+	if (missing & manager->controllers)
+		missing &= ~manager->controllers |
+			   subtree_enable(&manager->hierarchies, container, manager->controllers);
+	if (!missing || manager->told_missing & 1U << missing)
+		return;
+	/* Once for each set of them: thousands of containers lack the same. */
+	manager->told_missing |= 1U << missing;
+	subtree_names(missing, names, sizeof(names));
+	log_info("%s has no limits of %s: the cgroups above it do not hand down %s; the agent does "
+		 "it with --enable-controllers",
+		 container->path, names, missing & (missing - 1) ? "these controllers" : "it");
+}
+
 static void on_added(void *userdata, struct container *container)
 {
 	struct manager *manager = userdata;
@@ -139,6 +163,7 @@ static void on_added(void *userdata, struct container *container)
 	if (!container->unnamed)
 		log_info("container %s (%s, %s)", container->name, container->engine,
 			 container->path);
+	see_controllers(manager, container);
 	if (shrink_ladder_recover(&manager->hierarchies, container))
 		log_warning("%s: memory.high was still where an agent that was killed held it: put "
 			    "back",
@@ -453,6 +478,9 @@ static int start_api(struct manager *manager)
 
 	if (r < 0)
 		return log_error_errno(r, "cannot start the thread that lowers memory limits");
+	r = pressure_lane_new(manager->loop, &manager->hierarchies, table, &manager->pressure);
+	if (r < 0)
+		return r;
 	r = applier_new(
 		&(struct applier_options){
 			.hierarchies = &manager->hierarchies,
@@ -630,6 +658,12 @@ static int start(struct manager *manager)
 	r = hierarchies_open(NULL, &manager->hierarchies);
 	if (r < 0)
 		return r;
+	for (size_t i = 0; i < options->enable_controllers.n; i++) {
+		unsigned one = 0;
+
+		subtree_parse(options->enable_controllers.items[i], &one);
+		manager->controllers |= one;
+	}
 	manager->hierarchies.cpu_by_weight = options->cpu_mode == 1;
 	r = host_read(NULL, options->disk, &manager->host);
 	if (r < 0)
@@ -727,6 +761,7 @@ void manager_free(struct manager *manager)
 	tasks_free(manager->tasks);
 	if (manager->applier)
 		applier_close(manager->applier);
+	pressure_lane_free(manager->pressure);
 	shrinker_free(manager->shrinker);
 	applier_free(manager->applier);
 	api_free(manager->api);

@@ -121,6 +121,40 @@ static void add_labels(struct text *text, const struct container_labels *labels)
 	add_label(text, "container", labels->name);
 }
 
+/* One family of the six. */
+static void add_pressure(struct text *text, enum pressure_kind kind, bool full,
+			 const struct metrics_container *containers, size_t n,
+			 const struct text *labels, const size_t *starts)
+{
+	static const char *const names[PRESSURE_MAX] = {
+		[PRESSURE_CPU] = "cpu",
+		[PRESSURE_MEM] = "memory",
+		[PRESSURE_IO] = "io",
+	};
+	char name[64], help[64];
+	bool any = false;
+
+	snprintf(name, sizeof(name), "container_pressure_%s_%s_seconds_total", names[kind],
+		 full ? "stalled" : "waiting");
+	snprintf(help, sizeof(help), "Time in which %s waited for %s.",
+		 full ? "all tasks" : "a task", names[kind]);
+	for (size_t i = 0; i < n; i++) {
+		const struct pressure *pressure = containers[i].pressure;
+
+		if (!(containers[i].has_pressure & 1U << kind))
+			continue;
+		if (!any)
+			add_head(text, name, "counter", help);
+		any = true;
+		text_str(text, name);
+		text_char(text, '{');
+		text_add(text, labels->data + starts[i], starts[i + 1] - starts[i]);
+		text_char(text, '}');
+		add_value(text, FORM_SECONDS,
+			  1000 * (full ? pressure[kind].full_us : pressure[kind].some_us));
+	}
+}
+
 void metrics_write_containers(struct text *text, const struct metrics_container *containers,
 			      size_t n)
 {
@@ -168,6 +202,8 @@ void metrics_write_containers(struct text *text, const struct metrics_container 
 			add_value(text, family->form, value);
 		}
 	}
+	for (int p = 0; p < 2 * PRESSURE_MAX && !text->failed; p++)
+		add_pressure(text, p / 2, p % 2, containers, n, &labels, starts);
 	text_clear(&labels);
 }
 
@@ -356,6 +392,8 @@ int metrics_write(struct text *text, const struct metrics_source *source)
 			continue;
 		one->name = container->name;
 		one->path = container->path;
+		one->has_pressure = container->has_pressure;
+		one->pressure = container->pressure;
 		one->labels = &container->labels;
 		n++;
 	}

@@ -39,6 +39,9 @@ struct metrics_container {
 	const struct container_labels
 		*labels; /* `image`, `namespace`, `pod`, `container`; or NULL */
 	struct ebb_sample sample;
+	/* As in struct container. */
+	unsigned has_pressure;
+	const struct pressure *pressure;
 };
 void metrics_write_containers(struct text *text, const struct metrics_container *containers,
 			      size_t n);

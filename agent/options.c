@@ -12,6 +12,7 @@
 #include "ebb/util.h"
 #include "engine_files.h"
 #include "sampler.h"
+#include "subtree.h"
 
 /* In the order of their enums. */
 static const char *const sampler_choices[] = {"auto", "held", "walk", "files", NULL};
@@ -101,6 +102,13 @@ static const struct option_spec option_table[] = {
 		 "in proportion when they are all in use, and caps nothing",
 	 .by_default = "quota",
 	 .choices = cpu_choices},
+	{.name = "enable-controllers",
+	 .kind = OPTION_LIST,
+	 .offset = FIELD(enable_controllers),
+	 .value = "NAMES",
+	 .help = "cgroup v2: have the ancestors of containers hand these controllers down "
+		 "(cgroup.subtree_control): cpu, cpuset, memory, io; comma between them. Otherwise "
+		 "nothing is written there"},
 	{.name = "disk",
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(disk),
@@ -286,6 +294,16 @@ const char *agent_options_check(const struct agent_options *options, char *buffe
 	if (options->pin_dir[0] != '/')
 		return problem(buffer, size, "--pin-dir %s must be an absolute path",
 			       options->pin_dir);
+	for (size_t i = 0; i < options->enable_controllers.n; i++) {
+		unsigned one;
+
+		if (subtree_parse(options->enable_controllers.items[i], &one) < 0)
+			return problem(buffer, size,
+				       "--enable-controllers %s is no controller that Ebb sets: "
+				       "write cpu, cpuset, memory, io or several of them with "
+				       "commas",
+				       options->enable_controllers.items[i]);
+	}
 	if (options->disk[0] != '/')
 		return problem(buffer, size, "--disk %s must be an absolute path", options->disk);
 	for (size_t i = 0; i < options->engine_state.n; i++) {

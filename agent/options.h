@@ -17,8 +17,9 @@ struct agent_options {
 	char *pin_dir;
 	char *disk; /* a path on the disk whose bandwidth is limited */
 	struct string_list containers, exclude;
-	struct string_list engine_state; /* "ENGINE=DIR" */
-	char *names;                     /* file of the name record; NULL: none is kept */
+	struct string_list enable_controllers; /* "cpu", "cpuset", "memory", "io" */
+	struct string_list engine_state;       /* "ENGINE=DIR" */
+	char *names;                           /* file of the name record; NULL: none is kept */
 	unsigned period_ms, max_containers;
 
 	char *opentsdb;                   /* URL; NULL: none */

@@ -11,6 +11,8 @@ struct pressure {
 	uint64_t some_us, full_us;
 };
 
+enum pressure_kind { PRESSURE_CPU, PRESSURE_MEM, PRESSURE_IO, PRESSURE_MAX };
+
 /*
  * "some avg10=... total=N", and a line "full ..." which cpu.pressure lacks before Linux 5.13: 0
  * then. -EINVAL. Pure.

@@ -106,6 +106,30 @@ static json_t *disk_to_json(const struct limits *limits, const struct host *host
 	return disk;
 }
 
+void resources_add_pressure(json_t *resources, const struct container *container)
+{
+	static const struct {
+		const char *resource;
+		enum pressure_kind kind;
+	} places[] = {
+		{"cpu", PRESSURE_CPU},
+		{"mem", PRESSURE_MEM},
+		{"disk_read", PRESSURE_IO},
+		{"disk_write", PRESSURE_IO},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		json_t *object = json_object_get(resources, places[i].resource);
+		const struct pressure *pressure = &container->pressure[places[i].kind];
+
+		if (json_object_size(object) && container->has_pressure & 1U << places[i].kind)
+			json_object_set_new(object, "pressure",
+					    json_pack("{s:f, s:f}", "some_s",
+						      (double)pressure->some_us / 1e6, "full_s",
+						      (double)pressure->full_us / 1e6));
+	}
+}
+
 json_t *resources_steps_to_json(const struct shrink_steps *steps)
 {
 	json_t *list = json_array();

@@ -26,6 +26,11 @@ double limits_mbit(uint64_t bytes_per_s);
 	(1U << EBB_CPU | 1U << EBB_MEM | 1U << EBB_DISK_READ | 1U << EBB_DISK_WRITE | 1U << EBB_NET)
 
 /*
+ * Adds "pressure": {"some_s","full_s"}, seconds in total in which some task or all of them waited,
+ * to cpu, mem and both disks of `resources`, where it has been read.
+ */
+void resources_add_pressure(json_t *resources, const struct container *container);
+/*
  * {"cpu":{...},"mem":{...},...} of the resources in `wanted` (1 << enum ebb_resource). A resource
  * that is wanted but cannot be limited here is {}. New reference; NULL on no memory.
  */

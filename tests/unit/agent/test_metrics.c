@@ -79,4 +79,32 @@ TEST(metrics_of_containers)
 	CHECK(!strstr(text.data, "container_fs_reads_total" Q));
 }
 
+TEST(metrics_of_pressure)
+{
+	const struct pressure waited[PRESSURE_MAX] = {
+		[PRESSURE_CPU] = {2500001, 0},
+		[PRESSURE_MEM] = {7, 3},
+		[PRESSURE_IO] = {1, 1},
+	};
+	struct metrics_container containers[2] = {
+		{.name = "web",
+		 .path = "docker/ab",
+		 .has_pressure = 1U << PRESSURE_CPU | 1U << PRESSURE_MEM,
+		 .pressure = waited},
+		{.name = "x", .path = "x", .pressure = waited},
+	};
+
+	test_at_end(clear, NULL);
+	metrics_write_containers(&text, containers, 2);
+	CHECK(!text.failed);
+	has_line("container_pressure_cpu_waiting_seconds_total" WEB " 2.500001000");
+	has_line("container_pressure_cpu_stalled_seconds_total" WEB " 0.000000000");
+	has_line("container_pressure_memory_waiting_seconds_total" WEB " 0.000007000");
+	has_line("container_pressure_memory_stalled_seconds_total" WEB " 0.000003000");
+	has_line("# TYPE container_pressure_cpu_waiting_seconds_total counter");
+	/* What was not read is not zero. */
+	CHECK(!strstr(text.data, "container_pressure_io"));
+	CHECK(!strstr(text.data, "name=\"x\""));
+}
+
 TEST_MAIN()

@@ -213,4 +213,21 @@ TEST(options_api_must_be_in_reach)
 	CHECK(!agent_api_is_reachable("http://[2001:db8::1]:5000", "http://[::1]:8000"));
 }
 
+TEST(controllers_to_hand_down)
+{
+	char buffer[512], *names[] = {(char *)"cpu", (char *)"io", (char *)"blkio"};
+	struct agent_options o = {
+		.name = (char *)"h0",
+		.listen = (char *)"127.0.0.1:8000",
+		.pin_dir = (char *)"/p",
+		.disk = (char *)"/",
+		.enable_controllers = {names, 2},
+	};
+
+	CHECK(!agent_options_check(&o, buffer, sizeof(buffer)));
+	o.enable_controllers.n = 3;
+	CHECK(strstr(agent_options_check(&o, buffer, sizeof(buffer)),
+		     "--enable-controllers blkio"));
+}
+
 TEST_MAIN()

@@ -174,4 +174,26 @@ TEST(steps)
 	free(text);
 }
 
+TEST(resources_with_pressure)
+{
+	struct container *container;
+	json_t *json;
+
+	reset();
+	CHECK_INT(container_new(1, "c", "c", "cgroup", &container), 0);
+	container->pressure[PRESSURE_CPU] = (struct pressure){1500000, 0};
+	container->pressure[PRESSURE_IO] = (struct pressure){2000000, 500000};
+	container->has_pressure = 1U << PRESSURE_CPU | 1U << PRESSURE_IO;
+	json = resources_to_json(&limits, &host, 1 << EBB_MEM | 1 << EBB_DISK_READ | 1 << EBB_NET);
+	resources_add_pressure(json, container);
+	CHECK(!json_object_get(json_object_get(json, "mem"), "pressure"));
+	CHECK(!json_object_get(json, "cpu"));
+	CHECK_INT(json_object_size(json_object_get(json, "net")), 0);
+	const json_t *pressure = json_object_get(json_object_get(json, "disk_read"), "pressure");
+	CHECK(json_real_value(json_object_get(pressure, "some_s")) == 2.0);
+	CHECK(json_real_value(json_object_get(pressure, "full_s")) == 0.5);
+	json_decref(json);
+	container_free(container);
+}
+
 TEST_MAIN()
