@@ -156,6 +156,8 @@ both_twins() { [ "$(twins | wc -l)" = 2 ]; }
 twins_at() { [ "$(for engine in twin_lxc twin_nspawn; do quota "${DIR[$engine]}"; done | sort -n | paste -s -d ' ')" = "$1" ]; }
 if has twin_lxc && has twin_nspawn; then
 	check two_of_one_name_are_two wait_for both_twins
+	check one_keeps_the_name grep -qx "$TAG-twin" <(twins)
+	check the_other_says_whose_it_is grep -qxE "$TAG-twin@(lxc|nspawn)" <(twins)
 	min=20
 	for name in $(twins); do
 		check "guard_${name#"$TAG"-}" guard "$name" $min $min 64 256

@@ -9,7 +9,8 @@
 # All their cgroups are below $TAG.
 #
 #   enter_mounts SCRIPT_NAME      the script starts anew in the mount namespace; skips it where that cannot be
-#   need_engine ENGINE            fails, having said `skip` and why, where it cannot be had
+#   need_engine ENGINE            fails, having said `skip` and why, where it cannot be had, or is not
+#                                 among EBB_TEST_ENGINES="runc lxc"
 #   open_room                     makes $TAG in all hierarchies, and the room
 #   room COMMAND...               runs it there, as root
 #   room_cleanup                  is to be the script's EXIT trap
@@ -110,6 +111,13 @@ enter_mounts() {
 # need_engine ENGINE
 need_engine() {
 	local program
+	case " ${EBB_TEST_ENGINES-$1} " in
+	*" $1 "*) ;;
+	*)
+		skip "engine_$1" "not among EBB_TEST_ENGINES"
+		return 1
+		;;
+	esac
 	case $1 in
 	lxc) program=lxc-start ;;
 	nspawn) program=systemd-nspawn ;;
@@ -166,7 +174,7 @@ make_rootfs() {
 			if [ -e "/ctl/$1" ]; then
 				while [ $i -lt 20000 ]; do i=$((i + 1)); done
 			else
-				sleep 0.1
+				sleep 0.5
 			fi
 		done
 	END
