@@ -16,6 +16,7 @@ struct container_table {
 	size_t n, size;
 	struct hash by_name, by_id;
 	struct name_record *record; /* NULL: none */
+	const char *host_name;      /* NULL: none */
 };
 
 #define OWNER_MAX 64
@@ -160,46 +161,82 @@ static void compose(char name[CONTAINER_NAME_MAX + 1], const char *base, const c
 	memcpy(name + len, suffix, suffix_len + 1);
 }
 
-/* Is the plain name the container's own to have? Records whose it is when that is in doubt. */
+/* As the record has it where containers of one owner share a name: by their paths. */
+static void specific_owner(const struct container *container, char owner[OWNER_MAX + 16])
+{
+	snprintf(owner, OWNER_MAX + 16, "%.*s:%08x", OWNER_MAX, container->owner,
+		 (unsigned)hash_string(container->path));
+}
+
+/* Is the name the container's own to have? Records whose it is when that is in doubt. */
 static bool may_have(struct container_table *table, const struct container *container,
 		     const char *name)
 {
 	const struct container *holder = container_table_by_name(table, name);
 	const char *owner = name_record_owner(table->record, name);
+	char specific[OWNER_MAX + 16];
 
-	if (!owner && (!holder || holder == container))
+	if (holder == container)
+		holder = NULL;
+	if (!owner && !holder)
 		return true;
-	if (!owner && table->record)
+	if (holder) {
+		bool alike = !strcmp(holder->owner, container->owner);
+
+		specific_owner(holder, specific);
 		/* That it could not be kept has been said. */
-		(void)name_record_keep(table->record, name, holder->owner);
-	return (!holder || holder == container) && owner && !strcmp(owner, container->owner);
+		if (table->record && (!owner || (alike && !strcmp(owner, holder->owner))))
+			(void)name_record_keep(table->record, name,
+					       alike ? specific : holder->owner);
+		return false;
+	}
+	specific_owner(container, specific);
+	return !strcmp(owner, container->owner) || !strcmp(owner, specific);
+}
+
+/* `wanted`, or WANTED@HOST where a container of another host is called so. */
+static bool is_free(struct container_table *table, const struct container *container,
+		    const char *wanted, char name[CONTAINER_NAME_MAX + 1])
+{
+	const char *owner = name_record_owner(table->record, wanted);
+	char suffix[CONTAINER_NAME_MAX / 2];
+
+	snprintf(suffix, sizeof(suffix), "@%s", table->host_name ? table->host_name : "");
+	compose(name, wanted, owner && !strcmp(owner, CONTAINER_ELSEWHERE) ? suffix : "");
+	return may_have(table, container, name);
 }
 
 static char *free_name(struct container_table *table, const struct container *container,
 		       const char *base, bool qualified)
 {
-	char name[CONTAINER_NAME_MAX + 1], suffix[OWNER_MAX + 16];
-	const struct container *holder;
+	char wanted[CONTAINER_NAME_MAX + 1], name[CONTAINER_NAME_MAX + 1];
+	char suffix[OWNER_MAX + 16];
 
-	if (!qualified && may_have(table, container, base))
-		return strdup(base);
-	/* At most two of the same owner would share a path, and a path is one container's. */
+	if (!qualified && is_free(table, container, base, name))
+		return strdup(name);
 	for (uint64_t attempt = 0;; attempt++) {
 		if (attempt == 0)
 			snprintf(suffix, sizeof(suffix), "@%.*s", OWNER_MAX, container->owner);
 		else
 			snprintf(suffix, sizeof(suffix), "@%.*s-%08x", OWNER_MAX, container->owner,
 				 (unsigned)(hash_string(container->path) + attempt - 1));
-		compose(name, base, suffix);
-		holder = container_table_by_name(table, name);
-		if (!holder || holder == container)
+		compose(wanted, base, suffix);
+		if (is_free(table, container, wanted, name))
 			return strdup(name);
 	}
 }
 
-void container_table_set_record(struct container_table *table, struct name_record *record)
+int container_table_name_taken(struct container_table *table, struct container *container)
+{
+	return table->record ? name_record_keep(table->record, container->name, CONTAINER_ELSEWHERE)
+			     : -EOPNOTSUPP;
+}
+
+void container_table_set_record(struct container_table *table, struct name_record *record,
+				const char *host_name)
 {
 	table->record = record;
+	table->host_name = host_name;
 }
 
 int container_table_rename(struct container_table *table, struct container *container,

@@ -32,6 +32,7 @@ struct container {
 	/* Its engine is being asked, for a second at most: it is sampled, and nobody is told of it.
 	 */
 	bool unnamed;
+	bool qualified;     /* NAME@OWNER in any case */
 	const char *engine; /* "docker", "podman", "lxc", ..., "cgroup" for a --containers glob;
 			       static string */
 	int dir_fds[CGROUP_CONTROLLER_MAX];  /* O_PATH directory per controller, -1: none. Shared
@@ -66,10 +67,18 @@ size_t container_table_count(const struct container_table *table);
 struct container *container_table_by_name(struct container_table *table, const char *name);
 struct container *container_table_by_id(struct container_table *table, uint64_t id);
 /*
- * Whose the names are that several containers have had; NULL: known for as long as they are in the
- * table. Borrowed.
+ * Whose the names are that several containers have had, those of other hosts too (NULL: known for
+ * as long as they are in the table), and the name of this host. Borrowed.
  */
-void container_table_set_record(struct container_table *table, struct name_record *record);
+void container_table_set_record(struct container_table *table, struct name_record *record,
+				const char *host_name);
+/* The owner, in the record, of a name that a container of another host has. */
+#define CONTAINER_ELSEWHERE "/"
+/*
+ * The name that the container has now is that of one on another host: from the next rename on, also
+ * after a restart, it is NAME@HOST here. -EOPNOTSUPP without a record.
+ */
+int container_table_name_taken(struct container_table *table, struct container *container);
 /*
  * Takes `container` over. Where another container has its name, or had it first, it is called
  * NAME@OWNER, where that is taken, too, NAME@OWNER-HASH of its path: which of them is called what

@@ -654,7 +654,22 @@ int discovery_name(struct discovery *discovery, struct container *container,
 		*labels = none;
 	}
 	container->unnamed = false;
+	container->qualified = qualified;
 	return r == 1 || was_unnamed;
+}
+
+int discovery_name_taken(struct discovery *discovery, struct container *container)
+{
+	struct discovery *d = discovery;
+	_cleanup_free_ char *base = labels_base_name(&container->labels);
+	int r;
+
+	if (!base)
+		base = strdup(container->key);
+	r = base ? container_table_name_taken(d->table, container) : -ENOMEM;
+	if (r < 0)
+		return r;
+	return container_table_rename(d->table, container, base, NULL, container->qualified);
 }
 
 static int add_glob(struct discovery *d, const char *glob)
@@ -700,7 +715,7 @@ int discovery_new(const struct discovery_options *options, struct discovery **re
 
 	r = container_table_new(&d->table);
 	if (r == 0)
-		container_table_set_record(d->table, options->record);
+		container_table_set_record(d->table, options->record, options->host_name);
 	if (r == 0 && options->globs) {
 		d->globs = calloc(options->globs->n + 1, sizeof(*d->globs));
 		if (!d->globs)

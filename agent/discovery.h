@@ -25,7 +25,8 @@ struct discovery_options {
 	 */
 	bool names_follow;
 	struct name_record *record; /* see container_table_set_record() */
-	unsigned max_containers;    /* 0: any number */
+	const char *host_name;
+	unsigned max_containers; /* 0: any number */
 	/* Called after the table has it / before it leaves the table. */
 	void (*added)(void *userdata, struct container *container);
 	void (*removed)(void *userdata, struct container *container);
@@ -66,5 +67,10 @@ void discovery_event(struct discovery *discovery, const struct lifecycle_event *
 int discovery_name(struct discovery *discovery, struct container *container,
 		   struct container_labels *labels, const char *engine, const char *owner,
 		   bool qualified);
+/*
+ * A container of another host has its name: it gets another one, for good. 1, 0 or a negative errno
+ * as above.
+ */
+int discovery_name_taken(struct discovery *discovery, struct container *container);
 
 #endif

@@ -101,6 +101,14 @@ static int ask_family(struct engines *engines, enum family family, const struct 
 	return -ENOENT;
 }
 
+static const char *engine_of(enum family family)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		if (table[i].families == family)
+			return table[i].engine;
+	return NULL;
+}
+
 int engines_ask(struct engines *engines, const struct engine_query *query,
 		struct engine_answer *ret_answer)
 {
@@ -117,6 +125,9 @@ int engines_ask(struct engines *engines, const struct engine_query *query,
 		if (r == 0 && !answer.labels.name)
 			r = -ENOENT;
 		if (r == 0) {
+			/* A bare id tells of no engine. */
+			if (!strcmp(query->engine, "oci"))
+				answer.engine = engine_of((enum family)family);
 			*ret_answer = answer;
 			return 0;
 		}

@@ -59,7 +59,7 @@ bool exclusion_matches(const struct string_list *patterns, const char *engine, c
 		if (strchr(pattern, '/')) {
 			pattern += strspn(pattern, "/");
 			if (fnmatch(pattern, path + strspn(path, "/"),
-				    FNM_PATHNAME | FNM_NOESCAPE) == 0)
+				    FNM_PATHNAME | FNM_NOESCAPE | FNM_LEADING_DIR) == 0)
 				return true;
 			continue;
 		}

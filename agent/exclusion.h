@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * --exclude: which containers are left alone. A pattern is for names, one with a '/' for cgroup
- * paths (a '*' stops at '/'), KEY=PATTERN for what the engine says: engine, namespace, pod, image.
- * Pure but for the set of those that are known to be excluded.
+ * paths and what lies below (a '*' stops at '/'), KEY=PATTERN for what the engine says: engine,
+ * namespace, pod, image. Pure but for the set of those that are known to be excluded.
  */
 #ifndef EBB_EXCLUSION_H
 #define EBB_EXCLUSION_H

@@ -44,6 +44,9 @@
  * in so many batches: 0.1% of a core with 1,000 containers.
  */
 #define RECHECK_BATCHES 60
+/* One that moves to this host may be here before it has gone there. */
+#define TAKEN_ROUNDS   3
+#define TAKEN_AGAIN_NS EBB_NS_PER_SEC
 /* More than these removals unsent, and a new session says the same in less. */
 #define REMOVED_MAX 4096
 
@@ -58,6 +61,7 @@ struct feed_container {
 	bool urgent;                     /* a sample in the ring is */
 	bool has_last, has_seen;
 	bool other_labels; /* than were told */
+	unsigned taken;    /* so often the controller said that another host's has its name */
 	bool told_foreign, told_unread;
 	bool had_net; /* in the last report */
 	uint64_t added_ns;
@@ -614,6 +618,17 @@ static void settle(struct feed *feed, bool arrived)
 	feed->removed_in_flight = 0;
 }
 
+/* What the controller knows as `fc->c` is no more. */
+static void tell_removed(struct feed *feed, const struct feed_container *fc)
+{
+	if (fc->announced == ANNOUNCED_NO)
+		return;
+	if (feed->n_removed == REMOVED_MAX)
+		feed->renew = true;
+	else
+		feed->removed[feed->n_removed++] = fc->c;
+}
+
 /* --- Answers ---------------------------------------------------------------------------------- */
 
 static void retry_in(struct feed *feed, unsigned wait_ms)
@@ -656,6 +671,44 @@ static void failed(struct feed *feed, const char *reason, bool moves, bool spoke
 	retry_in(feed, wait_ms);
 }
 
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The controller would not have these for their names, which containers of other hosts have. */
+static void names_taken(struct feed *feed, const json_t *taken)
+{
+	size_t n = json_array_size(taken), n_containers;
+	_cleanup_free_ uint64_t *numbers = n ? calloc(n, sizeof(*numbers)) : NULL;
+
+	if (!numbers)
+		return;
+	for (size_t i = 0; i < n; i++)
+		numbers[i] = (uint64_t)json_integer_value(json_array_get(taken, i));
+	qsort(numbers, n, sizeof(*numbers), by_number);
+	n_containers = container_table_count(feed->options.table);
+	for (size_t i = 0; i < n_containers; i++) {
+		struct container *container = container_table_at(feed->options.table, i);
+		struct feed_container *fc = container->feed_state;
+
+		if (!fc || fc->announced != ANNOUNCED_YES ||
+		    !bsearch(&fc->c, numbers, n, sizeof(*numbers), by_number))
+			continue;
+		if (++fc->taken >= TAKEN_ROUNDS && feed->options.name_taken) {
+			fc->taken = 0;
+			feed->options.name_taken(feed->options.userdata, container);
+			continue;
+		}
+		tell_removed(feed, fc);
+		fc->c = feed->next_c++;
+		fc->announced = ANNOUNCED_NO;
+		feed->news_at = MIN(feed->news_at, now_ns() + TAKEN_AGAIN_NS);
+	}
+}
+
 /* False: of a controller that led before. */
 static bool heed_term(struct feed *feed, const json_t *answer)
 {
@@ -685,6 +738,7 @@ static void succeeded(struct feed *feed, const json_t *answer)
 	if (json_is_integer(version))
 		feed->guard_version = (uint64_t)json_integer_value(version);
 	feed->registered = true;
+	names_taken(feed, json_object_get(answer, "taken"));
 }
 
 static void unknown_session(struct feed *feed)
@@ -833,17 +887,6 @@ void feed_container_joined(struct feed *feed, struct container *container)
 		feed->news_at = MIN(feed->news_at, settled_at(feed, container));
 	else
 		feed_limits_changed(feed, container);
-}
-
-/* What the controller knows as `fc->c` is no more. */
-static void tell_removed(struct feed *feed, const struct feed_container *fc)
-{
-	if (fc->announced == ANNOUNCED_NO)
-		return;
-	if (feed->n_removed == REMOVED_MAX)
-		feed->renew = true;
-	else
-		feed->removed[feed->n_removed++] = fc->c;
 }
 
 void feed_container_named(struct feed *feed, struct container *container, bool renamed)

@@ -32,6 +32,10 @@ struct feed_options {
 	struct sampler *sampler;
 	struct net_links *net; /* NULL: no network limits */
 	unsigned period_ms;
+	/* The controller has a container of another host under this one's name. NULL: it stays
+	 * untold. */
+	void (*name_taken)(void *userdata, struct container *container);
+	void *userdata;
 };
 
 struct feed;

@@ -215,6 +215,22 @@ static void on_named(void *userdata, uint64_t id, struct engine_answer *answer)
 		feed_container_named(manager->feed, container, r == 1);
 }
 
+static void on_name_taken(void *userdata, struct container *container)
+{
+	struct manager *manager = userdata;
+	_cleanup_free_ char *before = strdup(container->name);
+	int r = discovery_name_taken(manager->discovery, container);
+
+	if (r < 0)
+		log_error_errno(r, "no other name for %s, which a container of another host has",
+				container->name);
+	if (r <= 0)
+		return;
+	log_info("container %s is called %s now: one of another host has that name",
+		 before ? before : "?", container->name);
+	feed_container_named(manager->feed, container, true);
+}
+
 static void on_removed(void *userdata, struct container *container)
 {
 	struct manager *manager = userdata;
@@ -419,7 +435,7 @@ static int start_bpf(struct manager *manager)
 static int start_discovery(struct manager *manager)
 {
 	const struct agent_options *options = manager->options;
-	int r = name_record_open(options->names, &manager->record);
+	int r = name_record_open(options->name_record, &manager->record);
 
 	if (r >= 0)
 		r = names_new(
@@ -440,6 +456,7 @@ static int start_discovery(struct manager *manager)
 			.excludes = &options->exclude,
 			.names_follow = true,
 			.record = manager->record,
+			.host_name = options->name,
 			.max_containers = options->max_containers,
 			.added = on_added,
 			.removed = on_removed,
@@ -558,6 +575,8 @@ static int start_feed(struct manager *manager)
 			.sampler = manager->sampler,
 			.net = manager->net,
 			.period_ms = options->period_ms,
+			.name_taken = on_name_taken,
+			.userdata = manager,
 		},
 		&manager->feed);
 	if (r < 0)

@@ -19,8 +19,8 @@
 /* Engines write down a container before they make its cgroup, or a moment later. */
 #define RETRY_NS (100 * EBB_NS_PER_MS)
 /* For engines that were down and, less often, containers that were renamed: one fstat() each. */
-#define REFRESH_NS     (10 * EBB_NS_PER_SEC)
-#define REFRESH_ROUNDS 6 /* of those whose names are known */
+#define REFRESH_NS     (5 * EBB_NS_PER_SEC)
+#define REFRESH_ROUNDS 12 /* of those whose names are known */
 
 struct entry {
 	uint64_t id, stamp;

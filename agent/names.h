@@ -2,7 +2,7 @@
 /*
  * Asks the engines what their containers are called, in a thread of its own: what the engines'
  * files and directories do, a hung one too, costs a name and nothing else. What was found is kept
- * by the cgroup's id and looked at again once a minute, what was not every ten seconds.
+ * by the cgroup's id and looked at again once a minute, what was not every five seconds.
  */
 #ifndef EBB_NAMES_H
 #define EBB_NAMES_H

@@ -22,6 +22,7 @@ static const char *const log_choices[] = {"error", "warning", "info", "debug", N
 #define FIELD(field) offsetof(struct agent_options, field)
 
 #define SPOOL_OF_ROOT "/var/lib/ebb/spool/agent"
+#define PIN_DIR       "/sys/fs/bpf/ebb"
 #define NAMES_OF_ROOT "/var/lib/ebb/names"
 
 static const struct option_spec option_table[] = {
@@ -64,12 +65,12 @@ static const struct option_spec option_table[] = {
 	 .value = "ENGINE=DIR",
 	 .help = "where an engine keeps its state, when not where it usually does: "
 		 "docker=/data/docker"},
-	{.name = "names",
+	{.name = "name-record",
 	 .kind = OPTION_STRING,
-	 .offset = FIELD(names),
+	 .offset = FIELD(name_record),
 	 .value = "FILE",
 	 .help = "where it is kept which of several containers a name belongs to; none: nowhere "
-		 "(default: /var/lib/ebb/names for root, else none)"},
+		 "(default: /var/lib/ebb/names for root with the usual --pin-dir, else none)"},
 	{.name = "period",
 	 .kind = OPTION_UINT,
 	 .offset = FIELD(period_ms),
@@ -120,7 +121,7 @@ static const struct option_spec option_table[] = {
 	 .offset = FIELD(pin_dir),
 	 .value = "DIR",
 	 .help = "where the BPF maps are pinned; a second agent on this host needs its own",
-	 .by_default = "/sys/fs/bpf/ebb"},
+	 .by_default = PIN_DIR},
 	{.name = "opentsdb",
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(opentsdb),
@@ -315,10 +316,10 @@ const char *agent_options_check(const struct agent_options *options, char *buffe
 			return buffer;
 		}
 	}
-	if (options->names && options->names[0] != '/' && *options->names &&
-	    strcmp(options->names, "none"))
-		return problem(buffer, size, "--names %s must be an absolute path, or none",
-			       options->names);
+	if (options->name_record && options->name_record[0] != '/' && *options->name_record &&
+	    strcmp(options->name_record, "none"))
+		return problem(buffer, size, "--name-record %s must be an absolute path, or none",
+			       options->name_record);
 	return check_opentsdb(options, buffer, size);
 }
 
@@ -335,14 +336,14 @@ int agent_spool(bool root, const char *opentsdb, char **spool)
 	return 0;
 }
 
-int agent_names(bool root, char **names)
+int agent_name_record(bool root, const char *pin_dir, char **record)
 {
-	if (*names && (!**names || !strcmp(*names, "none"))) {
-		free(*names);
-		*names = NULL;
-	} else if (!*names && root) {
-		*names = strdup(NAMES_OF_ROOT);
-		if (!*names)
+	if (*record && (!**record || !strcmp(*record, "none"))) {
+		free(*record);
+		*record = NULL;
+	} else if (!*record && root && !strcmp(pin_dir, PIN_DIR)) {
+		*record = strdup(NAMES_OF_ROOT);
+		if (!*record)
 			return -ENOMEM;
 	}
 	return 0;
@@ -371,7 +372,7 @@ int agent_options_load(int argc, char **argv, struct agent_options *options)
 	}
 	options->argc = argc;
 	options->argv = argv;
-	r = agent_names(geteuid() == 0, &options->names);
+	r = agent_name_record(geteuid() == 0, options->pin_dir, &options->name_record);
 	if (r >= 0)
 		r = agent_spool(geteuid() == 0, options->opentsdb, &options->spool);
 	return r < 0 ? log_error_errno(r, "spool") : CONFIG_OK;

@@ -19,7 +19,7 @@ struct agent_options {
 	struct string_list containers, exclude;
 	struct string_list enable_controllers; /* "cpu", "cpuset", "memory", "io" */
 	struct string_list engine_state;       /* "ENGINE=DIR" */
-	char *names;                           /* file of the name record; NULL: none is kept */
+	char *name_record;                     /* file; NULL: none is kept */
 	unsigned period_ms, max_containers;
 
 	char *opentsdb;                   /* URL; NULL: none */
@@ -67,8 +67,11 @@ unsigned agent_opentsdb_sets(const struct agent_options *options);
  */
 int agent_spool(bool root, const char *opentsdb, char **spool);
 
-/* The same for the file that says whose a name is: "none", or /var/lib/ebb/names for root. */
-int agent_names(bool root, char **names);
+/*
+ * The same for the file that says whose a name is: /var/lib/ebb/names, which a second agent of this
+ * host, with a pin directory of its own, must not share.
+ */
+int agent_name_record(bool root, const char *pin_dir, char **record);
 
 /*
  * The address that the controller is told, from `advertise` (NULL: none) and from the address that

@@ -9,6 +9,13 @@
 #include "view.h"
 #include "ebb/cleanup.h"
 
+static const struct column label_columns[] = {
+	{.title = "NAME", .shrink = 12},  {.title = "HOST", .drop = 5, .shrink = 8},
+	{.title = "ENGINE", .drop = 4},   {.title = "NAMESPACE", .drop = 2, .shrink = 8},
+	{.title = "POD", .shrink = 8},    {.title = "CONTAINER", .drop = 3, .shrink = 8},
+	{.title = "IMAGE", .shrink = 12}, {.title = "ID", .drop = 1},
+};
+
 static const struct column columns[] = {
 	{.title = "NAME", .shrink = 12},
 	{.title = "HOST", .drop = 1, .shrink = 8},
@@ -63,22 +70,43 @@ static const enum style connection_styles[] = {
 	[CONNECTION_UP] = STYLE_NONE,
 };
 
+/* What the engines say. */
+static void add_labels(struct table *table, const struct structure_view *view)
+{
+	static const char *const keys[] = {"engine", "namespace", "pod", "name", "image"};
+
+	table_add(table, STYLE_NONE, "%s", view->name);
+	table_add(table, connection_styles[view->connection], "%s%s", view->host,
+		  connection_words[view->connection]);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const char *value = json_get_text(view->labels, keys[i]);
+
+		table_add(table, *value ? STYLE_NONE : STYLE_DIM, "%s", *value ? value : "-");
+	}
+	/* As much as the engines show, and accept, themselves. */
+	const char *id = json_get_text(view->labels, "id");
+	table_add(table, STYLE_DIM, "%.12s", *id ? id : "-");
+}
+
 static int ps(struct cli *cli, int argc, char **argv)
 {
 	_cleanup_table_ struct table *table = NULL;
 	_cleanup_free_ struct structure_view *views = NULL;
 	_cleanup_json_ json_t *docs = NULL;
 	const char *error, *word;
+	bool labels = false;
+	const struct arg_option options[] = {{.name = "--labels", .letter = 'l', .flag = &labels}};
 	size_t n;
 
-	if (args_parse(argv + 1, NULL, 0, false, &error, &word) < 0)
+	if (args_parse(argv + 1, options, ARRAY_SIZE(options), false, &error, &word) < 0)
 		return cli_usage(&verb_ps, "%s: %s", word, error);
 	if (request_call(cli, "GET", "/structure/?subtype=container&live", NULL, &docs) < 0)
 		return EXIT_FAILED;
 	if (cli->json)
 		return cli_print_json(docs);
 	if (views_read(docs, NULL, argv + 1, &views, &n) < 0 ||
-	    table_new(columns, ARRAY_SIZE(columns), &table) < 0)
+	    table_new(labels ? label_columns : columns,
+		      labels ? ARRAY_SIZE(label_columns) : ARRAY_SIZE(columns), &table) < 0)
 		return cli_fail("out of memory");
 	if (!n) {
 		puts(argv[1] ? "No container of that name."
@@ -89,6 +117,10 @@ static int ps(struct cli *cli, int argc, char **argv)
 	for (size_t i = 0; i < n; i++) {
 		char guarded[80];
 
+		if (labels) {
+			add_labels(table, &views[i]);
+			continue;
+		}
 		guarded_text(&views[i], guarded, sizeof(guarded));
 		table_add(table, STYLE_NONE, "%s", views[i].name);
 		table_add(table, connection_styles[views[i].connection], "%s%s", views[i].host,
@@ -103,11 +135,12 @@ static int ps(struct cli *cli, int argc, char **argv)
 
 const struct verb verb_ps = {
 	.name = "ps",
-	.usage = "[NAME...] [--json]",
+	.usage = "[NAME...] [--labels] [--json]",
 	.summary = "list containers: usage, limit and range of CPU and memory",
 	.help = "CPU is in shares (100 = one core), memory in MiB. NAME may be a pattern ('web-*').\n"
 		"GUARDED names the resources whose limit follows usage. RANGE is what the limit\n"
-		"may become.\n",
+		"may become. --labels (-l) shows what the engines say instead: namespace, pod, name,\n"
+		"image and id.\n",
 	.shows = true,
 	.run = ps,
 };

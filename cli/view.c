@@ -38,6 +38,7 @@ void view_read(const json_t *doc, struct structure_view *ret_view)
 	struct structure_view view = {
 		.name = json_get_text(doc, "name"),
 		.host = json_get_text(doc, "host"),
+		.labels = json_object_get(doc, "labels"),
 		.guard = json_is_true(json_object_get(doc, "guard")),
 		.connection = json_is_true(connected)    ? CONNECTION_UP
 			      : json_is_false(connected) ? CONNECTION_AWAY

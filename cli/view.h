@@ -25,6 +25,7 @@ struct structure_view {
 	enum connection connection;
 	double throttled; /* share of periods, NAN: not known */
 	struct resource_view resources[EBB_RESOURCE_MAX];
+	const json_t *labels;   /* what its engine says; NULL: nothing */
 	const json_t *decision; /* the newest one; NULL: none */
 };
 

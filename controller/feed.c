@@ -10,6 +10,7 @@
 #include "feed_message.h"
 #include "feed_rates.h"
 #include "guarding.h"
+#include "labels.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
 
@@ -20,6 +21,7 @@ struct member {
 	int64_t c;
 	char *name;
 	bool refused; /* the model would not take it: its samples are ignored */
+	bool name_taken;
 	bool sampled; /* `last` is set */
 	struct feed_sample last;
 
@@ -261,6 +263,7 @@ static void apply_added(struct feed *feed, struct session *session,
 			continue;
 		r = model_register_container(feed->model, session->host, added, &s);
 		member->refused = r < 0;
+		member->name_taken = r == -EEXIST;
 		member->looked_up = 0;
 		/* The model has said who has the name. */
 		if (r < 0 && r != -EEXIST)
@@ -280,6 +283,8 @@ static void apply_limits(struct feed *feed, struct session *session,
 		struct member *member = member_find(session, number_of(limits));
 		struct structure *s = member ? member_structure(feed, session, member) : NULL;
 
+		if (s)
+			labels_take(feed->model, s, limits);
 		/* Written down before an order was applied, read after its answer. */
 		if (s && !scaler_is_outdated(feed->scaler, s, (uint64_t)message->now))
 			scaler_limits_reported(feed->scaler, s, limits,
@@ -482,8 +487,27 @@ static json_t *guard_table(const struct host *host)
 	return table;
 }
 
+/* Those of the message's `added` whose names others have: the agent finds them other ones. */
+static json_t *taken_names(const struct session *session, const struct feed_message *message)
+{
+	json_t *taken = NULL, *added;
+	size_t i;
+
+	json_array_foreach(message->added, i, added) {
+		const struct member *member = member_find(session, number_of(added));
+
+		if (!member || !member->name_taken)
+			continue;
+		if (!taken)
+			taken = json_array();
+		json_array_append_new(taken, json_integer(member->c));
+	}
+	return taken;
+}
+
 static json_t *answer_to(const struct session *session, const struct feed_message *message)
 {
+	json_t *taken;
 	int64_t version = (int64_t)session->host->guard_version;
 	json_t *answer = json_pack("{s:I, s:I}", "ack", (json_int_t)session->seq, "guard_version",
 				   (json_int_t)version);
@@ -491,6 +515,9 @@ static json_t *answer_to(const struct session *session, const struct feed_messag
 	/* A version from before this controller started may look like one of its own. */
 	if (answer && (version != message->guard_version || message->registration))
 		json_object_set_new(answer, "guard", guard_table(session->host));
+	taken = taken_names(session, message);
+	if (taken)
+		json_object_set_new(answer, "taken", taken);
 	return answer;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "labels.h"
 #include "model_walk.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
@@ -16,6 +17,7 @@
 /* One structure, copied out under the lock. */
 struct row {
 	char *labels; /* structure="c0",host="h0" */
+	char *told;   /* ,engine="docker",image="nginx" */
 	enum structure_subtype subtype;
 	bool guard, live;
 	struct {
@@ -36,8 +38,10 @@ struct snapshot {
 
 static void snapshot_clear(struct snapshot *snapshot)
 {
-	for (size_t i = 0; i < snapshot->n; i++)
+	for (size_t i = 0; i < snapshot->n; i++) {
 		free(snapshot->rows[i].labels);
+		free(snapshot->rows[i].told);
+	}
 	free(snapshot->rows);
 }
 
@@ -72,6 +76,7 @@ static int row_fill(struct row *row, const struct structure *s, const struct hos
 	row->labels = row_labels(s);
 	if (!row->labels)
 		return -ENOMEM;
+	row->told = s->live ? labels_metrics(s) : NULL;
 	row->subtype = s->subtype;
 	row->guard = s->guard;
 	row->live = s->live;
@@ -210,6 +215,12 @@ static void write_structures(FILE *out, const struct snapshot *snapshot)
 		if (snapshot->rows[i].subtype != STRUCTURE_HOST)
 			fprintf(out, "ebb_structure_guarded{%s} %d\n", snapshot->rows[i].labels,
 				snapshot->rows[i].guard);
+	head(out, "ebb_structure_info", "gauge",
+	     "Always 1: what the engine of a container that is there says of it");
+	for (size_t i = 0; i < snapshot->n; i++)
+		if (snapshot->rows[i].told)
+			fprintf(out, "ebb_structure_info{%s%s} 1\n", snapshot->rows[i].labels,
+				snapshot->rows[i].told);
 	for (enum field f = 0; f < FIELD_N; f++) {
 		head(out, fields[f].name, "gauge", fields[f].help);
 		for (size_t i = 0; i < snapshot->n; i++) {

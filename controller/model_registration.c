@@ -9,6 +9,7 @@
 
 #include "boundaries.h"
 #include "disks.h"
+#include "labels.h"
 #include "member_sums.h"
 #include "model_private.h"
 #include "ebb/cleanup.h"
@@ -233,15 +234,16 @@ static int claim_container(struct model *model, struct host *host, struct struct
 
 	if (structure->subtype != STRUCTURE_CONTAINER ||
 	    (before && before != host && structure->live && before->connected)) {
-		model_log(model, LOG_LEVEL_WARNING,
-			  "%s on host %s is left out: the name is taken by %s%s", structure->name,
-			  host->structure->name,
-			  structure->subtype != STRUCTURE_CONTAINER
-				  ? structure_subtype_name(structure->subtype)
-				  : "a container on host ",
-			  before && structure->subtype == STRUCTURE_CONTAINER
-				  ? before->structure->name
-				  : "");
+		model_log(
+			model, LOG_LEVEL_WARNING,
+			"%s on host %s gets another name, or is left out: the name is that of %s%s",
+			structure->name, host->structure->name,
+			structure->subtype != STRUCTURE_CONTAINER
+				? structure_subtype_name(structure->subtype)
+				: "a container on host ",
+			before && structure->subtype == STRUCTURE_CONTAINER
+				? before->structure->name
+				: "");
 		return -EEXIST;
 	}
 	if (before == host)
@@ -316,6 +318,7 @@ int model_register_container(struct model *model, struct host *host, const json_
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
 		structure->physical[i] = INT64_MIN;
 	model_limits_reported(model, structure, limits);
+	labels_take(model, structure, added);
 	if (came_back && structure->guard_state) {
 		guard_state_free(structure->guard_state);
 		structure->guard_state = guard_state_new();

@@ -113,7 +113,7 @@ TEST(who_had_a_name_first_keeps_it)
 	for (int order = 0; order < 3; order++) {
 		new_table();
 		CHECK_INT(name_record_open(path, &record), 0);
-		container_table_set_record(table, record);
+		container_table_set_record(table, record, "h1");
 		/* Whichever is found first: the first round has made it docker's. */
 		lxc = order == 1 ? add_of(2, "web", "lxc", "lxc.payload.web") : NULL;
 		docker = order == 2 ? NULL : add_of(1, "web", "docker", "docker/1");
@@ -135,6 +135,57 @@ TEST(who_had_a_name_first_keeps_it)
 	snprintf(path, sizeof(path), "%s/state", dir);
 	CHECK_INT(rmdir(path), 0);
 	CHECK_INT(rmdir(dir), 0);
+}
+
+static struct name_record *open_record;
+
+static void close_record(void *arg)
+{
+	name_record_close(open_record);
+	open_record = NULL;
+}
+
+TEST(twins_of_one_owner_keep_their_names)
+{
+	static const char *const paths[] = {"lxc/web", "lxc.payload.web"};
+
+	CHECK_INT(name_record_open(NULL, &open_record), 0);
+	test_at_end(close_record, NULL);
+	for (int order = 0; order < 4; order++) {
+		new_table();
+		container_table_set_record(table, open_record, "h1");
+		add_of(1, "web", "lxc", paths[order % 2]);
+		add_of(2, "web", "lxc", paths[1 - order % 2]);
+		CHECK_STR(container_table_by_name(table, "web")->path, paths[0]);
+		CHECK_STR(container_table_by_name(table, "web@lxc")->path, paths[1]);
+		container_table_free(table);
+		table = NULL;
+	}
+}
+
+TEST(the_name_of_a_container_of_another_host)
+{
+	struct container *a, *b;
+
+	CHECK_INT(name_record_open(NULL, &open_record), 0);
+	test_at_end(close_record, NULL);
+	new_table();
+	container_table_set_record(table, open_record, "h1");
+	a = add_of(1, "nginx", "docker", "docker/1");
+	CHECK_INT(container_table_name_taken(table, a), 0);
+	CHECK_INT(container_table_rename(table, a, "nginx", NULL, false), 1);
+	CHECK_STR(a->name, "nginx@h1");
+	/* It stays so. */
+	CHECK_INT(container_table_rename(table, a, "nginx", NULL, false), 0);
+	container_free(container_table_remove(table, 1));
+	CHECK_STR(add_of(2, "nginx", "docker", "docker/2")->name, "nginx@h1");
+	CHECK_STR(add_of(3, "nginx", "lxc", "lxc.payload.nginx")->name, "nginx@lxc");
+	/* Users' on two hosts. */
+	b = add_of(4, "~4", "podman", "libpod-4");
+	CHECK_INT(container_table_rename(table, b, "x", "podman.1000", true), 1);
+	CHECK_INT(container_table_name_taken(table, b), 0);
+	CHECK_INT(container_table_rename(table, b, "x", "podman.1000", true), 1);
+	CHECK_STR(b->name, "x@podman.1000@h1");
 }
 
 TEST(renaming)

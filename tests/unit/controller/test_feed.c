@@ -359,6 +359,66 @@ TEST(a_name_that_is_taken_is_not_a_host)
 	CHECK_INT(status, 200);
 }
 
+static bool labels_are(const char *name, const char *want)
+{
+	_cleanup_free_ char *have = NULL;
+	struct structure *s;
+
+	model_lock(model);
+	s = model_structure(model, name);
+	have = s ? json_dumps(json_object_get(s->doc, "labels"),
+			      JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY)
+		 : NULL;
+	model_unlock(model);
+	if (have && want && strcmp(have, want))
+		printf("# %s\n", have);
+	return want ? have && !strcmp(have, want) : !have;
+}
+
+TEST(labels_are_kept_in_the_document)
+{
+	start();
+	registers("s1",
+		  "{\"c\":1,\"name\":\"web\",\"engine\":\"docker\",\"labels\":{\"name\":\"web\","
+		  "\"image\":\"nginx:1\",\"pod\":7,\"id\":\"a\\nb\",\"other\":\"x\"},"
+		  "\"limits\":{\"cpu\":-1}},"
+		  "{\"c\":2,\"name\":\"job\",\"engine\":\"cgroup\",\"labels\":{\"name\":\"job\"},"
+		  "\"limits\":{}}");
+	CHECK_INT(status, 200);
+	/* No number, no control character, nothing unknown. */
+	CHECK(labels_are("web", "{\"engine\":\"docker\",\"image\":\"nginx:1\",\"name\":\"web\"}"));
+	/* The name is known already. */
+	CHECK(labels_are("job", NULL));
+	/* Limits alone change nothing, labels replace those that were. */
+	tell("s1", 1, ",\"limits\":[{\"c\":1,\"cpu\":50}]");
+	CHECK(labels_are("web", "{\"engine\":\"docker\",\"image\":\"nginx:1\",\"name\":\"web\"}"));
+	tell("s1", 1,
+	     ",\"limits\":[{\"c\":1,\"cpu\":50,\"engine\":\"docker\",\"labels\":{\"image\":\"nginx:2\"}}]");
+	CHECK(labels_are("web", "{\"engine\":\"docker\",\"image\":\"nginx:2\"}"));
+	tell("s1", 1, ",\"limits\":[{\"c\":1,\"cpu\":50,\"labels\":[]}]");
+	CHECK(labels_are("web", "{\"engine\":\"docker\",\"image\":\"nginx:2\"}"));
+	tell("s1", 1, ",\"limits\":[{\"c\":1,\"cpu\":50,\"labels\":{}}]");
+	CHECK(labels_are("web", NULL));
+}
+
+TEST(taken_names_are_told)
+{
+	json_t *taken;
+
+	start();
+	registers("s1", WEB ",{\"c\":5,\"name\":\"h0\",\"limits\":{}}");
+	CHECK_INT(status, 200);
+	taken = json_object_get(answer, "taken");
+	CHECK_INT(json_array_size(taken), 1);
+	CHECK_INT(json_integer_value(json_array_get(taken, 0)), 5);
+	/* Only in answer to their `added`. */
+	tell("s1", 1, ",\"added\":[" DB "]");
+	CHECK(!json_object_get(answer, "taken"));
+	tell("s1", 1, ",\"removed\":[5],\"added\":[{\"c\":6,\"name\":\"x@h0\",\"limits\":{}}]");
+	CHECK(!json_object_get(answer, "taken"));
+	CHECK(known("x@h0"));
+}
+
 TEST(the_guard_table_goes_out_when_it_changed)
 {
 	json_t *web;
