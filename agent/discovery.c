@@ -19,8 +19,11 @@
 #include "exclusion.h"
 #include "hash.h"
 
-/* The deepest real trees are Kubernetes in Docker in a user session: about 12. */
-#define SCAN_DEPTH_MAX 32
+/*
+ * The deepest real trees are Kubernetes in Docker in a user session: about 12. Each level holds two
+ * descriptors while it is looked at.
+ */
+#define SCAN_DEPTH_MAX 128
 #define SCAN_PATH_MAX  4096
 
 /* lifecycle.h cuts paths at this length. */
@@ -60,7 +63,8 @@ struct discovery {
 	struct exclusion_set excluded; /* by what their engines said */
 
 	unsigned generation;
-	bool full;       /* a container was left out for max_containers */
+	bool full; /* a container was left out for max_containers */
+	bool told_deep;
 	bool complained; /* about another reason to leave one out, since the last scan */
 
 	struct later *later;
@@ -510,6 +514,14 @@ static bool has_children(int dir_fd, const char *name)
 	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink != 2;
 }
 
+static void tell_too_deep(struct discovery *d, const char *path)
+{
+	if (!d->told_deep)
+		log_warning("cgroups below %s are not looked at: they are more than %d deep", path,
+			    SCAN_DEPTH_MAX);
+	d->told_deep = true;
+}
+
 /*
  * `path` holds the directory's own path (`len` bytes, "" for the root) and has SCAN_PATH_MAX. 0, or
  * the error that left a part of the tree unseen; a directory that vanishes meanwhile is none.
@@ -544,8 +556,13 @@ static int scan_dir(struct discovery *d, int fd, char *path, size_t len, size_t 
 			 (r = consider(d, path, 0)) < 0 && r != -ENOENT)
 			complain(d, path, r);
 
-		if (depth < SCAN_DEPTH_MAX && worth_descending(d, path, depth + 1) &&
+		if (worth_descending(d, path, depth + 1) &&
 		    has_children(dirfd(dir), entry->d_name)) {
+			if (depth == SCAN_DEPTH_MAX) {
+				tell_too_deep(d, path);
+				path[len] = '\0';
+				continue;
+			}
 			int child = openat(dirfd(dir), entry->d_name,
 					   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			r = child >= 0 ? scan_dir(d, child, path, child_len, depth + 1) : -errno;

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include "ebb/cleanup.h"
+#include "exclusion.h"
+
+static bool excludes(const char *pattern, const char *path, const char *name,
+		     const struct container_labels *labels)
+{
+	char *items[] = {(char *)"no-such-*", (char *)pattern};
+	struct string_list list = {items, 2};
+
+	return exclusion_matches(&list, "docker", path, (const char *const[]){name, NULL}, labels);
+}
+
+TEST(by_name_path_and_label)
+{
+	struct container_labels labels = {.namespace = (char *)"kube-system",
+					  .pod = (char *)"dns-1",
+					  .image = (char *)"reg.io/team/app:1"};
+
+	CHECK(excludes("web-*", "docker/1", "web-1", NULL));
+	CHECK(!excludes("web-*", "docker/1", "my-web-1", NULL));
+	CHECK(!excludes("docker*", "docker/1", "web", NULL));
+	/* A path, and what is below it. */
+	CHECK(excludes("/docker/*", "docker/1", "web", NULL));
+	CHECK(excludes("system.slice/*", "/system.slice/docker-1.scope", "web", NULL));
+	CHECK(excludes("kubepods/*", "kubepods/burstable/pod1/2", "web", NULL));
+	CHECK(!excludes("kube/*", "kubepods/burstable/pod1/2", "web", NULL));
+	CHECK(!excludes("docker/*/x", "docker/1", "web", NULL));
+	/* No escapes. */
+	CHECK(excludes("machine.slice/machine-a\\x2db.scope", "machine.slice/machine-a\\x2db.scope",
+		       "a-b", NULL));
+	CHECK(excludes("namespace=kube-*", "x", "web", &labels));
+	CHECK(excludes("pod=dns-?", "x", "web", &labels));
+	CHECK(excludes("image=reg.io/team/*", "x", "web", &labels));
+	CHECK(!excludes("image=other/*", "x", "web", &labels));
+	CHECK(excludes("engine=docker", "x", "web", NULL));
+	CHECK(!excludes("engine=podman", "x", "web", NULL));
+	/* What is not known matches nothing, also not every text. */
+	CHECK(!excludes("image=*", "x", "web", NULL));
+	CHECK(!excludes("namespace=*", "x", "namespace=x", NULL));
+	CHECK(!exclusion_matches(NULL, "docker", "x", (const char *const[]){"web", NULL}, NULL));
+}
+
+static struct exclusion_set set;
+
+static void clear(void *arg)
+{
+	exclusion_set_clear(&set);
+}
+
+TEST(a_set_of_those_that_are_known)
+{
+	char path[32];
+
+	test_at_end(clear, NULL);
+	for (unsigned i = 1; i <= 1000; i++) {
+		snprintf(path, sizeof(path), "docker/%u", i);
+		CHECK_INT(exclusion_set_add(&set, i, path, 1), 0);
+	}
+	CHECK(exclusion_set_sees(&set, 7, "docker/7", 2));
+	CHECK(exclusion_set_sees(&set, 8, "docker/8", 2));
+	/* The id is another cgroup's by now. */
+	CHECK(!exclusion_set_sees(&set, 9, "docker/other", 2));
+	exclusion_set_remove(&set, 8);
+	CHECK(!exclusion_set_sees(&set, 8, "docker/8", 2));
+	exclusion_set_prune(&set, 2);
+	CHECK_INT(set.n, 1);
+	CHECK(exclusion_set_sees(&set, 7, "docker/7", 3));
+	CHECK_INT(exclusion_set_add(&set, 7, "docker/again", 3), 0);
+	CHECK_INT(set.n, 1);
+	CHECK(!exclusion_set_sees(&set, 7, "docker/7", 3));
+}
+
+TEST_MAIN()
