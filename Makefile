@@ -28,7 +28,7 @@ BPFTOOL ?= $(lastword bpftool $(wildcard /usr/bin/bpftool /usr/sbin/bpftool /usr
 # The newest clang: from 16 on it emits the type tags that mark a held cgroup reference (kptr).
 CLANG   ?= $(firstword $(foreach v,22 21 20 19 18 17 16,$(wildcard /usr/bin/clang-$(v))) clang)
 
-PKGS    := libbpf libelf zlib libcurl jansson libmicrohttpd sqlite3 inih
+PKGS    := libbpf libelf zlib libcurl jansson libmicrohttpd gnutls sqlite3 inih
 CFLAGS  ?= -O2 -g
 # CFLAGS, CPPFLAGS and LDFLAGS are the caller's and come last.
 WARN    := -Wall -Wextra -Werror -Wno-unused-parameter -Wstrict-prototypes -Wmissing-prototypes \

@@ -21,9 +21,10 @@
 #include "ebb/units.h"
 
 /* An order is a few hundred bytes. */
-#define BODY_MAX        (64U << 10)
-#define CONNECTIONS_MAX 64
-#define TIMEOUT_S       60
+#define BODY_MAX  (64U << 10)
+#define MEMORY    (16U << 10) /* of each connection: headers are a few hundred bytes */
+#define TIMEOUT_S 60
+#define REQUEST_S 10
 
 struct api {
 	struct api_options options;
@@ -490,8 +491,13 @@ int api_new(const struct api_options *options, struct api **ret_api)
 			.listen = options->listen,
 			.identity = options->identity,
 			.body_max = BODY_MAX,
-			.connections_max = CONNECTIONS_MAX,
+			.token_on_reads = options->token_on_reads,
+			.connections_max = API_CONNECTIONS_MAX,
+			.memory = MEMORY,
 			.timeout_s = TIMEOUT_S,
+			.request_s = REQUEST_S,
+			.threads = 1,
+			.relay = true,
 			.loop = options->loop,
 			.routes = routes,
 			.n_routes = ARRAY_SIZE(routes),

@@ -15,10 +15,14 @@
 #include "ebb/identity.h"
 #include "ebb/loop.h"
 
+/* A controller has 64 at most (for orders that take long), Prometheus and people the rest. */
+#define API_CONNECTIONS_MAX 128
+
 struct api_options {
 	struct loop *loop;
 	const char *listen;
 	struct identity *identity; /* borrowed */
+	bool token_on_reads;
 	const struct hierarchies *hierarchies;
 	const struct host *host;
 	struct container_table *table;

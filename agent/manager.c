@@ -353,18 +353,11 @@ static void on_limits_changing(void *userdata, struct container *container, bool
 		feed_limits_changing(manager->feed, container, under_way);
 }
 
-static struct identity_files identity_files(const struct agent_options *options)
-{
-	return (struct identity_files){
-		.token_file = options->token_file,
-	};
-}
-
 /* Each part by itself: a broken one keeps what it had, and has said why. */
 static void reload(struct manager *manager)
 {
 	int r = agent_options_reload(manager->options);
-	struct identity_files files = identity_files(manager->options);
+	struct identity_files files = agent_identity_files(manager->options);
 	int files_r = identity_reload(manager->identity, &files);
 
 	log_set_level((enum log_level)manager->options->log_level);
@@ -526,6 +519,7 @@ static int start_api(struct manager *manager)
 			.loop = manager->loop,
 			.listen = options->listen,
 			.identity = manager->identity,
+			.token_on_reads = !address_is_local(options->listen),
 			.hierarchies = &manager->hierarchies,
 			.host = &manager->host,
 			.table = table,
@@ -538,6 +532,9 @@ static int start_api(struct manager *manager)
 	if (r < 0)
 		return r;
 	log_info("listening on %s", api_address(manager->api));
+	if (!address_is_local(options->listen) && !identity_has_tls(manager->identity))
+		log_warning("without --tls-cert and --tls-key whoever listens in on the network "
+			    "can read the token and set limits with it");
 	return 0;
 }
 
@@ -549,8 +546,8 @@ static int start_feed(struct manager *manager)
 		log_info("no --controller: nothing is fed");
 		return 0;
 	}
-	manager->api_url =
-		agent_api_url(options->advertise, api_address(manager->api), options->name);
+	manager->api_url = agent_api_url(options->advertise, api_address(manager->api),
+					 options->name, identity_has_tls(manager->identity));
 	if (!manager->api_url)
 		return -ENOMEM;
 
@@ -617,7 +614,7 @@ static int start_series(struct manager *manager)
 			.spool = options->spool,
 			.spool_max = (uint64_t)options->spool_max << 20,
 			.body_max = options->opentsdb_body_max,
-			.ca_file = options->ca_file,
+			.identity = manager->identity,
 		},
 		&manager->tsdb);
 	if (r < 0)
@@ -650,7 +647,7 @@ static int start(struct manager *manager)
 {
 	const struct agent_options *options = manager->options;
 	uint64_t period_ns = options->period_ms * EBB_NS_PER_MS;
-	struct identity_files files = identity_files(options);
+	struct identity_files files = agent_identity_files(options);
 	sigset_t signals;
 	int r;
 

@@ -41,7 +41,7 @@ static const struct option_spec option_table[] = {
 	 .kind = OPTION_LIST,
 	 .offset = FIELD(controllers),
 	 .value = "URL",
-	 .help = "the controllers of the site, http://HOST:PORT; the one that leads is fed. "
+	 .help = "the controllers of the site, http(s)://HOST:PORT; the one that leads is fed. "
 		 "Without it nothing is sent"},
 	{.name = "name",
 	 .kind = OPTION_STRING,
@@ -169,7 +169,8 @@ static const struct option_spec option_table[] = {
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(ca_file),
 	 .value = "FILE",
-	 .help = "who vouches for an https OpenTSDB (default: the system's)"},
+	 .help = "certificates that https servers are checked against (default: the system's)",
+	 .reloads = true},
 	{.name = "print-mkmetric",
 	 .kind = OPTION_BOOL,
 	 .offset = FIELD(print_mkmetric),
@@ -191,6 +192,36 @@ static const struct option_spec option_table[] = {
 	 .kind = OPTION_BOOL,
 	 .offset = FIELD(keep_privileges),
 	 .help = "do not give up capabilities and system calls once started (for debugging)"},
+	{.name = "tls-cert",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(tls_cert),
+	 .value = "FILE",
+	 .help = "speak TLS on --listen, with this certificate and its chain (PEM)",
+	 .reloads = true},
+	{.name = "tls-key",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(tls_key),
+	 .value = "FILE",
+	 .help = "the key of --tls-cert",
+	 .reloads = true},
+	{.name = "tls-client-ca",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(tls_client_ca),
+	 .value = "FILE",
+	 .help = "let only clients in that have a certificate of this CA",
+	 .reloads = true},
+	{.name = "client-cert",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(client_cert),
+	 .value = "FILE",
+	 .help = "the certificate shown to https servers that ask for one",
+	 .reloads = true},
+	{.name = "client-key",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(client_key),
+	 .value = "FILE",
+	 .help = "the key of --client-cert",
+	 .reloads = true},
 	{.name = "log-level",
 	 .kind = OPTION_CHOICE,
 	 .offset = FIELD(log_level),
@@ -264,13 +295,33 @@ static const char *check_opentsdb(const struct agent_options *options, char *buf
 	return NULL;
 }
 
+struct identity_files agent_identity_files(const struct agent_options *options)
+{
+	return (struct identity_files){
+		.token_file = options->token_file,
+		.tls_cert = options->tls_cert,
+		.tls_key = options->tls_key,
+		.tls_client_ca = options->tls_client_ca,
+		.ca_file = options->ca_file,
+		.client_cert = options->client_cert,
+		.client_key = options->client_key,
+	};
+}
+
 const char *agent_options_check(const struct agent_options *options, char *buffer, size_t size)
 {
+	struct identity_files files = agent_identity_files(options);
+	const char *files_wrong = identity_files_check(&files);
 	if (!name_is_sane(options->name, 255) || strchr(options->name, '/'))
 		return problem(buffer, size,
 			       "\"%s\" cannot name a host: 1 to 255 bytes of UTF-8 without '/' and "
 			       "control characters; set --name",
 			       options->name);
+	if (files_wrong)
+		return files_wrong;
+	if (!strncmp(options->listen, "unix:", 5) && options->tls_cert)
+		return "--tls-cert is for a network: a unix socket has none; take it out, or "
+		       "listen on ADDR:PORT";
 	if (!address_is_local(options->listen) && !options->token_file)
 		return problem(buffer, size,
 			       "--listen %s can be reached from other machines, and whoever "
@@ -398,8 +449,9 @@ void agent_options_clear(struct agent_options *options)
 	config_clear(&program, options);
 }
 
-char *agent_api_url(const char *advertise, const char *bound, const char *host_name)
+char *agent_api_url(const char *advertise, const char *bound, const char *host_name, bool tls)
 {
+	const char *scheme = tls ? "https://" : "http://";
 	char *url;
 
 	if (advertise)
@@ -409,11 +461,11 @@ char *agent_api_url(const char *advertise, const char *bound, const char *host_n
 
 	const char *port = strrchr(bound, ':');
 	if (port && (!strncmp(bound, "0.0.0.0:", 8) || !strncmp(bound, "[::]:", 5))) {
-		if (asprintf(&url, "http://%s%s", host_name, port) < 0)
+		if (asprintf(&url, "%s%s%s", scheme, host_name, port) < 0)
 			return NULL;
 		return url;
 	}
-	if (asprintf(&url, "http://%s", bound) < 0)
+	if (asprintf(&url, "%s%s", scheme, bound) < 0)
 		return NULL;
 	return url;
 }

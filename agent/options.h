@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "ebb/config.h"
+#include "ebb/identity.h"
 
 struct agent_options {
 	char *listen;    /* "ADDR:PORT" or "unix:PATH" */
@@ -14,6 +15,8 @@ struct agent_options {
 	struct string_list controllers; /* URLs; none: no feed */
 	char *name;                     /* of the host; its node name by default */
 	char *token_file;
+	char *tls_cert, *tls_key, *tls_client_ca; /* of the API; NULL: no TLS */
+	char *client_cert, *client_key;           /* shown to https servers; NULL: none */
 	char *pin_dir;
 	char *disk; /* a path on the disk whose bandwidth is limited */
 	struct string_list containers, exclude;
@@ -28,7 +31,7 @@ struct agent_options {
 	unsigned opentsdb_body_max;          /* bytes */
 	char *spool;                         /* directory; NULL: points wait in memory */
 	unsigned spool_max;                  /* MiB */
-	char *ca_file;                       /* for an https OpenTSDB; NULL: the system's */
+	char *ca_file;                       /* for https servers; NULL: the system's */
 	bool print_mkmetric, assign_metrics; /* do that and end */
 
 	bool keep_privileges;
@@ -57,6 +60,9 @@ int agent_options_reload(struct agent_options *options);
 /* Pure: NULL, or what is wrong and how to put it right, written into `buffer`. */
 const char *agent_options_check(const struct agent_options *options, char *buffer, size_t size);
 
+/* Borrows. */
+struct identity_files agent_identity_files(const struct agent_options *options);
+
 /* enum tsdb_set of a checked list. */
 unsigned agent_opentsdb_sets(const struct agent_options *options);
 
@@ -75,10 +81,10 @@ int agent_name_record(bool root, const char *pin_dir, char **record);
 
 /*
  * The address that the controller is told, from `advertise` (NULL: none) and from the address that
- * the API is bound to: "http://HOST:PORT" or "unix:PATH". An API bound to all addresses is reached
- * under `host_name`. Caller frees; NULL on no memory.
+ * the API is bound to: "http://HOST:PORT" (https:// with `tls`) or "unix:PATH". An API bound to all
+ * addresses is reached under `host_name`. Caller frees; NULL on no memory.
  */
-char *agent_api_url(const char *advertise, const char *bound, const char *host_name);
+char *agent_api_url(const char *advertise, const char *bound, const char *host_name, bool tls);
 
 /*
  * Can the controller at `controller` reach the API at `api` (both URLs)? One that is on another

@@ -17,6 +17,7 @@ struct cli {
 	struct http_session *session; /* its connections to the controller */
 	char *agent;                  /* like `controller` */
 	char *token;                  /* NULL: none */
+	struct identity *identity;    /* whom it believes, and its certificate; no token */
 	char *token_file;             /* where it came from */
 	bool json;
 	bool help;

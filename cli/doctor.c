@@ -190,8 +190,8 @@ static void check_hosts(struct doctor *doctor)
 	size_t i;
 	long status;
 
-	status = request_try(cli->controller, cli->token, "/structure/?subtype=host&live", &hosts,
-			     error);
+	status = request_try(cli, cli->controller, cli->token, "/structure/?subtype=host&live",
+			     &hosts, error);
 	if (status == 401 || status == 403) {
 		report(doctor, VERDICT_FAIL, "hosts",
 		       "the controller wants a token: --token-file FILE");
@@ -249,7 +249,7 @@ static void check_standbys(struct doctor *doctor)
 	json_t *item;
 	size_t i;
 
-	if (request_try(cli->controller, cli->token, "/leader", &state, error) != 200)
+	if (request_try(cli, cli->controller, cli->token, "/leader", &state, error) != 200)
 		return;
 	json_array_foreach(json_object_get(state, "standbys"), i, item) {
 		_cleanup_json_ json_t *beat = NULL;
@@ -258,7 +258,7 @@ static void check_standbys(struct doctor *doctor)
 
 		if (!url || !lead_is_address(url))
 			continue;
-		status = request_try(url, NULL, "/heartbeat", &beat, error);
+		status = request_try(cli, url, NULL, "/heartbeat", &beat, error);
 		if (status != 200)
 			report(doctor, VERDICT_WARN, "standby",
 			       "%s does not answer here (%s%.0ld): is it down, or is its "
@@ -345,7 +345,7 @@ static void check_sanity(struct doctor *doctor)
 	size_t i;
 
 	/* One from before it had any. */
-	if (request_try(cli->controller, cli->token, "/sanity", &sanity, error) != 200)
+	if (request_try(cli, cli->controller, cli->token, "/sanity", &sanity, error) != 200)
 		return;
 	findings = json_object_get(sanity, "findings");
 	json_array_foreach(findings, i, finding) {
@@ -376,7 +376,7 @@ static void check_controller(struct doctor *doctor)
 	char error[256];
 	long status;
 
-	status = request_try(cli->controller, cli->token, "/heartbeat", &beat, error);
+	status = request_try(cli, cli->controller, cli->token, "/heartbeat", &beat, error);
 	if (status != 200 || strcmp(json_get_text(beat, "status"), "alive")) {
 		if (status)
 			report(doctor, VERDICT_FAIL, "controller",
@@ -450,7 +450,7 @@ static bool check_agent(struct doctor *doctor)
 	char error[256], text[AMOUNT_MAX];
 	long status;
 
-	status = request_try(cli->agent, cli->token, "/heartbeat", &beat, error);
+	status = request_try(cli, cli->agent, cli->token, "/heartbeat", &beat, error);
 	if (status != 200) {
 		if (status)
 			report(doctor, VERDICT_FAIL, "agent",

@@ -27,7 +27,7 @@ bool lead_is_address(const char *address)
 }
 
 /* True: it answers there, and does not stand by. Otherwise `error`, 256 bytes, says why not. */
-static bool leads(const char *address, char *error)
+static bool leads(const struct cli *cli, const char *address, char *error)
 {
 	_cleanup_json_ json_t *beat = NULL;
 	long status;
@@ -36,7 +36,7 @@ static bool leads(const char *address, char *error)
 		snprintf(error, 256, "that is no address to ask");
 		return false;
 	}
-	status = request_try(address, NULL, "/heartbeat", &beat, error);
+	status = request_try(cli, address, NULL, "/heartbeat", &beat, error);
 	if (!status)
 		return false;
 	if (status != 200 || strcmp(json_get_text(beat, "status"), "alive")) {
@@ -73,19 +73,19 @@ static char *note_of(const char *standby, const char *leader, const char *error)
  * 1: the one to ask is in *ret_address. 0: that one stands by, and `ret_note` says that the one
  * that leads cannot be asked. -ECONNREFUSED: it does not answer.
  */
-static int ask(const char *address, char **ret_address, char **ret_note)
+static int ask(const struct cli *cli, const char *address, char **ret_address, char **ret_note)
 {
 	_cleanup_json_ json_t *beat = NULL;
 	_cleanup_free_ char *leader = NULL;
 	char error[256] = "";
 
-	if (!request_try(address, NULL, "/heartbeat", &beat, error))
+	if (!request_try(cli, address, NULL, "/heartbeat", &beat, error))
 		return -ECONNREFUSED;
 	if (lead_stands_by(beat)) {
 		leader = strdup(json_get_text(beat, "leader"));
 		if (!leader)
 			return -ENOMEM;
-		if (!*leader || !leads(leader, error)) {
+		if (!*leader || !leads(cli, leader, error)) {
 			*ret_note = note_of(address, leader, error);
 			return *ret_note ? 0 : -ENOMEM;
 		}
@@ -104,7 +104,7 @@ int lead_choose(struct cli *cli)
 	for (; url && !found && r != -ENOMEM; url = strtok_r(NULL, ", ", &save)) {
 		_cleanup_free_ char *address = address_normalize(url), *why = NULL;
 
-		r = address ? ask(address, &found, &why) : -ENOMEM;
+		r = address ? ask(cli, address, &found, &why) : -ENOMEM;
 		if (r == 0 && !standby) {
 			standby = TAKE_PTR(address);
 			note = TAKE_PTR(why);

@@ -13,6 +13,7 @@
 #include "ebb/cleanup.h"
 #include "ebb/config.h"
 #include "ebb/http_client.h"
+#include "ebb/identity.h"
 #include "ebb/util.h"
 
 static const struct verb *const verbs[] = {
@@ -45,6 +46,9 @@ static void print_help(FILE *out)
 	      "http://127.0.0.1:8000]\n"
 	      "  --token-file FILE  a file with the token, where one is asked for "
 	      "[EBB_TOKEN_FILE]\n"
+	      "  --ca-file FILE     who vouches for https servers [EBB_CA_FILE, or the system's]\n"
+	      "  --client-cert FILE, --client-key FILE  the certificate shown to those that ask for\n"
+	      "                     one [EBB_CLIENT_CERT, EBB_CLIENT_KEY]\n"
 	      "  --json             print JSON, where something is printed\n"
 	      "  --help, --version\n\n"
 	      "Exit status: 0 done, 1 failed, 2 not understood. NO_COLOR turns colours off.\n",
@@ -101,11 +105,18 @@ static const char *choose(const char *option, const char *variable, const char *
 static int run(struct cli *cli, char **argv)
 {
 	const char *controller = NULL, *agent = NULL, *token_file = NULL, *error, *word;
+	struct identity_files files = {0};
 	bool version = false;
 	const struct arg_option options[] = {
-		{"--controller", 0, NULL, &controller}, {"--agent", 0, NULL, &agent},
-		{"--token-file", 0, NULL, &token_file}, {"--json", 0, &cli->json, NULL},
-		{"--help", 'h', &cli->help, NULL},      {"--version", 0, &version, NULL},
+		{"--controller", 0, NULL, &controller},
+		{"--agent", 0, NULL, &agent},
+		{"--token-file", 0, NULL, &token_file},
+		{"--json", 0, &cli->json, NULL},
+		{"--ca-file", 0, NULL, &files.ca_file},
+		{"--client-cert", 0, NULL, &files.client_cert},
+		{"--client-key", 0, NULL, &files.client_key},
+		{"--help", 'h', &cli->help, NULL},
+		{"--version", 0, &version, NULL},
 	};
 	const struct verb *verb;
 	int argc;
@@ -130,6 +141,14 @@ static int run(struct cli *cli, char **argv)
 		return cli_usage(NULL, "there is no verb '%s'", argv[0]);
 
 	token_file = choose(token_file, "EBB_TOKEN_FILE", NULL);
+	files.ca_file = choose(files.ca_file, "EBB_CA_FILE", NULL);
+	files.client_cert = choose(files.client_cert, "EBB_CLIENT_CERT", NULL);
+	files.client_key = choose(files.client_key, "EBB_CLIENT_KEY", NULL);
+	error = identity_files_check(&files);
+	if (error)
+		return cli_usage(NULL, "%s", error);
+	if (identity_new(&files, &cli->identity) < 0)
+		return EXIT_FAILED;
 	cli->controllers = strdup(choose(controller, "EBB_CONTROLLER", "http://127.0.0.1:5000"));
 	cli->agent = address_normalize(choose(agent, "EBB_AGENT", "http://127.0.0.1:8000"));
 	if (!cli->controllers || !cli->agent || http_session_new(&cli->session) < 0 ||
@@ -160,6 +179,7 @@ int main(int argc, char **argv)
 	free(cli.controller);
 	free(cli.standby_note);
 	http_session_free(cli.session);
+	identity_free(cli.identity);
 	free(cli.agent);
 	free(cli.token);
 	free(cli.token_file);

@@ -300,7 +300,7 @@ static int run(struct migrate *migrate)
 
 static int migrate_verb(struct cli *cli, int argc, char **argv)
 {
-	const char *error, *word, *credentials = NULL, *auth = "basic", *ca_file = NULL;
+	const char *error, *word, *credentials = NULL, *auth = "basic";
 	struct store_options store = {};
 	struct migrate migrate = {};
 	const struct arg_option options[] = {
@@ -309,7 +309,6 @@ static int migrate_verb(struct cli *cli, int argc, char **argv)
 		{"--dry-run", 0, &migrate.dry_run, NULL},
 		{"--state-credentials", 0, NULL, &credentials},
 		{"--state-auth", 0, NULL, &auth},
-		{"--ca-file", 0, NULL, &ca_file},
 	};
 	int n, status = EXIT_FAILED;
 
@@ -327,7 +326,7 @@ static int migrate_verb(struct cli *cli, int argc, char **argv)
 	store = (struct store_options){
 		.credentials_file = credentials,
 		.cookie = auth[0] == 'c',
-		.ca_file = ca_file,
+		.identity = cli->identity,
 	};
 	if (migrate_state_init(&migrate.from, argv[1], &store) >= 0) {
 		if (migrate_state_init(&migrate.to, argv[2], &store) >= 0) {
@@ -355,7 +354,7 @@ const struct verb verb_migrate = {
 		"  --dry-run    say what would be done, write nothing\n"
 		"\n"
 		"As the controller's options, for every CouchDB named:\n"
-		"  --state-credentials FILE, --state-auth basic|cookie, --ca-file FILE\n"
+		"  --state-credentials FILE, --state-auth basic|cookie\n"
 		"\n"
 		"Afterwards everything is read back and compared. Attachments are not copied, and of two\n"
 		"documents of one name only the first is: that is said, and the exit status is 1. Design\n"

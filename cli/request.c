@@ -136,6 +136,7 @@ static int call(const struct cli *cli, const struct request *request, const char
 		.body = text,
 		.body_len = text ? strlen(text) : 0,
 		.token = cli->token,
+		.identity = cli->identity,
 		.timeout_ms = strcmp(request->method, "GET") ? CHANGE_TIMEOUT_MS : TIMEOUT_MS,
 		.headers = headers,
 	};
@@ -218,14 +219,15 @@ int request_call(const struct cli *cli, const char *method, const char *path, co
 	return request_say(cli, &request, ret_doc, NULL);
 }
 
-long request_try(const char *address, const char *token, const char *path, json_t **ret_doc,
-		 char *ret_error)
+long request_try(const struct cli *cli, const char *address, const char *token, const char *path,
+		 json_t **ret_doc, char *ret_error)
 {
 	struct http_request_options options = {
 		.method = "GET",
 		.address = address,
 		.path = path,
 		.token = token,
+		.identity = cli->identity,
 		.timeout_ms = 2000,
 	};
 	struct http_result result = {};

@@ -34,8 +34,8 @@ int request_say(const struct cli *cli, const struct request *request, json_t **r
  * GET without words: the status (0: no answer, then `ret_error`, 256 bytes, says why) and the body
  * as JSON, NULL when it is none (new reference; may be NULL).
  */
-long request_try(const char *address, const char *token, const char *path, json_t **ret_doc,
-		 char *ret_error);
+long request_try(const struct cli *cli, const char *address, const char *token, const char *path,
+		 json_t **ret_doc, char *ret_error);
 
 /* "/structure/" + NAME + rest, NAME encoded. Caller frees; NULL on no memory. */
 char *request_path(const char *prefix, const char *name, const char *rest);

@@ -60,8 +60,8 @@ static void refresh_from(struct top *top)
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		json_t *doc = NULL;
-		long status =
-			request_try(top->cli->controller, top->cli->token, paths[i], &doc, error);
+		long status = request_try(top->cli, top->cli->controller, top->cli->token, paths[i],
+					  &doc, error);
 
 		if (status == 200 && doc) {
 			json_decref(*docs[i]);

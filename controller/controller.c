@@ -43,6 +43,8 @@
 /* A second of 4,096 guarded containers at 10 Hz is 5 MB of feed. */
 #define BODY_MAX        (16 * 1024 * 1024)
 #define CONNECTIONS_MAX 4096
+/* Of a request, as it comes: 16 MiB at 4 Mbit/s. */
+#define REQUEST_S 35
 
 struct controller {
 	struct loop *loop;
@@ -69,13 +71,6 @@ struct controller {
 	struct watchdog watchdog;
 };
 
-static struct identity_files identity_files(const struct controller_options *options)
-{
-	return (struct identity_files){
-		.token_file = options->token_file,
-	};
-}
-
 /* Each part by itself: a broken one keeps what it had, and has said why. */
 static void reload(struct controller *controller)
 {
@@ -86,7 +81,7 @@ static void reload(struct controller *controller)
 	if (!options)
 		return;
 	r = controller_options_reload(options);
-	files = identity_files(options);
+	files = controller_identity_files(options);
 	files_r = identity_reload(controller->identity, &files);
 	log_set_level((enum log_level)options->log_level);
 	if (r < 0 || files_r < 0)
@@ -251,7 +246,8 @@ static int make_leader(struct controller *controller, const struct controller_op
 static int start_leading(struct controller *controller, const struct controller_options *options)
 {
 	_cleanup_free_ char *advertise =
-		controller_advertise(options->advertise, controller_address(controller));
+		controller_advertise(options->advertise, controller_address(controller),
+				     identity_has_tls(controller->identity));
 	int r = advertise ? 0 : -ENOMEM;
 
 	if (r >= 0)
@@ -300,7 +296,7 @@ static int start_state(struct controller *controller, const struct controller_op
 	_cleanup_free_ char *audit_path = NULL;
 	const struct store_options store = {
 		.credentials_file = options->state_credentials,
-		.ca_file = options->ca_file,
+		.identity = controller->identity,
 		.cookie = options->state_auth == AUTH_COOKIE,
 		.optional = options->state_optional,
 		.give_up = is_interrupted,
@@ -367,7 +363,7 @@ static int start_agentless(struct controller *controller, const struct controlle
 {
 	const struct feed_opentsdb_options opentsdb = {
 		.url = options->opentsdb,
-		.ca_file = options->ca_file,
+		.identity = controller->identity,
 		.body_max = options->opentsdb_body_max,
 	};
 	int r;
@@ -398,7 +394,7 @@ static int start_series(struct controller *controller, const struct controller_o
 		.spool = options->spool,
 		.spool_max = options->spool_max * EBB_MIB,
 		.body_max = options->opentsdb_body_max,
-		.ca_file = options->ca_file,
+		.identity = controller->identity,
 	};
 	int r = 0;
 
@@ -437,7 +433,10 @@ static int start_server(struct controller *controller, const struct controller_o
 		.identity = controller->identity,
 		.body_max = BODY_MAX,
 		.connections_max = CONNECTIONS_MAX,
+		.token_on_reads = !address_is_local(options->listen),
 		.threads = options->threads,
+		.request_s = REQUEST_S,
+		.loop = controller->loop,
 		.admit = api_admit,
 		.userdata = &controller->api,
 	};
@@ -471,7 +470,7 @@ static int start_server(struct controller *controller, const struct controller_o
 int controller_new(struct controller_options *options, struct controller **ret_controller)
 {
 	struct controller *controller = calloc(1, sizeof(*controller));
-	struct identity_files files = identity_files(options);
+	struct identity_files files = controller_identity_files(options);
 	_cleanup_free_ char *state = NULL;
 	int r;
 
@@ -502,6 +501,9 @@ int controller_new(struct controller_options *options, struct controller **ret_c
 		return r;
 	}
 	state = store_uri_public(options->state);
+	if (!address_is_local(options->listen) && !identity_has_tls(controller->identity))
+		log_warning("Without --tls-cert and --tls-key whoever listens in on the network "
+			    "can read the token and set limits with it");
 	log_info("ebb-controller %s listens on %s, state %s, %zu structures", ebb_version(),
 		 controller_address(controller), state ? state : "?",
 		 controller->model->n_structures);

@@ -29,6 +29,7 @@
 struct couchdb {
 	struct couchdb_url url;
 	char *ca_file;
+	struct identity *identity;
 	bool by_cookie;
 	char *cookie; /* a whole header line; NULL: not logged in */
 	const char *headers[2];
@@ -125,6 +126,7 @@ int couchdb_new(const char *uri, const struct store_options *options, struct cou
 		log_error("%s", why);
 	if (r == 0 && options && options->credentials_file)
 		r = read_credentials(options->credentials_file, &couch->url);
+	couch->identity = options ? options->identity : NULL;
 	if (r == 0 && options && options->ca_file) {
 		couch->ca_file = strdup(options->ca_file);
 		if (!couch->ca_file)
@@ -173,6 +175,7 @@ int couchdb_copy(const struct couchdb *couch, struct couchdb **ret_couch)
 		r = copy_text(couch->url.password, &copy->url.password);
 	if (r == 0)
 		r = copy_text(couch->ca_file, &copy->ca_file);
+	copy->identity = couch->identity;
 	if (r == 0)
 		r = http_session_new(&copy->http);
 	if (r < 0) {
@@ -388,6 +391,8 @@ static void set_access(struct couchdb *couch, struct http_request_options *optio
 {
 	options->address = couch->url.server;
 	options->ca_file = couch->ca_file;
+	options->identity = couch->identity;
+	options->without_token = true;
 	if (couch->by_cookie) {
 		couch->headers[0] = couch->cookie;
 		couch->headers[1] = NULL;
@@ -446,6 +451,8 @@ static int login(struct couchdb *couch)
 		.body_len = body ? strlen(body) : 0,
 		.timeout_ms = TIMEOUT_MS,
 		.ca_file = couch->ca_file,
+		.identity = couch->identity,
+		.without_token = true,
 		.stopped = couch->stopped,
 		.stopped_userdata = couch->stopped_userdata,
 	};

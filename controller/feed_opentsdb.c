@@ -584,7 +584,7 @@ int feed_opentsdb_new(struct model *model, struct scaler *scaler,
 	const struct tsdb_options target = {
 		.url = options->url,
 		.timeout_ms = TIMEOUT_MS,
-		.ca_file = options->ca_file,
+		.identity = options->identity,
 	};
 	struct feed_opentsdb *feed = calloc(1, sizeof(*feed));
 	int r;

@@ -12,9 +12,9 @@
 #include "scaler.h"
 
 struct feed_opentsdb_options {
-	const char *url;     /* "http(s)://[USER:PASSWORD@]HOST:PORT" */
-	const char *ca_file; /* NULL: the system's */
-	size_t body_max;     /* bytes of a query; 0: 8,192, what a TSD takes as delivered */
+	const char *url;           /* "http(s)://[USER:PASSWORD@]HOST:PORT" */
+	struct identity *identity; /* its CA and certificate; borrowed. NULL: the system's */
+	size_t body_max;           /* bytes of a query; 0: 8,192, what a TSD takes as delivered */
 };
 
 struct feed_opentsdb;

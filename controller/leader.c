@@ -35,7 +35,7 @@
 struct leader {
 	bool alone; /* SQLite */
 	struct leader_options options;
-	char *advertise, *ca_file;
+	char *advertise;
 	struct couchdb *couch;
 	struct http_session *peers;
 	pthread_t thread;
@@ -283,7 +283,6 @@ static json_t *call_peer(struct leader *leader, struct http_session *session, co
 		.identity = leader->options.identity,
 		.timeout_ms = ASK_MS,
 		.response_max = 64 << 10,
-		.ca_file = leader->ca_file,
 	};
 	struct http_result result = {0};
 	const char *who;
@@ -639,9 +638,7 @@ int leader_new(const struct leader_options *options, struct leader **ret_leader)
 	snprintf(instance, sizeof(instance), "%016" PRIx64, random_u64());
 	lease_init(&leader->lease, "", instance, now_ms());
 	r = 0;
-	if (options->store)
-		r = copy_text(options->store->ca_file, &leader->ca_file);
-	if (r >= 0 && !leader->alone)
+	if (!leader->alone)
 		r = couchdb_new(options->uri, options->store, &leader->couch);
 	if (r >= 0 && !leader->alone)
 		r = http_session_new(&leader->peers);
@@ -710,6 +707,5 @@ void leader_free(struct leader *leader)
 	pthread_cond_destroy(&leader->wake);
 	pthread_mutex_destroy(&leader->lock);
 	free(leader->advertise);
-	free(leader->ca_file);
 	free(leader);
 }

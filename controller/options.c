@@ -97,13 +97,44 @@ static const struct option_spec option_table[] = {
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(ca_file),
 	 .value = "FILE",
-	 .help = "certificates that https servers are checked against (default: the system's)"},
+	 .help = "certificates that https servers are checked against (default: the system's)",
+	 .reloads = true},
 	{.name = "token-file",
 	 .kind = OPTION_STRING,
 	 .offset = FIELD(token_file),
 	 .value = "FILE",
 	 .help = "the secret that changes must carry, and that the agents are shown; a second line "
 		 "is accepted too, while it is replaced",
+	 .reloads = true},
+	{.name = "tls-cert",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(tls_cert),
+	 .value = "FILE",
+	 .help = "speak TLS on --listen, with this certificate and its chain (PEM)",
+	 .reloads = true},
+	{.name = "tls-key",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(tls_key),
+	 .value = "FILE",
+	 .help = "the key of --tls-cert",
+	 .reloads = true},
+	{.name = "tls-client-ca",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(tls_client_ca),
+	 .value = "FILE",
+	 .help = "let only clients in that have a certificate of this CA",
+	 .reloads = true},
+	{.name = "client-cert",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(client_cert),
+	 .value = "FILE",
+	 .help = "the certificate shown to https servers that ask for one",
+	 .reloads = true},
+	{.name = "client-key",
+	 .kind = OPTION_STRING,
+	 .offset = FIELD(client_key),
+	 .value = "FILE",
+	 .help = "the key of --client-cert",
 	 .reloads = true},
 	{.name = "threads",
 	 .kind = OPTION_UINT,
@@ -161,8 +192,22 @@ static char *check_opentsdb(const struct controller_options *options)
 	return NULL;
 }
 
-char *controller_advertise(const char *advertise, const char *bound)
+struct identity_files controller_identity_files(const struct controller_options *options)
 {
+	return (struct identity_files){
+		.token_file = options->token_file,
+		.tls_cert = options->tls_cert,
+		.tls_key = options->tls_key,
+		.tls_client_ca = options->tls_client_ca,
+		.ca_file = options->ca_file,
+		.client_cert = options->client_cert,
+		.client_key = options->client_key,
+	};
+}
+
+char *controller_advertise(const char *advertise, const char *bound, bool tls)
+{
+	const char *scheme = tls ? "https://" : "http://";
 	char name[256] = "localhost", *url = NULL;
 	const char *port = strrchr(bound, ':');
 	int r;
@@ -178,17 +223,24 @@ char *controller_advertise(const char *advertise, const char *bound)
 		return strdup(bound);
 	if (strncmp(bound, "0.0.0.0:", 8) == 0 || strncmp(bound, "[::]:", 5) == 0) {
 		gethostname(name, sizeof(name) - 1);
-		r = asprintf(&url, "http://%s%s", name, port);
+		r = asprintf(&url, "%s%s%s", scheme, name, port);
 	} else {
-		r = asprintf(&url, "http://%s", bound);
+		r = asprintf(&url, "%s%s", scheme, bound);
 	}
 	return r < 0 ? NULL : url;
 }
 
 char *controller_options_check(const struct controller_options *options)
 {
+	struct identity_files files = controller_identity_files(options);
+	const char *wrong = identity_files_check(&files);
 	char *text = NULL;
 
+	if (wrong)
+		return strdup(wrong);
+	if (strncmp(options->listen, "unix:", 5) == 0 && options->tls_cert)
+		return strdup("--tls-cert is for a network: a unix socket has none; take it out, "
+			      "or listen on ADDR:PORT");
 	if (options->advertise &&
 	    (!is_http_url(options->advertise) || strlen(options->advertise) > 255 ||
 	     strpbrk(options->advertise, " @\"\\")) &&

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "ebb/config.h"
+#include "ebb/identity.h"
 
 enum controller_auth { AUTH_BASIC, AUTH_COOKIE };
 
@@ -26,8 +27,10 @@ struct controller_options {
 	unsigned spool_max;         /* MiB */
 	char *ca_file;              /* for https, of the state and of OpenTSDB */
 	char *token_file;
-	unsigned threads; /* that answer requests */
-	int log_level;    /* enum log_level */
+	char *tls_cert, *tls_key, *tls_client_ca; /* of the API; NULL: no TLS */
+	char *client_cert, *client_key;           /* shown to https servers; NULL: none */
+	unsigned threads;                         /* that answer requests */
+	int log_level;                            /* enum log_level */
 
 	int argc; /* what they were loaded from; it lives as long. NULL: nothing */
 	char **argv;
@@ -48,10 +51,12 @@ int controller_options_reload(struct controller_options *options);
 
 /* Pure: NULL, or what is wrong and how to put it right (caller frees). */
 char *controller_options_check(const struct controller_options *options);
+/* Borrows. */
+struct identity_files controller_identity_files(const struct controller_options *options);
 /* The URL that others are told, from `advertise` (may be NULL) and the address that the API is
  * bound to; one bound to all addresses is reached under the name of this machine. Caller frees;
  * NULL on no memory. */
-char *controller_advertise(const char *advertise, const char *bound);
+char *controller_advertise(const char *advertise, const char *bound, bool tls);
 /* Pure: where the state is kept unless told. `xdg_state` and `home` may be NULL. Caller frees;
  * NULL: there is no such place, or no memory. */
 char *controller_default_state(bool root, const char *xdg_state, const char *home);

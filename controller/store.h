@@ -96,6 +96,7 @@ int store_sqlite_open(const char *path, const struct store_backend_ops **ret_ops
 struct store_options {
 	const char *credentials_file; /* one line, "USER:PASSWORD"; NULL: those of the URL */
 	const char *ca_file;          /* NULL: the system's */
+	struct identity *identity;    /* instead: its CA and certificate; borrowed */
 	bool cookie;                  /* authenticate by /_session */
 	bool optional;                /* go on without it when it does not answer at the start */
 	/* Asked twice a second and more often while waiting for a database at the start; true: give

@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <sys/epoll.h>
 
+#include "identity_tls.h"
 #include "ebb/cleanup.h"
 #include "ebb/http_client.h"
 #include "ebb/log.h"
@@ -30,6 +31,7 @@ struct transfer {
 	char *address; /* as it is shown */
 	char *body;
 	size_t body_len, body_room, response_max;
+	struct identity_client *tls;
 	bool too_large, borrowed; /* `easy` belongs to a session */
 	int (*on_data)(void *userdata, const char *data, size_t len);
 	void *data_userdata;
@@ -107,6 +109,7 @@ static void transfer_free(struct transfer *transfer)
 		curl_easy_reset(transfer->easy); /* it points into what is freed here */
 	else if (transfer->easy)
 		curl_easy_cleanup(transfer->easy);
+	identity_client_unref(transfer->tls);
 	curl_slist_free_all(transfer->headers);
 	free(transfer->address);
 	free(transfer->body);
@@ -219,8 +222,34 @@ static int set_strings(CURL *easy, const struct http_request_options *options)
 			c = curl_easy_setopt(easy, CURLOPT_PASSWORD,
 					     options->password ? options->password : "");
 	}
-	if (c == CURLE_OK && options->ca_file)
+	if (c == CURLE_OK && options->ca_file) {
+		/* Else the system's directory vouches for servers too. */
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 		c = curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file);
+	}
+	return c == CURLE_OK ? 0 : -ENOMEM;
+}
+
+static CURLcode set_pem(CURL *easy, CURLoption option, const struct pem *pem)
+{
+	struct curl_blob blob = {pem->data, pem->len, CURL_BLOB_NOCOPY};
+
+	return pem->data ? curl_easy_setopt(easy, option, &blob) : CURLE_OK;
+}
+
+/* libcurl keeps connections apart that were made with other certificates. */
+static int set_tls(CURL *easy, const struct identity_client *tls)
+{
+	CURLcode c = curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+
+	if (c == CURLE_OK && tls && tls->ca.data) {
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+		c = set_pem(easy, CURLOPT_CAINFO_BLOB, &tls->ca);
+	}
+	if (c == CURLE_OK && tls)
+		c = set_pem(easy, CURLOPT_SSLCERT_BLOB, &tls->cert);
+	if (c == CURLE_OK && tls)
+		c = set_pem(easy, CURLOPT_SSLKEY_BLOB, &tls->key);
 	return c == CURLE_OK ? 0 : -ENOMEM;
 }
 
@@ -288,6 +317,9 @@ static int transfer_new(const struct http_request_options *options, CURL *easy,
 		r = add_headers(transfer, options);
 	if (r == 0)
 		r = set_strings(transfer->easy, options);
+	transfer->tls = identity_client_now(options->identity);
+	if (r == 0)
+		r = set_tls(transfer->easy, transfer->tls);
 	if (r < 0 || !transfer->address) {
 		transfer_free(transfer);
 		return r < 0 ? r : -ENOMEM;
@@ -312,11 +344,30 @@ static int transfer_new(const struct http_request_options *options, CURL *easy,
 	return 0;
 }
 
+/* Why a server is not who it should be, and what to do; `why` as OpenSSL and libcurl say it. */
+static const char *distrust(const char *why)
+{
+	if (strstr(why, "expired"))
+		return "its certificate has expired, renew it there";
+	if (strstr(why, "not yet valid"))
+		return "its certificate is not valid yet, is the clock right here?";
+	if (strstr(why, "subject name") || strstr(why, "hostname") || strstr(why, "IP address"))
+		return "its certificate is for other names; address it by one of those, or have one "
+		       "made with this name";
+	if (strstr(why, "issuer") || strstr(why, "self-signed") || strstr(why, "self signed"))
+		return "nobody whom we believe vouches for its certificate; give its CA with "
+		       "--ca-file";
+	return why;
+}
+
 /* The error text, "" when answered. */
 static void explain(const struct transfer *transfer, CURLcode code, char *buffer, size_t size)
 {
 	const char *why = *transfer->why ? transfer->why : curl_easy_strerror(code);
 
+	long answered = 0;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &answered);
 	*buffer = '\0';
 	if (transfer->too_large)
 		snprintf(buffer, size, "%s: the response is larger than %zu bytes",
@@ -328,6 +379,21 @@ static void explain(const struct transfer *transfer, CURLcode code, char *buffer
 		 (strstr(why, "wrong version number") || strstr(why, "unexpected TLS packet")))
 		snprintf(buffer, size, "%s: no TLS is spoken there, write http:// instead",
 			 transfer->address);
+	else if (code == CURLE_PEER_FAILED_VERIFICATION)
+		snprintf(buffer, size, "%s: %s", transfer->address, distrust(why));
+	else if (code != CURLE_OK && strstr(why, "alert"))
+		snprintf(buffer, size, "%s: it does not take our certificate (%s)",
+			 transfer->address, why);
+	else if ((code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR ||
+		  code == CURLE_SSL_CONNECT_ERROR) &&
+		 !strncmp(transfer->address, "https://", 8) && !answered)
+		snprintf(buffer, size,
+			 "%s: %s; if it lets only clients with a certificate in, it did not take "
+			 "ours (--client-cert)",
+			 transfer->address, why);
+	else if (code == CURLE_GOT_NOTHING && !strncmp(transfer->address, "http://", 7))
+		snprintf(buffer, size, "%s: %s; if TLS is spoken there, write https:// instead",
+			 transfer->address, why);
 	else if (code != CURLE_OK)
 		snprintf(buffer, size, "%s: %s", transfer->address, why);
 }

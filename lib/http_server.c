@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <gnutls/abstract.h>
 #include <limits.h>
 #include <microhttpd.h>
 #include <netdb.h>
@@ -27,7 +28,9 @@
 #include "ebb/log.h"
 #include "ebb/units.h"
 #include "ebb/util.h"
+#include "http_connections.h"
 #include "http_path.h"
+#include "http_tls.h"
 
 /* 200.1 as 200.1, not as 200.09999999999999. */
 #define JSON_FLAGS JSON_REAL_PRECISION(15)
@@ -39,13 +42,28 @@
  */
 #define DRAIN_MAX ((size_t)64 << 20)
 
+/* Beyond those that may be there: they have been shut down and are about to go. */
+#define CONNECTIONS_LEAVING 32
+/* Of a connection: what libmicrohttpd reads into, and with it the limit of all headers. */
+#define CONNECTION_MEMORY ((size_t)32 << 10)
+#define SWEEP_NS          EBB_NS_PER_SEC
+
 struct header {
 	char *name, *value;
+};
+
+/* Of a connection, as long as it is there. */
+struct link {
+	struct http_connection *place; /* NULL: it has none, and is about to end */
+	struct identity_server *tls;   /* what it was made with */
 };
 
 struct http_request {
 	struct http_server *server;
 	struct MHD_Connection *connection;
+	struct link *link;
+	const char *method_name, *raw_path; /* libmicrohttpd's */
+	struct http_request *next;          /* in the relay */
 	const struct http_route *route;
 	struct http_path path;
 	const char *captures[HTTP_MAX_CAPTURES];
@@ -85,16 +103,28 @@ struct http_server {
 	struct identity *identity, *own_identity; /* who is let in; NULL: everybody */
 	bool token_on_reads;
 	size_t body_max;
+	atomic_size_t bodies;
+	size_t bodies_max;
+	struct http_connections *places;
 	const struct http_route *routes;
 	size_t n_routes;
 	bool (*admit)(void *userdata, const struct http_route *route, struct http_call *call);
 	void *userdata;
 
 	/* Loop mode. */
-	struct loop_source *source, *timer, *wake;
+	struct loop_source *source, *timer, *wake, *sweep;
 	int wake_fd;      /* -1 in threaded mode */
 	uint64_t wake_ns; /* when the timer fires; UINT64_MAX: not armed */
 	bool running;
+
+	/* From the threads to handlers in the loop. */
+	struct {
+		pthread_mutex_t lock;
+		struct http_request *first, *last;
+		bool closed;
+		int fd; /* -1: handlers run where the request is read */
+		struct loop_source *source;
+	} relay;
 
 	/* To remove only our own socket file. */
 	char *unix_path;
@@ -288,7 +318,8 @@ int http_defer(struct http_call *call, struct http_deferred **ret_deferred)
 		gate->waiting->prev = deferred;
 	gate->waiting = deferred;
 	request->deferred = true;
-	MHD_suspend_connection(request->connection);
+	if (request->server->relay.fd < 0)
+		MHD_suspend_connection(request->connection);
 	pthread_mutex_unlock(&gate->lock);
 	*ret_deferred = deferred;
 	return 0;
@@ -556,14 +587,24 @@ static enum MHD_Result queue_reply(struct http_request *request)
 
 static int add_body(struct http_request *request, const char *data, size_t len)
 {
+	struct http_server *server = request->server;
 	size_t need = request->body_len + len + 1;
 
 	if (need > request->body_room) {
 		/* Grown as it comes: a Content-Length alone shall not cost memory. */
 		size_t room = MAX(need, MAX(request->body_room * 2, 4096));
-		char *grown = realloc(request->body, room);
-		if (!grown)
+		size_t more = room - request->body_room;
+		char *grown;
+
+		if (atomic_fetch_add(&server->bodies, more) + more > server->bodies_max) {
+			atomic_fetch_sub(&server->bodies, more);
+			return -ENOBUFS;
+		}
+		grown = realloc(request->body, room);
+		if (!grown) {
+			atomic_fetch_sub(&server->bodies, more);
 			return -ENOMEM;
+		}
 		request->body = grown;
 		request->body_room = room;
 	}
@@ -573,13 +614,12 @@ static int add_body(struct http_request *request, const char *data, size_t len)
 	return 0;
 }
 
-static void call_handler(struct http_request *request, const char *method_name,
-			 const char *raw_path)
+static void call_handler(struct http_request *request)
 {
 	struct http_call call = {
 		.request = request,
-		.method = (enum http_method)method_from_name(method_name),
-		.path = raw_path,
+		.method = (enum http_method)method_from_name(request->method_name),
+		.path = request->raw_path,
 		.body = request->body ? request->body : "",
 		.body_len = request->body_len,
 	};
@@ -593,9 +633,90 @@ static void call_handler(struct http_request *request, const char *method_name,
 
 	/* From here on a deferred request belongs to whoever answers it. */
 	if (!request->deferred && !request->response) {
-		log_error("no reply to %s %s", method_name, raw_path);
+		log_error("no reply to %s %s", request->method_name, request->raw_path);
 		reply_errorf(request, 500, "the server has no answer to this; please report it");
 	}
+}
+
+/* --- Relay: handlers in the loop, for requests that threads read -------------------------------
+ */
+
+/* In the thread that has read it; false: the server is being stopped, and it is answered. */
+static bool relay_push(struct http_request *request)
+{
+	struct http_server *server = request->server;
+	bool open;
+
+	pthread_mutex_lock(&server->relay.lock);
+	open = !server->relay.closed;
+	if (open) {
+		MHD_suspend_connection(request->connection);
+		*(server->relay.last ? &server->relay.last->next : &server->relay.first) = request;
+		server->relay.last = request;
+	}
+	pthread_mutex_unlock(&server->relay.lock);
+	if (open)
+		eventfd_write(server->relay.fd, 1);
+	else
+		reply_errorf(request, 503, "the server is being stopped");
+	return open;
+}
+
+static struct http_request *relay_pop(struct http_server *server)
+{
+	struct http_request *request;
+
+	pthread_mutex_lock(&server->relay.lock);
+	request = server->relay.first;
+	if (request) {
+		server->relay.first = request->next;
+		if (!request->next)
+			server->relay.last = NULL;
+		request->next = NULL;
+	}
+	pthread_mutex_unlock(&server->relay.lock);
+	return request;
+}
+
+static void on_relayed(void *userdata, int fd, uint32_t events)
+{
+	struct http_server *server = userdata;
+	/* One at a time: what else the loop has to do comes in between. */
+	struct http_request *request = relay_pop(server);
+
+	if (!request) {
+		eventfd_t count;
+
+		/* Again afterwards: one may have come before the counter was cleared. */
+		eventfd_read(fd, &count);
+		request = relay_pop(server);
+		if (!request)
+			return;
+		eventfd_write(fd, 1);
+	}
+	call_handler(request);
+	if (request->response && !request->deferred)
+		MHD_resume_connection(request->connection);
+}
+
+/* What nobody has looked at. */
+static void relay_close(struct http_server *server)
+{
+	struct http_request *request;
+
+	pthread_mutex_lock(&server->relay.lock);
+	server->relay.closed = true;
+	pthread_mutex_unlock(&server->relay.lock);
+	while ((request = relay_pop(server))) {
+		reply_errorf(request, 503, "the server is being stopped");
+		MHD_resume_connection(request->connection);
+	}
+}
+
+static void enter(const struct http_request *request, enum http_phase phase)
+{
+	if (request->link)
+		http_connections_enter(request->server->places, request->link->place, phase);
 }
 
 /* Called with the headers, then with each piece of the body, then with the end of it; and again
@@ -618,6 +739,12 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
 		*con_cls = request;
 		request->server = server;
 		request->connection = connection;
+		request->method_name = method;
+		request->raw_path = url;
+		request->link =
+			MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+				->socket_context;
+		enter(request, HTTP_PHASE_BODY);
 		server->requests++;
 		if (length_text && parse_u64(length_text, &length) < 0)
 			length = UINT64_MAX;
@@ -635,8 +762,15 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
 			/* Chunked: no Content-Length told before. */
 			reply_errorf(request, 413, "the body may have at most %zu bytes",
 				     server->body_max);
-		} else if (!request->response && add_body(request, upload_data, len) < 0) {
-			set_reply(request, 500, NULL);
+		} else if (!request->response) {
+			int r = add_body(request, upload_data, len);
+
+			if (r == -ENOBUFS)
+				reply_errorf(
+					request, 503,
+					"the server takes in too much at once; try again later");
+			else if (r < 0)
+				set_reply(request, 500, NULL);
 		}
 		if (request->response) {
 			request->drained += len;
@@ -646,12 +780,21 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
 	}
 
 	if (!request->response) {
-		call_handler(request, method, url);
+		bool waits;
+
+		enter(request, HTTP_PHASE_WORK);
+		if (server->relay.fd >= 0) {
+			waits = relay_push(request);
+		} else {
+			call_handler(request);
+			waits = request->deferred;
+		}
 		/* Suspended: nothing of the request may be looked at until it comes back here,
 		 * with its reply. */
-		if (request->deferred)
+		if (waits)
 			return MHD_YES;
 	}
+	enter(request, HTTP_PHASE_REPLY);
 	return queue_reply(request);
 }
 
@@ -663,6 +806,8 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 	*con_cls = NULL;
 	if (!request)
 		return;
+	enter(request, HTTP_PHASE_IDLE);
+	atomic_fetch_sub(&request->server->bodies, request->body_room);
 	if (request->response)
 		MHD_destroy_response(request->response);
 	headers_free(request->args, request->n_args);
@@ -676,11 +821,31 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **s
 			  enum MHD_ConnectionNotificationCode code)
 {
 	struct http_server *server = cls;
+	struct link *link = *socket_context;
+	const union MHD_ConnectionInfo *info;
+	const struct sockaddr *address;
+	int fd;
 
-	if (code == MHD_CONNECTION_NOTIFY_STARTED)
-		server->connections++;
-	else
+	if (code != MHD_CONNECTION_NOTIFY_STARTED) {
 		server->connections--;
+		if (link) {
+			http_connections_remove(server->places, link->place);
+			identity_server_unref(link->tls);
+			free(link);
+		}
+		return;
+	}
+	fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+	info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	address = info ? info->client_addr : NULL;
+	link = calloc(1, sizeof(*link));
+	*socket_context = link;
+	info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	if (!link || (info && http_tls_begin(info->tls_session, server->identity, &link->tls) < 0))
+		shutdown(fd, SHUT_RDWR);
+	if (link)
+		link->place = http_connections_add(server->places, fd, address);
+	server->connections++;
 }
 
 /* Paths and queries are decoded here, where errors can be answered. */
@@ -879,14 +1044,17 @@ static void run(struct http_server *server)
 	/* At the limit of connections it stops accepting, and only starts to again at the beginning
 	 * of the next call. */
 	unsigned long before;
+	unsigned rounds = 0;
 	do {
 		before = server->connections;
 		MHD_run(server->daemon);
-	} while (server->connections < before);
+	} while (server->connections < before && ++rounds < 4);
 	server->running = false;
 	/* A timer that fires too early costs one more call of this; setting it for every request
 	 * would cost a system call each. */
-	if (MHD_get_timeout(server->daemon, &wait_ms) == MHD_YES) {
+	if (server->connections < before)
+		wait_ms = 0;
+	if (server->connections < before || MHD_get_timeout(server->daemon, &wait_ms) == MHD_YES) {
 		uint64_t at = now_ns() + wait_ms * EBB_NS_PER_MS;
 		if (at < server->wake_ns &&
 		    loop_set_timer(server->timer, wait_ms * EBB_NS_PER_MS, 0) == 0)
@@ -915,27 +1083,86 @@ static void on_timer(void *userdata)
 	run(server);
 }
 
+static void on_sweep(void *userdata)
+{
+	struct http_server *server = userdata;
+
+	http_connections_sweep(server->places, now_ns());
+}
+
+/* Never asked: each connection is given its certificates when it begins. */
+static int no_certificate(gnutls_session_t session, const gnutls_datum_t *names, int n_names,
+			  const gnutls_pk_algorithm_t *algorithms, int n_algorithms,
+			  gnutls_pcert_st **ret_cert, unsigned *ret_n, gnutls_privkey_t *ret_key)
+{
+	return -1;
+}
+
+static int start_relay(struct http_server *server, struct loop *loop)
+{
+	server->relay.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (server->relay.fd < 0)
+		return -errno;
+	return loop_add_fd(loop, server->relay.fd, EPOLLIN, on_relayed, server,
+			   &server->relay.source);
+}
+
 static int start(struct http_server *server, const struct http_server_options *options, int fd)
 {
 	unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
 	unsigned connections = options->connections_max ? options->connections_max : 512;
 	unsigned timeout_s = options->timeout_s ? options->timeout_s : 60;
-	struct MHD_OptionItem pool[] = {
-		{MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)options->threads, NULL},
+	struct MHD_OptionItem more[] = {
+		{MHD_OPTION_END, 0, NULL},
+		{MHD_OPTION_END, 0, NULL},
+		{MHD_OPTION_END, 0, NULL},
 		{MHD_OPTION_END, 0, NULL},
 	};
+	unsigned n_more = 0;
+	const struct http_connections_options places = {
+		.max = connections,
+		.per_address_max = options->per_address_max ? options->per_address_max
+							    : connections - connections / 8,
+		.limit_s =
+			{
+				[HTTP_PHASE_HEAD] = options->request_s,
+				[HTTP_PHASE_BODY] = options->request_s,
+				[HTTP_PHASE_REPLY] = options->request_s ? timeout_s : 0,
+				[HTTP_PHASE_IDLE] = options->request_s ? timeout_s : 0,
+			},
+	};
+	int r = http_connections_new(&places, &server->places);
 
 	if (options->threads)
 		flags |= MHD_USE_INTERNAL_POLLING_THREAD;
-	if (options->threads < 2)
-		pool[0].option = MHD_OPTION_END;
+	if (options->threads > 1)
+		more[n_more++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE,
+							 (intptr_t)options->threads, NULL};
+	if (identity_has_tls(server->identity)) {
+		flags |= MHD_USE_TLS;
+		more[n_more++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK, 0,
+							 (void *)no_certificate};
+		more[n_more++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0,
+							 (void *)HTTP_TLS_PRIORITIES};
+	}
+	if (r >= 0 && options->relay)
+		r = start_relay(server, options->loop);
+	if (r >= 0 && options->request_s && options->loop)
+		r = loop_add_timer(options->loop, SWEEP_NS, SWEEP_NS, on_sweep, server,
+				   &server->sweep);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
 	server->daemon = MHD_start_daemon(
 		flags, 0, NULL, NULL, on_access, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
 		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-		MAX(connections, options->threads), MHD_OPTION_CONNECTION_TIMEOUT, timeout_s,
-		MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
-		on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, NULL,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+		connections + CONNECTIONS_LEAVING + options->threads, MHD_OPTION_CONNECTION_TIMEOUT,
+		timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		options->memory ? options->memory : CONNECTION_MEMORY, MHD_OPTION_NOTIFY_COMPLETED,
+		on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+		MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+		MHD_OPTION_ARRAY, more, MHD_OPTION_END);
 	if (!server->daemon) {
 		close(fd);
 		log_error("cannot start the HTTP server on %s", server->address);
@@ -951,7 +1178,7 @@ static int start(struct http_server *server, const struct http_server_options *o
 	server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (server->wake_fd < 0)
 		return -errno;
-	int r = loop_add_timer(options->loop, LOOP_TIMER_OFF, 0, on_timer, server, &server->timer);
+	r = loop_add_timer(options->loop, LOOP_TIMER_OFF, 0, on_timer, server, &server->timer);
 	if (r == 0)
 		r = loop_add_fd(options->loop, server->wake_fd, EPOLLIN, on_wake, server,
 				&server->wake);
@@ -970,8 +1197,11 @@ int http_server_new(const struct http_server_options *options, struct http_serve
 		return -ENOMEM;
 	server->wake_ns = UINT64_MAX;
 	server->wake_fd = -1;
+	server->relay.fd = -1;
+	pthread_mutex_init(&server->relay.lock, NULL);
 	server->token_on_reads = options->token_on_reads;
 	server->body_max = options->body_max ? options->body_max : EBB_MIB;
+	server->bodies_max = options->bodies_max ? options->bodies_max : 64 * server->body_max;
 	server->routes = options->routes;
 	server->n_routes = options->n_routes;
 	server->admit = options->admit;
@@ -1009,6 +1239,8 @@ void http_server_free(struct http_server *server)
 
 	if (!server)
 		return;
+	if (server->daemon)
+		relay_close(server);
 	if (server->gate) {
 		pthread_mutex_lock(&server->gate->lock);
 		server->gate->closed = true;
@@ -1020,6 +1252,8 @@ void http_server_free(struct http_server *server)
 	loop_remove(server->source);
 	loop_remove(server->timer);
 	loop_remove(server->wake);
+	loop_remove(server->sweep);
+	loop_remove(server->relay.source);
 	/* New clients shall be refused or find the next server, not wait for this one. */
 	if (server->unix_path && lstat(server->unix_path, &st) == 0 &&
 	    st.st_dev == server->unix_dev && st.st_ino == server->unix_ino)
@@ -1028,6 +1262,10 @@ void http_server_free(struct http_server *server)
 		MHD_stop_daemon(server->daemon);
 	if (server->wake_fd >= 0)
 		close(server->wake_fd);
+	if (server->relay.fd >= 0)
+		close(server->relay.fd);
+	pthread_mutex_destroy(&server->relay.lock);
+	http_connections_free(server->places);
 	if (server->gate)
 		gate_unref(server->gate);
 	identity_free(server->own_identity);
@@ -1043,7 +1281,13 @@ const char *http_server_address(const struct http_server *server)
 
 void http_server_get_stats(const struct http_server *server, struct http_server_stats *ret_stats)
 {
+	struct http_connections_stats places;
+
+	http_connections_get_stats(server->places, &places);
 	*ret_stats = (struct http_server_stats){
+		.body_bytes = server->bodies,
+		.evicted = places.evicted + places.refused,
+		.timed_out = places.timed_out,
 		.requests = server->requests,
 		.errors_4xx = server->errors_4xx,
 		.errors_5xx = server->errors_5xx,

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "identity_tls.h"
+
 #include "ebb/cleanup.h"
 #include "ebb/identity.h"
 #include "ebb/log.h"
@@ -12,7 +14,21 @@
 struct identity {
 	pthread_mutex_t lock;
 	struct tokens tokens;
+	struct identity_server *server; /* NULL: no TLS */
+	struct identity_client *client; /* NULL: what the system has */
 };
+
+const char *identity_files_check(const struct identity_files *files)
+{
+	if (!files->tls_cert != !files->tls_key)
+		return "--tls-cert and --tls-key belong together: give both, or none";
+	if (files->tls_client_ca && !files->tls_cert)
+		return "--tls-client-ca is about the clients of a server with TLS: give --tls-cert "
+		       "and --tls-key too";
+	if (!files->client_cert != !files->client_key)
+		return "--client-cert and --client-key belong together: give both, or none";
+	return NULL;
+}
 
 static int new_empty(struct identity **ret_identity)
 {
@@ -40,6 +56,36 @@ static int load_tokens(struct identity *identity, const char *path)
 	return 0;
 }
 
+static int load_server(struct identity *identity, const struct identity_files *files)
+{
+	struct identity_server *server = NULL, *old;
+	int r = identity_server_load(files, &server);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&identity->lock);
+	old = identity->server;
+	identity->server = server;
+	pthread_mutex_unlock(&identity->lock);
+	identity_server_unref(old);
+	return 0;
+}
+
+static int load_client(struct identity *identity, const struct identity_files *files)
+{
+	struct identity_client *client = NULL, *old;
+	int r = identity_client_load(files, &client);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&identity->lock);
+	old = identity->client;
+	identity->client = client;
+	pthread_mutex_unlock(&identity->lock);
+	identity_client_unref(old);
+	return 0;
+}
+
 int identity_new(const struct identity_files *files, struct identity **ret_identity)
 {
 	struct identity *identity = NULL;
@@ -48,6 +94,10 @@ int identity_new(const struct identity_files *files, struct identity **ret_ident
 	if (r < 0)
 		return r;
 	r = load_tokens(identity, files->token_file);
+	if (r >= 0)
+		r = load_server(identity, files);
+	if (r >= 0)
+		r = load_client(identity, files);
 	if (r < 0) {
 		identity_free(identity);
 		return r;
@@ -77,7 +127,18 @@ int identity_new_token(const char *token, struct identity **ret_identity)
 
 int identity_reload(struct identity *identity, const struct identity_files *files)
 {
-	return load_tokens(identity, files->token_file);
+	int tokens = load_tokens(identity, files->token_file), server = 0, client;
+
+	if (!files->tls_cert != !identity->server) {
+		log_error("whether there is TLS is settled at the start: restart the program to "
+			  "turn it %s",
+			  files->tls_cert ? "on" : "off");
+		server = -EBUSY;
+	} else {
+		server = load_server(identity, files);
+	}
+	client = load_client(identity, files);
+	return tokens < 0 ? tokens : server < 0 ? server : client;
 }
 
 void identity_free(struct identity *identity)
@@ -85,6 +146,8 @@ void identity_free(struct identity *identity)
 	if (!identity)
 		return;
 	tokens_clear(&identity->tokens);
+	identity_server_unref(identity->server);
+	identity_client_unref(identity->client);
 	pthread_mutex_destroy(&identity->lock);
 	free(identity);
 }
@@ -99,6 +162,42 @@ bool identity_has_token(struct identity *identity)
 	has = identity->tokens.n > 0;
 	pthread_mutex_unlock(&identity->lock);
 	return has;
+}
+
+bool identity_has_tls(struct identity *identity)
+{
+	bool has;
+
+	if (!identity)
+		return false;
+	pthread_mutex_lock(&identity->lock);
+	has = identity->server != NULL;
+	pthread_mutex_unlock(&identity->lock);
+	return has;
+}
+
+struct identity_server *identity_server_now(struct identity *identity)
+{
+	struct identity_server *server;
+
+	if (!identity)
+		return NULL;
+	pthread_mutex_lock(&identity->lock);
+	server = identity_server_ref(identity->server);
+	pthread_mutex_unlock(&identity->lock);
+	return server;
+}
+
+struct identity_client *identity_client_now(struct identity *identity)
+{
+	struct identity_client *client;
+
+	if (!identity)
+		return NULL;
+	pthread_mutex_lock(&identity->lock);
+	client = identity_client_ref(identity->client);
+	pthread_mutex_unlock(&identity->lock);
+	return client;
 }
 
 bool identity_accepts(struct identity *identity, const char *given)

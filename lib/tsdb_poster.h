@@ -10,6 +10,7 @@
 struct tsdb_target {
 	char *address;
 	char *user, *password, *ca_file;
+	struct identity *identity;
 	unsigned timeout_ms;
 };
 struct tsdb_options;

@@ -75,6 +75,7 @@ int tsdb_target_parse(const struct tsdb_options *options, struct tsdb_target *re
 		target.password = strdup(options->password ? options->password : "");
 		r = target.user && target.password ? 0 : -ENOMEM;
 	}
+	target.identity = options->identity;
 	if (r == 0 && options->ca_file) {
 		target.ca_file = strdup(options->ca_file);
 		r = target.ca_file ? 0 : -ENOMEM;
@@ -105,5 +106,7 @@ struct http_request_options tsdb_target_request(const struct tsdb_target *target
 		.user = target->user,
 		.password = target->password,
 		.ca_file = target->ca_file,
+		.identity = target->identity,
+		.without_token = true,
 	};
 }

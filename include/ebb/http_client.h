@@ -38,7 +38,8 @@ struct http_request_options {
 	const char *body; /* copied; NULL: none. Sent as application/json */
 	size_t body_len;
 	const char *token; /* NULL: none */
-	/* Instead: the token that it shows, as it is now. NULL: none. */
+	/* Instead: the token that it shows, and its certificate and CA (before `ca_file`), as they
+	 * are now. NULL: none. Borrowed until the request is over. */
 	struct identity *identity;
 	bool without_token;  /* not for the eyes of this server */
 	unsigned timeout_ms; /* 0: 5,000; HTTP_NO_TIMEOUT */

@@ -60,10 +60,19 @@ struct http_server_options {
 	struct identity *identity; /* instead: its tokens, as they are at each call; borrowed */
 	bool token_on_reads;       /* ask it on GET too */
 	size_t body_max;           /* bytes, 413 above; 0: 1 MiB */
-	unsigned connections_max;  /* 0: 512 */
+	size_t bodies_max;         /* of all requests at once, 503 above; 0: 64 times body_max */
+	unsigned connections_max;  /* 0: 512. The next one takes the place of an idle one */
+	unsigned per_address_max;  /* of them; 0: seven eighths */
+	size_t memory;             /* of each, and so for its headers, 431 above; 0: 32 KiB */
 	unsigned timeout_s;        /* a silent connection is closed; 0: 60 */
-	unsigned threads;          /* 0: run in `loop`; they inherit the signal mask */
-	struct loop *loop;
+	/* A request must have come within so many seconds, however it drips; needs `loop`. 0: no
+	 * limit. */
+	unsigned request_s;
+	unsigned threads; /* 0: run in `loop`; they inherit the signal mask */
+	/* With threads: they read and write, TLS included, but handlers run in `loop`, whose thread
+	 * has nothing to do with what comes over the network but whole requests. */
+	bool relay;
+	struct loop *loop; /* with threads and without `relay`: for time limits only */
 	const struct http_route *routes;
 	size_t n_routes;
 	/* Before the handler of `route`, with the body there: false when it has answered instead.
@@ -73,6 +82,9 @@ struct http_server_options {
 };
 
 /*
+ * With TLS when `identity` has it: each connection takes the certificate, key and client CA that
+ * are in force when it begins, and keeps them.
+ *
  * Strings are copied, `routes` must outlive the server. Logs what is wrong with the address.
  * -EADDRINUSE, -EACCES, -EINVAL, ... A unix socket gets mode 0660; a stale one is replaced only
  * when nobody listens on it.
@@ -128,6 +140,9 @@ json_t *http_body_object(struct http_call *call);
 /* Counters for /metrics. `connections` are those open now. */
 struct http_server_stats {
 	unsigned long requests, errors_4xx, errors_5xx, connections;
+	size_t body_bytes;       /* held now, of requests that come or are worked on */
+	unsigned long evicted;   /* connections closed because there were too many */
+	unsigned long timed_out; /* because they took too long */
 };
 void http_server_get_stats(const struct http_server *server, struct http_server_stats *ret_stats);
 

@@ -52,6 +52,7 @@ struct tsdb_options {
 	size_t body_max;             /* bytes of a compressed body; 0: TSDB_BODY_MAX */
 	unsigned timeout_ms;         /* of one put; 0: 10,000 */
 	const char *ca_file;         /* NULL: the system's */
+	struct identity *identity;   /* instead: its CA and certificate; borrowed */
 	const char *user, *password; /* NULL: those in the URL, or none */
 };
 

@@ -109,7 +109,7 @@ TEST(options_that_make_no_sense_together)
 
 static void check_url(const char *advertise, const char *bound, const char *want)
 {
-	char *url = agent_api_url(advertise, bound, "h0"), copy[128];
+	char *url = agent_api_url(advertise, bound, "h0", false), copy[128];
 
 	CHECK(url);
 	snprintf(copy, sizeof(copy), "%s", url);

@@ -22,6 +22,7 @@
 
 #define LOOP_MODE   0u
 #define THREAD_MODE 4u
+#define RELAY_MODE  1u /* a thread reads, handlers run in the loop */
 #define TOKEN       "0123456789abcdef"
 #define BODY_MAX    ((size_t)100000)
 
@@ -192,7 +193,8 @@ static struct fixture *start_server(unsigned threads, const struct http_server_o
 	options.n_routes = ARRAY_SIZE(routes);
 	options.userdata = f;
 	options.threads = threads;
-	if (!threads) {
+	options.relay = threads == RELAY_MODE;
+	if (!threads || options.relay) {
 		CHECK_INT(loop_new(&f->loop), 0);
 		options.loop = f->loop;
 	}
@@ -200,7 +202,7 @@ static struct fixture *start_server(unsigned threads, const struct http_server_o
 	if (r < 0)
 		loop_free(TAKE_PTR(f->loop));
 	CHECK_INT(r, 0);
-	if (!threads)
+	if (f->loop)
 		CHECK_INT(pthread_create(&f->thread, NULL, run_loop, f->loop), 0);
 	CHECK_INT(address_parse(http_server_address(f->server), &address), 0);
 	f->port = address.port;
@@ -269,6 +271,26 @@ static int connect_raw(const struct fixture *f)
 	return fd;
 }
 
+/* From another address of this machine. */
+__attribute__((unused)) static int connect_from(const struct fixture *f, const char *source)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons(f->port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	struct sockaddr_in from = {.sin_family = AF_INET};
+	struct timeval limit = {.tv_sec = 20};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CHECK(fd >= 0);
+	CHECK_INT(inet_pton(AF_INET, source, &from.sin_addr), 1);
+	CHECK_INT(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
+	CHECK_INT(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	CHECK_INT(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
 static void send_text(int fd, const char *text)
 {
 	CHECK_INT(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
@@ -326,7 +348,7 @@ __attribute__((unused)) static bool wait_idle(struct fixture *f)
 	return false;
 }
 
-/* One body, run against both kinds of server. */
+/* One body, run against all kinds of server. */
 #define BOTH_MODES(id)                        \
 	static void both_##id(unsigned mode); \
 	TEST(id##_in_loop)                    \
@@ -336,6 +358,10 @@ __attribute__((unused)) static bool wait_idle(struct fixture *f)
 	TEST(id##_on_threads)                 \
 	{                                     \
 		both_##id(THREAD_MODE);       \
+	}                                     \
+	TEST(id##_relayed)                    \
+	{                                     \
+		both_##id(RELAY_MODE);        \
 	}                                     \
 	static void both_##id(unsigned mode)
 

@@ -319,35 +319,204 @@ BOTH_MODES(idle_connections_are_closed)
 	CHECK(wait_idle(f));
 }
 
-BOTH_MODES(waits_at_the_limit_of_connections)
+#define HEARTBEAT "GET /heartbeat HTTP/1.1\r\nHost: x\r\n\r\n"
+
+/* Until at least so many are there, were closed, and so many bytes of bodies are held. */
+static bool wait_stats(struct fixture *f, int connections, unsigned long evicted, size_t bodies)
 {
-	struct http_server_options with = {.connections_max = 4};
+	struct http_server_stats stats;
+
+	for (int i = 0; i < 2000; i++) {
+		http_server_get_stats(f->server, &stats);
+		if (stats.connections >= (unsigned long)connections && stats.evicted >= evicted &&
+		    stats.body_bytes >= bodies)
+			return true;
+		sleep_ms(10);
+	}
+	return false;
+}
+
+/* Eight come where four may be: the first ones have said nothing, and go. */
+BOTH_MODES(gives_the_places_of_the_silent_away)
+{
+	struct http_server_options with = {.connections_max = 4, .per_address_max = 4};
 	struct fixture *f = start_server(mode, &with);
+	struct http_server_stats stats;
 	int fds[8];
 	ssize_t len;
 
-	/* In threaded mode four threads have one each, and not every thread gets the next client.
-	 */
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 8; i++) {
 		fds[i] = connect_raw(f);
+		/* Threads may take them in another order. */
+		CHECK(wait_stats(f, MIN(i + 1, 4), (unsigned long)MAX(i - 3, 0), 0));
+		send_text(fds[i], "GET /heart");
+	}
+	for (int i = 0; i < 4; i++) {
+		receive(fds[i], NULL, 0, &len);
+		CHECK_INT(len, 0);
+	}
+	for (int i = 7; i >= 4; i--) {
+		send_text(fds[i], "beat HTTP/1.1\r\nHost: x\r\n\r\n");
+		CHECK(strstr(receive(fds[i], "}", 1, &len), "200 OK"));
+	}
+	/* What has been served and is kept goes too, the longest idle first. */
+	int next = connect_raw(f);
+	send_text(next, HEARTBEAT);
+	CHECK(strstr(receive(next, "}", 1, &len), "200 OK"));
+	receive(fds[7], NULL, 0, &len);
+	CHECK_INT(len, 0);
+	http_server_get_stats(f->server, &stats);
+	CHECK_INT(stats.evicted, 5);
 	for (int i = 0; i < 8; i++)
-		send_text(fds[i], "GET /heartbeat HTTP/1.1\r\nHost: x\r\n\r\n");
-	/* Whoever is served goes away: the next must be let in. */
-	for (int served = 0; served < 8; served++) {
-		struct pollfd polls[8];
-		int i;
-		for (i = 0; i < 8; i++)
-			polls[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
-		CHECK(poll(polls, 8, 20000) > 0);
-		for (i = 0; i < 8 && !(polls[i].revents & POLLIN); i++)
-			;
-		CHECK(i < 8);
+		close(fds[i]);
+	close(next);
+	CHECK(wait_idle(f));
+	CHECK_INT(f->calls, 5);
+}
+
+/* Who is being served keeps its place: the one too many goes. */
+BOTH_MODES(keeps_the_places_of_calls_under_way)
+{
+	struct http_server_options with = {.connections_max = 3, .per_address_max = 3};
+	struct fixture *f = start_server(mode, &with);
+	struct http_deferred *waiting[3];
+	int fds[3], other;
+	ssize_t len;
+
+	for (int i = 0; i < 3; i++) {
+		fds[i] = connect_raw(f);
+		send_text(fds[i], "GET /defer HTTP/1.1\r\nHost: x\r\n\r\n");
+		waiting[i] = take_waiting(f);
+	}
+	other = connect_raw(f);
+	receive(other, NULL, 0, &len);
+	CHECK_INT(len, 0);
+	close(other);
+	for (int i = 0; i < 3; i++)
+		http_resume_json(waiting[i], 200, json_object());
+	for (int i = 0; i < 3; i++) {
 		CHECK(strstr(receive(fds[i], "}", 1, &len), "200 OK"));
 		close(fds[i]);
-		fds[i] = -1;
 	}
 	CHECK(wait_idle(f));
-	CHECK_INT(f->calls, 8);
+}
+
+/* 127.0.0.2 has more than its share, and pays for itself. */
+BOTH_MODES(limits_each_address)
+{
+	struct http_server_options with = {.connections_max = 8, .per_address_max = 5};
+	struct fixture *f = start_server(mode, &with);
+	int own = connect_raw(f), fds[20];
+	ssize_t len;
+
+	send_text(own, HEARTBEAT);
+	CHECK(strstr(receive(own, "}", 1, &len), "200 OK"));
+	for (int i = 0; i < 20; i++)
+		fds[i] = connect_from(f, "127.0.0.2");
+	for (int i = 0; i < 15; i++) {
+		receive(fds[i], NULL, 0, &len);
+		CHECK_INT(len, 0);
+	}
+	send_text(own, HEARTBEAT);
+	CHECK(strstr(receive(own, "}", 1, &len), "200 OK"));
+	send_text(fds[19], HEARTBEAT);
+	CHECK(strstr(receive(fds[19], "}", 1, &len), "200 OK"));
+	for (int i = 0; i < 20; i++)
+		close(fds[i]);
+	close(own);
+	CHECK(wait_idle(f));
+}
+
+/* Bytes that drip keep no connection: a request as a whole has its time. */
+BOTH_MODES(ends_requests_that_drip)
+{
+	struct http_server_options with = {.request_s = 1};
+	struct fixture *f;
+	int head, body, quick;
+	struct http_server_stats stats;
+	ssize_t len;
+
+	if (mode == THREAD_MODE)
+		return;
+	f = start_server(mode, &with);
+	head = connect_raw(f);
+	body = connect_raw(f);
+	quick = connect_raw(f);
+	send_text(head, "GET /heartbeat HTTP/1.1\r\nX: ");
+	send_text(body, "PUT /container/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{");
+	send_text(quick, HEARTBEAT);
+	CHECK(strstr(receive(quick, "}", 1, &len), "200 OK"));
+	for (int ended = 0, i = 0; ended < 2 && i < 400; i++) {
+		char c;
+
+		ended = 0;
+		ended += send(head, "x", 1, MSG_NOSIGNAL) < 0 ||
+			 recv(head, &c, 1, MSG_DONTWAIT) == 0;
+		ended += send(body, "x", 1, MSG_NOSIGNAL) < 0 ||
+			 recv(body, &c, 1, MSG_DONTWAIT) == 0;
+		sleep_ms(50);
+		if (i == 399)
+			CHECK_INT(ended, 2);
+	}
+	http_server_get_stats(f->server, &stats);
+	CHECK_INT(stats.timed_out, 2);
+	/* The one that was quick is idle, and may be. */
+	send_text(quick, HEARTBEAT);
+	CHECK(strstr(receive(quick, "}", 1, &len), "200 OK"));
+	close(head);
+	close(body);
+	close(quick);
+	CHECK(wait_idle(f));
+}
+
+/* Bodies of all requests together. */
+BOTH_MODES(bounds_all_bodies_together)
+{
+	struct http_server_options with = {.bodies_max = 150000};
+	struct fixture *f = start_server(mode, &with);
+	static char most[90001];
+	int fds[2];
+	ssize_t len;
+
+	memset(most, 'x', 90000);
+	for (int i = 0; i < 2; i++) {
+		fds[i] = connect_raw(f);
+		send_text(fds[i],
+			  "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 90001\r\n\r\n");
+	}
+	send_text(fds[0], most);
+	/* Taken in, and kept: its end is missing. */
+	CHECK(wait_stats(f, 2, 0, 90000));
+	CHECK_INT(call(f, "POST", "/echo", most, NULL, text, sizeof(text)), 503);
+	CHECK(strstr(text, "too much at once"));
+	send_text(fds[0], "x");
+	CHECK(strstr(receive(fds[0], "}", 1, &len), "200 OK"));
+	send_text(fds[1], most);
+	send_text(fds[1], "x");
+	CHECK(strstr(receive(fds[1], "}", 1, &len), "200 OK"));
+	for (int i = 0; i < 2; i++)
+		close(fds[i]);
+	CHECK(wait_idle(f));
+}
+
+BOTH_MODES(bounds_headers)
+{
+	struct http_server_options with = {.memory = 8192};
+	struct fixture *f = start_server(mode, &with);
+	static char big[20000];
+	ssize_t len;
+	int fd = connect_raw(f);
+	const char *answer;
+
+	memset(big, 'x', sizeof(big) - 1);
+	send_text(fd, "GET /heartbeat HTTP/1.1\r\nX: ");
+	/* It may have been answered and closed before it is all sent. */
+	send(fd, big, sizeof(big) - 1, MSG_NOSIGNAL);
+	answer = receive(fd, NULL, 0, &len);
+	CHECK(strstr(answer, " 431 ") || strstr(answer, " 413 ") || !*answer);
+	close(fd);
+	CHECK(wait_idle(f));
+	CHECK_INT(call(f, "GET", "/heartbeat", NULL, NULL, NULL, 0), 200);
 }
 
 struct caller {
