@@ -158,6 +158,11 @@ $(BUILD)/demo_load: $(BUILD)/packaging/demo_load.o
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 
+# Connections without end, for the test of the agent under them.
+$(BUILD)/flood: $(BUILD)/tests/e2e/flood.o
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
 # --- Tests: tests/KIND/PART/NAME.c becomes build/tests/KIND/PART/NAME, linked with PART.a ----------
 test_bins = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1)/*/*.c))
 UNIT_TESTS  := $(call test_bins,unit)
@@ -205,7 +210,7 @@ check: deps-missing peers
 # A second make, so that packages which `deps` just installed are seen. gcc has built it; clang has
 # an opinion too (half a minute on one CPU).
 .PHONY: check-built
-check-built: all tests $(BUILD)/demo_load
+check-built: all tests $(BUILD)/demo_load $(BUILD)/flood
 ifeq ($(SAN),)
 	$(Q)$(MAKE) --no-print-directory SAN=1 unit-tests fuzzers
 	$(Q)$(MAKE) --no-print-directory CC=$(CLANG) BUILD=$(BUILD)-clang all tests
@@ -229,7 +234,7 @@ check-unit: $(UNIT_TESTS)
 	$(Q)BUILD=$(BUILD) tests/run $^
 check-integration: all $(INTEG_TESTS)
 	$(Q)BUILD=$(BUILD) tests/run $(INTEG_TESTS) $(SCRIPTS)
-check-e2e: all $(BUILD)/demo_load
+check-e2e: all $(BUILD)/demo_load $(BUILD)/flood
 	$(Q)BUILD=$(BUILD) tests/run $(E2E)
 
 # New inputs are kept in build-fuzz/corpus; what crashes is left in build-fuzz.

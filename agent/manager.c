@@ -389,7 +389,7 @@ static void on_signal(void *userdata, int signo)
 static void raise_descriptor_limit(unsigned max_containers)
 {
 	struct rlimit limit;
-	rlim_t wanted = (rlim_t)max_containers * FDS_PER_CONTAINER + 256;
+	rlim_t wanted = (rlim_t)max_containers * FDS_PER_CONTAINER + API_CONNECTIONS_MAX + 256;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
 		return;

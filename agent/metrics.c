@@ -329,6 +329,13 @@ static void add_server(struct text *text, const struct http_server *server)
 	add_head(text, "ebb_agent_http_errors_total", "counter", "API requests that failed.");
 	text_printf(text, "ebb_agent_http_errors_total{class=\"4xx\"} %lu\n", stats.errors_4xx);
 	text_printf(text, "ebb_agent_http_errors_total{class=\"5xx\"} %lu\n", stats.errors_5xx);
+	add_own(text, "ebb_agent_http_connections", "gauge", "Open connections.",
+		(double)stats.connections);
+	add_own(text, "ebb_agent_http_evicted_total", "counter",
+		"Connections closed because there were too many.", (double)stats.evicted);
+	add_own(text, "ebb_agent_http_timed_out_total", "counter",
+		"Connections closed because a request took too long to come.",
+		(double)stats.timed_out);
 }
 
 static void add_programs(struct text *text, struct bpf_programs *bpf)

@@ -538,6 +538,10 @@ static void write_http(FILE *out, const struct http_server *server)
 		"ebb_http_errors_total{class=\"5xx\"} %lu\n",
 		stats.errors_4xx, stats.errors_5xx);
 	value(out, "ebb_http_connections", "gauge", "Open connections", stats.connections);
+	value(out, "ebb_http_evicted_total", "counter",
+	      "Connections closed because there were too many", stats.evicted);
+	value(out, "ebb_http_timed_out_total", "counter",
+	      "Connections closed because a request took too long to come", stats.timed_out);
 }
 
 static void write_process(FILE *out, double started)

@@ -344,8 +344,10 @@ static void wake_request(struct http_deferred *deferred, unsigned status,
 		deferred->gate->waiting = deferred->next;
 	if (deferred->next)
 		deferred->next->prev = deferred->prev;
-	/* From here on the request may be freed at any moment. */
-	MHD_resume_connection(request->connection);
+	/* From here on the request may be freed at any moment; but not under the hands of its
+	 * handler, which runs in another thread than the connection: that one resumes it. */
+	if (request->server->relay.fd < 0 || !request->in_handler)
+		MHD_resume_connection(request->connection);
 	/* libmicrohttpd's own wake-up can be lost: MHD_run() looks for resumed connections first
 	 * and clears the wake-up after, which is right only for its own threads. */
 	if (wake_fd >= 0)
@@ -614,8 +616,11 @@ static int add_body(struct http_request *request, const char *data, size_t len)
 	return 0;
 }
 
-static void call_handler(struct http_request *request)
+/* True: it has its reply, now. */
+static bool call_handler(struct http_request *request)
 {
+	struct gate *gate = request->server->gate;
+	bool answered;
 	struct http_call call = {
 		.request = request,
 		.method = (enum http_method)method_from_name(request->method_name),
@@ -629,13 +634,16 @@ static void call_handler(struct http_request *request)
 	if (!request->server->admit ||
 	    request->server->admit(request->server->userdata, request->route, &call))
 		request->route->handler(request->server->userdata, &call);
-	request->in_handler = false;
-
 	/* From here on a deferred request belongs to whoever answers it. */
+	pthread_mutex_lock(&gate->lock);
+	request->in_handler = false;
 	if (!request->deferred && !request->response) {
 		log_error("no reply to %s %s", request->method_name, request->raw_path);
 		reply_errorf(request, 500, "the server has no answer to this; please report it");
 	}
+	answered = request->response != NULL;
+	pthread_mutex_unlock(&gate->lock);
+	return answered;
 }
 
 /* --- Relay: handlers in the loop, for requests that threads read -------------------------------
@@ -694,8 +702,7 @@ static void on_relayed(void *userdata, int fd, uint32_t events)
 			return;
 		eventfd_write(fd, 1);
 	}
-	call_handler(request);
-	if (request->response && !request->deferred)
+	if (call_handler(request))
 		MHD_resume_connection(request->connection);
 }
 

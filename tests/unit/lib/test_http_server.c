@@ -411,8 +411,11 @@ BOTH_MODES(limits_each_address)
 
 	send_text(own, HEARTBEAT);
 	CHECK(strstr(receive(own, "}", 1, &len), "200 OK"));
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 20; i++) {
 		fds[i] = connect_from(f, "127.0.0.2");
+		/* Threads may take them in another order. */
+		CHECK(wait_stats(f, 1 + MIN(i + 1, 5), (unsigned long)MAX(i - 4, 0), 0));
+	}
 	for (int i = 0; i < 15; i++) {
 		receive(fds[i], NULL, 0, &len);
 		CHECK_INT(len, 0);
