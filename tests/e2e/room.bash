@@ -91,7 +91,7 @@ enter_mounts() {
 		exit 0
 	fi
 	if [ ! -d "$CACHE/engines/usr" ]; then
-		skip "$name" "tests/peers/install.sh has not been run, or got no engine"
+		skip "$name" "$(cat "$CACHE/runc.missing" 2>/dev/null || echo "tests/peers/install.sh has not been run")"
 		exit 0
 	fi
 	EBB_ROOM=$(mktemp -d)
