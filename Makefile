@@ -171,6 +171,8 @@ BENCHES     := $(call test_bins,bench)
 FUZZERS     := $(call test_bins,fuzz)
 SCRIPTS     := $(sort $(wildcard tests/integration/*.sh))
 E2E         := $(sort $(wildcard tests/e2e/*.sh))
+# One script a kernel; what runs there is in tests/vm/guest.sh.
+VM_TESTS    := $(sort $(wildcard tests/vm/test_*.sh))
 
 define test_program
 $(BUILD)/tests/$(1)/$(2)/%: $(BUILD)/tests/$(1)/$(2)/%.o $(if $(filter-out lib,$(2)),$(BUILD)/$(2).a) \
@@ -216,7 +218,7 @@ ifeq ($(SAN),)
 	$(Q)$(MAKE) --no-print-directory CC=$(CLANG) BUILD=$(BUILD)-clang all tests
 endif
 	$(Q)BUILD=$(BUILD) tests/run $(UNIT_TESTS) $(if $(SAN),$(FUZZERS),$(UNIT_TESTS:$(BUILD)/%=$(BUILD)-san/%) $(FUZZERS:$(BUILD)/%=$(BUILD)-san/%)) \
-	    $(INTEG_TESTS) $(SCRIPTS) $(E2E)
+	    $(INTEG_TESTS) $(SCRIPTS) $(E2E) $(VM_TESTS)
 
 .PHONY: unit-tests fuzzers
 unit-tests: $(UNIT_TESTS)
@@ -229,13 +231,20 @@ compilers:
 	$(Q)set -e; for cc in $(COMPILERS); do \
 	    echo "$$cc:"; $(MAKE) --no-print-directory CC=$$cc BUILD=build-$$cc all tests; done
 
-.PHONY: check-unit check-integration check-e2e
+.PHONY: check-unit check-integration check-e2e vmtest
 check-unit: $(UNIT_TESTS)
 	$(Q)BUILD=$(BUILD) tests/run $^
 check-integration: all $(INTEG_TESTS)
 	$(Q)BUILD=$(BUILD) tests/run $(INTEG_TESTS) $(SCRIPTS)
 check-e2e: all $(BUILD)/demo_load $(BUILD)/flood
 	$(Q)BUILD=$(BUILD) tests/run $(E2E)
+
+# On other kernels, with cgroup v2, in machines of QEMU's.
+vmtest: deps-missing
+	$(Q)$(MAKE) --no-print-directory $(JOBS) vmtest-built
+.PHONY: vmtest-built
+vmtest-built: all $(INTEG_TESTS) $(BUILD)/demo_load
+	$(Q)BUILD=$(BUILD) tests/run $(VM_TESTS)
 
 # New inputs are kept in build-fuzz/corpus; what crashes is left in build-fuzz.
 FUZZ_SECONDS ?= 60
@@ -298,7 +307,8 @@ help:
 	@printf '%s\n' 'make [all]        build/ebb-agent, build/ebb-controller, build/ebb' \
 	  'make check        every test; as root also those on real cgroups' \
 	  'make check-unit   unit tests only (also: check-integration, check-e2e)' \
-	  'make demo         the loop, live, on this machine (root)' \
+	  'make vmtest       the tests of what depends on the kernel, on Debian'"'"'s 6.1 and 6.12 in QEMU (root)' \
+  'make demo         the loop, live, on this machine (root)' \
 	  'make bench        the numbers of docs/measurements.md (root)' \
 	  'make deps         install what building and testing needs (root)' \
 	  'make peers        get the servers that the tests talk to, in build-peers' \

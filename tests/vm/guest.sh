@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# In the machine of tests/vm: those tests that depend on the kernel or on its cgroup version. Every line of theirs is
+# told, with its program's name, so that who runs this counts them.
+set -u
+export EBB_TEST_LINES=1 EBB_TEST_TIMEOUT=900
+integration=(parity sampler lifecycle discovery discovery_live hierarchy limits apply shrink api net tasks series)
+e2e=(loop_cpu loop_memory agent_lifecycle loop_random_kills)
+
+tests/run "${integration[@]/#/${BUILD:-build}/tests/integration/agent/test_}"
+status=$?
+# The other kind of file cache lists; it can be switched at any time.
+lists=/sys/kernel/mm/lru_gen/enabled
+if [ -e $lists ]; then
+	if [ "$(<$lists)" = 0x0000 ]; then echo y; else echo n; fi >$lists
+	echo "$lists: $(<$lists)"
+	tests/run "${BUILD:-build}/tests/integration/agent/test_parity" || status=1
+fi
+e2e=("${e2e[@]/#/tests/e2e/}")
+EBB_TEST_ROUNDS=4 tests/run "${e2e[@]/%/.sh}" || status=1
+exit $status
