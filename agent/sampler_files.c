@@ -153,16 +153,24 @@ static int files_take(struct sampler *sampler, const struct container *container
 	return any ? 0 : -ENOENT;
 }
 
-/* The text of a kept file; NULL when it is not there, or its cgroup has gone. */
-static const char *kept_text(struct files *files, unsigned slot, enum kept_file file)
+/* The text of a kept file, "" included; NULL when it is not there, or its cgroup has gone. */
+static const char *kept_text_or_empty(struct files *files, unsigned slot, enum kept_file file)
 {
 	int fd = files->slots[slot].fds[file];
 	ssize_t n = fd >= 0 ? pread(fd, files->text, sizeof(files->text) - 1, 0) : -1;
 
-	if (n <= 0)
+	if (n < 0)
 		return NULL;
 	files->text[n] = '\0';
 	return files->text;
+}
+
+/* The same for files that are never empty. */
+static const char *kept_text(struct files *files, unsigned slot, enum kept_file file)
+{
+	const char *text = kept_text_or_empty(files, slot, file);
+
+	return text && *text ? text : NULL;
 }
 
 static bool kept_number(struct files *files, unsigned slot, enum kept_file file,
@@ -277,14 +285,13 @@ static void read_memory(struct files *files, unsigned slot, struct ebb_sample *s
 static void read_io(struct files *files, unsigned slot, struct ebb_sample *sample)
 {
 	uint64_t read_bytes, write_bytes, read_ops, write_ops;
-	const char *text = kept_text(files, slot, FILE_IO_STAT);
+	/* Empty until the first I/O. */
+	const char *text = kept_text_or_empty(files, slot, FILE_IO_STAT);
 
-	/* Empty until the first I/O, so an open file is what tells that it counts. */
-	if (files->slots[slot].fds[FILE_IO_STAT] >= 0) {
+	if (text) {
 		sample->read_bytes = sample->write_bytes = 0;
 		sample->read_ops = sample->write_ops = 0;
-		if (text)
-			io_stat_parse(text, disk_counts, files, sample);
+		io_stat_parse(text, disk_counts, files, sample);
 		sample->valid |= EBB_VALID_IO;
 		return;
 	}

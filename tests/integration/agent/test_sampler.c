@@ -131,7 +131,7 @@ static void come_and_go(enum sampler_kind kind, const char *name, int total)
 
 TEST(of_10000_cgroups_held_and_removed_none_stays)
 {
-	come_and_go(SAMPLER_HELD, "go-held", 10000);
+	come_and_go(SAMPLER_HELD, "go-held", getenv("EBB_TEST_EMULATED") ? 1000 : 10000);
 }
 
 TEST(of_1000_cgroups_walked_and_removed_none_stays)
@@ -408,6 +408,60 @@ TEST(fields_of_an_absent_controller_are_invalid_walk)
 TEST(fields_of_an_absent_controller_are_invalid_files)
 {
 	absent(SAMPLER_FILES, "absent-files");
+}
+
+/*
+ * v2: a cgroup has what its parent hands down, and that can change below a living one. What it
+ * lacks is invalid, never 0; what it gets is there at the next sweep.
+ */
+static void handed_down(enum sampler_kind kind, const char *name)
+{
+	const uint32_t controlled = EBB_VALID_BANDWIDTH | EBB_VALID_MEM | EBB_VALID_WORKING_SET |
+				    EBB_VALID_OOM | EBB_VALID_IO;
+	struct container *container;
+	char path[512];
+
+	rig_begin(&rig, name, kind, 4);
+	if (rig.hierarchies.by_controller[CGROUP_CPU].version != 2 ||
+	    rig.hierarchies.by_controller[CGROUP_MEMORY].version != 2)
+		SKIP("needs cpu and memory on cgroup v2");
+	CHECK(cgroup_tree_dir(&rig.tree, "cpu", "bare", path, sizeof(path)));
+	CHECK_INT(mkdir(path, 0755), 0);
+	container = rig_describe(&rig, "bare");
+	rig.containers[rig.n_containers++] = container;
+	CHECK(sampler_add(rig.sampler, container) >= 0);
+	CHECK_INT(sample_now(container).valid, EBB_VALID_CPU);
+
+	CHECK_INT(cgroup_tree_write(&rig.tree, "cpu", NULL, "cgroup.subtree_control",
+				    "+cpu +memory +io"),
+		  0);
+	/* Discovery tells it to do so when the tree changes. */
+	if (kind == SAMPLER_FILES)
+		CHECK_INT(sampler_update(rig.sampler, container), 0);
+	CHECK_INT(sample_now(container).valid, EBB_VALID_CPU | controlled);
+
+	CHECK_INT(cgroup_tree_write(&rig.tree, "cpu", NULL, "cgroup.subtree_control",
+				    "-cpu -memory -io"),
+		  0);
+	/* The kernel takes them away in the background. */
+	for (int i = 0; i < 300 && sample_now(container).valid != EBB_VALID_CPU; i++)
+		sleep_ms(100);
+	CHECK_INT(sample_now(container).valid, EBB_VALID_CPU);
+}
+
+TEST(what_a_v2_cgroup_is_not_handed_down_is_invalid)
+{
+	handed_down(SAMPLER_HELD, "down");
+}
+
+TEST(what_a_v2_cgroup_is_not_handed_down_is_invalid_walk)
+{
+	handed_down(SAMPLER_WALK, "down-walk");
+}
+
+TEST(what_a_v2_cgroup_is_not_handed_down_is_invalid_files)
+{
+	handed_down(SAMPLER_FILES, "down-files");
 }
 
 TEST(no_limit_is_told_as_unlimited)
