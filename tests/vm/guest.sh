@@ -17,5 +17,5 @@ if [ -e $lists ]; then
 	tests/run "${BUILD:-build}/tests/integration/agent/test_parity" || status=1
 fi
 e2e=("${e2e[@]/#/tests/e2e/}")
-EBB_TEST_ROUNDS=4 tests/run "${e2e[@]/%/.sh}" || status=1
+EBB_TEST_ROUNDS=3 tests/run "${e2e[@]/%/.sh}" || status=1
 exit $status
