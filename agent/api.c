@@ -30,6 +30,7 @@ struct api {
 	struct api_options options;
 	struct http_server *server;
 	struct listings *listings;
+	bool refusing;
 };
 
 static void unknown_container(struct http_call *call, const char *name)
@@ -416,6 +417,10 @@ static void put_container(void *userdata, struct http_call *call)
 		unknown_container(call, name);
 		return;
 	}
+	if (api->refusing) {
+		http_reply_error(call, 503, "this agent stops, and takes no more orders");
+		return;
+	}
 	_cleanup_json_ json_t *body = http_body_object(call);
 	if (!body)
 		return;
@@ -464,6 +469,11 @@ static const struct http_route routes[] = {
 	{HTTP_PUT, "/container/*", put_container, false},
 	{HTTP_GET, "/metrics", get_metrics, false},
 };
+
+void api_refuse_orders(struct api *api)
+{
+	api->refusing = true;
+}
 
 int api_new(const struct api_options *options, struct api **ret_api)
 {

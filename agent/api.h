@@ -37,6 +37,8 @@ struct api;
 int api_new(const struct api_options *options, struct api **ret_api);
 /* The applier must have been freed before: it owes answers. */
 void api_free(struct api *api);
+/* From now on: the agent stops. */
+void api_refuse_orders(struct api *api);
 /* As bound: "127.0.0.1:8000" or "unix:/run/ebb/agent.sock". */
 const char *api_address(const struct api *api);
 

@@ -351,6 +351,9 @@ static void job_run(struct job *job)
 			continue;
 		}
 
+		if (!job->undoing && job->applier->options.writing)
+			job->applier->options.writing(job->applier->options.userdata, container,
+						      kind, &job->before);
 		int r = step_write(job, container, &job->steps[job->at]);
 		if (r == -EINPROGRESS)
 			return;

@@ -56,6 +56,9 @@ struct applier_options {
 	dev_t disk;            /* 0: none */
 	/* After limits of a container were written, whether the order succeeded or not. */
 	void (*changed)(void *userdata, struct container *container);
+	/* A limit is about to be written. NULL: nobody asks. */
+	void (*writing)(void *userdata, const struct container *container, enum limit_kind kind,
+			const struct limits *before);
 	/* Its memory begins, or has ended, to come down step by step. */
 	void (*changing)(void *userdata, struct container *container, bool under_way);
 	void *userdata;

@@ -20,6 +20,7 @@
 #include "metrics.h"
 #include "names.h"
 #include "net_link.h"
+#include "restore.h"
 #include "sampler.h"
 #include "sandbox.h"
 #include "series.h"
@@ -42,6 +43,8 @@
  */
 #define RESCAN_S       30
 #define RESCAN_BLIND_S 1
+/* Well within the 90 s after which systemd kills. */
+#define RESTORE_NS (30 * EBB_NS_PER_SEC)
 /* One pread. */
 #define CHECK_ONLINE_NS EBB_NS_PER_SEC
 /* Directories on v1, the kept-open files of the `files` sampler, and those of the series. */
@@ -69,17 +72,19 @@ struct manager {
 	unsigned controllers;  /* 1 << enum: to be handed down, as the operator asked */
 	unsigned told_missing; /* 1 << set of controllers: said that a container lacks them */
 	struct applier *applier;
-	struct net_links *net; /* NULL: no network limits */
+	struct applier_options applying;
+	struct restore *restore; /* NULL: limits stay as they are at the end */
+	struct net_links *net;   /* NULL: no network limits */
 	struct metrics_source metrics;
 	struct api *api;
 	struct feed *feed;   /* NULL: no controller */
 	struct tsdb *tsdb;   /* NULL: no OpenTSDB */
 	struct tasks *tasks; /* NULL: not loaded, or the series' by now */
 	struct series *series;
-	struct loop_source *sweep_timer, *rescan_timer, *online_timer;
+	struct loop_source *sweep_timer, *rescan_timer, *online_timer, *restore_timer;
 	int online_fd; /* host_watch_online() */
 	struct watchdog watchdog;
-	bool sweep_failing, full, stopping;
+	bool sweep_failing, full, stopping, restoring;
 };
 
 /* --- Containers come and go ------------------------------------------------------------------- */
@@ -245,6 +250,8 @@ static void on_removed(void *userdata, struct container *container)
 		series_container_removed(manager->series, container);
 	if (manager->net)
 		net_links_forget(manager->net, container->id);
+	if (manager->restore)
+		restore_forget(manager->restore, container->id);
 	sampler_remove(manager->sampler, container);
 	manager->full = false;
 }
@@ -337,10 +344,23 @@ static void on_check_online(void *userdata)
 		feed_host_changed(manager->feed);
 }
 
-static void on_limits_changed(void *userdata, struct container *container)
+static void on_limits_writing(void *userdata, const struct container *container,
+			      enum limit_kind kind, const struct limits *before)
 {
 	struct manager *manager = userdata;
 
+	if (manager->restore)
+		restore_writing(manager->restore, container->id, kind, before);
+}
+
+static void on_limits_changed(void *userdata, struct container *container)
+{
+	struct manager *manager = userdata;
+	struct limits present;
+
+	if (manager->restore &&
+	    restore_read(manager->restore, &manager->applying, container, &present))
+		restore_wrote(manager->restore, container->id, &present);
 	if (manager->feed)
 		feed_limits_changed(manager->feed, container);
 }
@@ -367,6 +387,43 @@ static void reload(struct manager *manager)
 		log_info("SIGHUP: options and files were read again");
 }
 
+static void on_put_back(void *userdata, unsigned restored, unsigned failed)
+{
+	struct manager *manager = userdata;
+
+	log_info("put back the limits of %u containers%s", restored, failed ? ", not of all" : "");
+	loop_stop(manager->loop);
+}
+
+static void on_put_back_late(void *userdata)
+{
+	struct manager *manager = userdata;
+
+	log_warning("memory limits take too long to be put back: some stay as they are");
+	loop_stop(manager->loop);
+}
+
+/* The loop goes on until it is done: memory comes down step by step. */
+static void put_limits_back(struct manager *manager, int signo)
+{
+	manager->restoring = true;
+	log_info("%s: stopping; limits are put back to what they were, another signal leaves them",
+		 strsignal(signo));
+	/* No more orders, and nobody is to take what is put back for another hand's doing. */
+	api_refuse_orders(manager->api);
+	manager->metrics.feed = NULL;
+	feed_free(TAKE_PTR(manager->feed));
+	if (loop_add_timer(manager->loop, RESTORE_NS, 0, on_put_back_late, manager,
+			   &manager->restore_timer) < 0)
+		loop_stop(manager->loop);
+	restore_all(manager->restore, &(struct restore_run){
+					      .reader = &manager->applying,
+					      .applier = manager->applier,
+					      .done = on_put_back,
+					      .userdata = manager,
+				      });
+}
+
 static void on_signal(void *userdata, int signo)
 {
 	struct manager *manager = userdata;
@@ -378,8 +435,12 @@ static void on_signal(void *userdata, int signo)
 		return;
 	}
 
-	log_info("%s: stopping; limits stay as they are", strsignal(signo));
 	notify_send("STOPPING=1");
+	if (manager->restore && !manager->restoring) {
+		put_limits_back(manager, signo);
+		return;
+	}
+	log_info("%s: stopping; limits stay as they are", strsignal(signo));
 	loop_stop(manager->loop);
 }
 
@@ -491,19 +552,21 @@ static int start_api(struct manager *manager)
 	r = pressure_lane_new(manager->loop, &manager->hierarchies, table, &manager->pressure);
 	if (r < 0)
 		return r;
-	r = applier_new(
-		&(struct applier_options){
-			.hierarchies = &manager->hierarchies,
-			.table = table,
-			.sampler = manager->sampler,
-			.net = manager->net,
-			.shrinker = manager->shrinker,
-			.disk = manager->host.disk,
-			.changed = on_limits_changed,
-			.changing = on_limits_changing,
-			.userdata = manager,
-		},
-		&manager->applier);
+	manager->applying = (struct applier_options){
+		.hierarchies = &manager->hierarchies,
+		.table = table,
+		.sampler = manager->sampler,
+		.net = manager->net,
+		.shrinker = manager->shrinker,
+		.disk = manager->host.disk,
+		.writing = on_limits_writing,
+		.changed = on_limits_changed,
+		.changing = on_limits_changing,
+		.userdata = manager,
+	};
+	r = applier_new(&manager->applying, &manager->applier);
+	if (r >= 0 && options->restore_on_exit)
+		r = restore_new(&manager->restore);
 	if (r < 0)
 		return r;
 	manager->metrics = (struct metrics_source){
@@ -767,6 +830,7 @@ void manager_free(struct manager *manager)
 	loop_remove(manager->sweep_timer);
 	loop_remove(manager->rescan_timer);
 	loop_remove(manager->online_timer);
+	loop_remove(manager->restore_timer);
 	if (manager->online_fd >= 0)
 		close(manager->online_fd);
 	feed_free(manager->feed);
@@ -780,6 +844,7 @@ void manager_free(struct manager *manager)
 	pressure_lane_free(manager->pressure);
 	shrinker_free(manager->shrinker);
 	applier_free(manager->applier);
+	restore_free(manager->restore);
 	api_free(manager->api);
 	lifecycle_free(manager->lifecycle);
 	names_free(manager->names);

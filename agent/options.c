@@ -188,6 +188,11 @@ static const struct option_spec option_table[] = {
 	 .help = "the secret that orders must carry, and that the controller is shown; a second "
 		 "line is accepted too, while it is replaced",
 	 .reloads = true},
+	{.name = "restore-on-exit",
+	 .kind = OPTION_BOOL,
+	 .offset = FIELD(restore_on_exit),
+	 .help = "at a clean stop put limits back to what they were before this agent changed them "
+		 "(default: they stay)"},
 	{.name = "keep-privileges",
 	 .kind = OPTION_BOOL,
 	 .offset = FIELD(keep_privileges),

@@ -35,6 +35,7 @@ struct agent_options {
 	bool print_mkmetric, assign_metrics; /* do that and end */
 
 	bool keep_privileges;
+	bool restore_on_exit;
 
 	int sampler;   /* enum sampler_kind */
 	int cpu_mode;  /* 0: quota, 1: weight */

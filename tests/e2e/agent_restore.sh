@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# A clean stop leaves limits as they are, or with --restore-on-exit as they were before the agent changed them.
+. "$(dirname "$0")/agent.bash"
+need_cgroups agent_restore
+
+v1() { [ ! -e /sys/fs/cgroup/cgroup.controllers ]; }
+quota() { if v1; then cat "$(cg cpu "$1")/cpu.cfs_quota_us"; else cut -d' ' -f1 "$(cg . "$1")/cpu.max"; fi; }
+set_quota() { if v1; then echo "$2" >"$(cg cpu "$1")/cpu.cfs_quota_us"; else echo "$2 100000" >"$(cg . "$1")/cpu.max"; fi; }
+mem() { if v1; then cat "$(cg memory "$1")/memory.limit_in_bytes"; else cat "$(cg . "$1")/memory.max"; fi; }
+limits() { echo "$(quota "$1") $(mem "$1")"; }
+# order NAME CPU MEM
+order() { api PUT "/container/$1" "{\"cpu\":{\"cpu_allowance_limit\":$2},\"mem\":{\"mem_limit\":$3}}"; }
+started() { start_agent "$@" || { not_ok agent_starts; finish; }; }
+
+for name in web db new; do make_cgroup "$name"; done
+set_quota db 80000
+before_web=$(limits web)
+before_db=$(limits db)
+
+started
+same ordered "$(order web 50 256)" 201
+check stops stop_agent
+same limits_stay "$(limits web)" "50000 $((256 << 20))"
+
+started --restore-on-exit
+for step in 30 60; do
+	same "ordered_$step" "$(order web $step 128) $(order db $step 512)" '201 201'
+done
+same another_container_is_ordered "$(order new 40 300)" 201
+set_quota new 77000
+check stops_and_restores stop_agent
+same back_to_what_it_found "$(limits web)" "50000 $((256 << 20))"
+same back_to_what_was_never_ours "$(limits db)" "$before_db"
+same another_hand_is_left_alone "$(quota new)" 77000
+same and_the_rest_of_it_is_put_back "$(mem new)" "${before_web#* }"
+check says_so grep -q 'put back the limits of 3 containers$' "$AGENT_LOG"
+check leaves_no_pin eval '[ ! -e "$PIN" ]'
+
+started --restore-on-exit
+same nothing_ordered "$(limits web)" "50000 $((256 << 20))"
+check stops_with_nothing_to_do stop_agent
+same nothing_changed "$(limits web)" "50000 $((256 << 20))"
+finish
