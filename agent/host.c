@@ -75,6 +75,34 @@ int host_disk_of(const char *sysroot, dev_t device, dev_t *ret_disk, char **ret_
 	return 0;
 }
 
+void host_disk_note(const char *sysroot, dev_t disk, char *buffer, size_t size)
+{
+	static const struct {
+		const char *file, *what;
+	} kinds[] = {
+		{"dm/name", "device-mapper volume"},
+		{"md/level", "RAID array"},
+		{"loop/backing_file", "loop device"},
+	};
+	char path[128], text[256];
+
+	buffer[0] = '\0';
+	_cleanup_close_ int root = open_root(sysroot);
+	for (size_t i = 0; root >= 0 && i < ARRAY_SIZE(kinds); i++) {
+		snprintf(path, sizeof(path), "sys/dev/block/%u:%u/%s", major(disk), minor(disk),
+			 kinds[i].file);
+		if (read_file_at(root, path, text, sizeof(text)) < 0)
+			continue;
+		text[strcspn(text, "\n")] = '\0';
+		snprintf(
+			buffer, size,
+			"a %s (%s): limits hold for I/O to it, not for what else its containers do "
+			"on the disks below it",
+			kinds[i].what, text);
+		return;
+	}
+}
+
 int host_read(const char *sysroot, const char *disk_path, struct host *ret_host)
 {
 	struct host host = {0};
@@ -105,10 +133,15 @@ int host_read(const char *sysroot, const char *disk_path, struct host *ret_host)
 	}
 	/* tmpfs, overlay, NFS and btrfs have device numbers that no block device bears. */
 	struct stat st;
+	text[0] = '\0';
 	if (stat(host.disk_path, &st) < 0)
 		log_warning_errno(errno, "no disk limits: cannot look at %s", host.disk_path);
 	else if (host_disk_of(sysroot, st.st_dev, &host.disk, &host.disk_device) < 0)
 		log_info("no disk limits: %s is not on a block device of its own", host.disk_path);
+	else
+		host_disk_note(sysroot, host.disk, text, sizeof(text));
+	if (host.disk && text[0])
+		log_info("%s is on %s, %s", host.disk_path, host.disk_device, text);
 
 	*ret_host = host;
 	return 0;

@@ -28,6 +28,12 @@ void host_clear(struct host *host);
 int host_disk_of(const char *sysroot, dev_t device, dev_t *ret_disk, char **ret_device);
 
 /*
+ * What a limit on `disk` does not reach, for people: "" for a plain disk; device-mapper, RAID and
+ * loop devices lie on others. Pure but for /sys.
+ */
+void host_disk_note(const char *sysroot, dev_t disk, char *buffer, size_t size);
+
+/*
  * {socket: {core: [cpu, ...]}} (spec section 4), socket and core ids as strings in numeric order,
  * online CPUs only. From /sys/devices/system/cpu/cpuN/topology. New reference.
  */

@@ -46,6 +46,22 @@ static void set_up(void)
 		SKIP("cannot make cgroups: %s", strerror(-r));
 	CHECK_INT(cgroup_tree_mkdir(&tree, "a"), 0);
 	CHECK_INT(cgroup_tree_mkdir(&tree, "a/b"), 0);
+	/* Nothing is handed down: some hosts begin with all. */
+	for (unsigned c = 0; c < CGROUP_CONTROLLER_MAX; c++) {
+		const char *name = cgroup_controller_name(c);
+		char text[32];
+
+		static const char *const others[] = {"-hugetlb", "-rdma", "-misc", "-pids"};
+		for (size_t i = 0; i < 4 && hierarchies.by_controller[c].version == 2; i++) {
+			cgroup_tree_write(&tree, name, "a", "cgroup.subtree_control", others[i]);
+			cgroup_tree_write(&tree, name, NULL, "cgroup.subtree_control", others[i]);
+		}
+		if (!(SUBTREE_ALL & 1U << c) || hierarchies.by_controller[c].version != 2)
+			continue;
+		snprintf(text, sizeof(text), "-%s", name);
+		cgroup_tree_write(&tree, name, "a", "cgroup.subtree_control", text);
+		cgroup_tree_write(&tree, name, NULL, "cgroup.subtree_control", text);
+	}
 	container = tree_container(&hierarchies, &tree, "a/b");
 	CHECK(container);
 }

@@ -251,6 +251,13 @@ TEST(a_partition_leads_to_its_whole_disk)
 		CHECK(disk == cases[i].disk);
 		CHECK_STR(name, cases[i].name);
 	}
+	char note[256];
+	put("sys/devices/virtual/block/dm-1/dm/name", "vg-root\n");
+	host_disk_note(dir, makedev(253, 1), note, sizeof(note));
+	CHECK(strstr(note, "a device-mapper volume (vg-root): limits hold for I/O to it"));
+	host_disk_note(dir, makedev(8, 0), note, sizeof(note));
+	CHECK_STR(note, "");
+
 	dev_t disk = 77;
 	char *name = NULL;
 	CHECK_INT(host_disk_of(dir, makedev(0, 45), &disk, &name), -ENOENT);
