@@ -8,9 +8,16 @@
 
 VERSION := 0.1.0
 BUILD   ?= build
-prefix  ?= /usr/local
+PREFIX  ?= /usr/local
+prefix  ?= $(PREFIX)
 sbindir ?= $(prefix)/sbin
 bindir  ?= $(prefix)/bin
+mandir  ?= $(prefix)/share/man
+docdir  ?= $(prefix)/share/doc/ebb
+unitdir ?= $(prefix)/lib/systemd/system
+sysusersdir ?= $(prefix)/lib/sysusers.d
+sysconfdir  ?= /etc
+completionsdir ?= $(prefix)/share/bash-completion/completions
 
 ifeq ($(V),1)
   Q =
@@ -55,7 +62,7 @@ endif
 ALL_CPPFLAGS = -D_GNU_SOURCE -DEBB_VERSION='"$(VERSION)"' -Iinclude -I$(BUILD)/skel $(PKG_CFLAGS) \
                $(CPPFLAGS)
 ALL_CFLAGS   = -std=gnu11 $(WARN) -pthread $(HARDEN) $(SANFLAGS) $(CFLAGS)
-ALL_LDFLAGS  = -pthread -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(LDFLAGS)
+ALL_LDFLAGS  = -pthread -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 
 # Asked at first use, then remembered: `make check` may only just have installed the packages.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
@@ -212,7 +219,7 @@ check: deps-missing peers
 # A second make, so that packages which `deps` just installed are seen. gcc has built it; clang has
 # an opinion too (half a minute on one CPU).
 .PHONY: check-built
-check-built: all tests $(BUILD)/demo_load $(BUILD)/flood
+check-built: all generated tests $(BUILD)/demo_load $(BUILD)/flood
 ifeq ($(SAN),)
 	$(Q)$(MAKE) --no-print-directory SAN=1 unit-tests fuzzers
 	$(Q)$(MAKE) --no-print-directory CC=$(CLANG) BUILD=$(BUILD)-clang all tests
@@ -294,11 +301,53 @@ format:
 format-check:
 	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
 
-.PHONY: install
-install: all
-	$(Q)install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir)
+# What the programs say of themselves, as manual pages, the example of ebb.conf, and bash's completion.
+MAN       := $(patsubst packaging/%.in,$(BUILD)/%,$(wildcard packaging/man/*.in))
+GENERATED := $(MAN) $(BUILD)/etc/ebb.conf $(BUILD)/completion/ebb
+$(MAN) $(BUILD)/etc/ebb.conf: $(BUILD)/%: packaging/%.in packaging/man.sh $(PROGRAMS)
+	$(call msg,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)packaging/man.sh $< $(BUILD) > $@
+$(BUILD)/completion/ebb: packaging/completion.sh $(PROGRAMS)
+	$(call msg,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)packaging/completion.sh $(BUILD) > $@
+
+EXAMPLES := $(wildcard packaging/examples/*)
+UNITS    := $(wildcard packaging/systemd/*)
+.PHONY: generated install install-built uninstall
+generated: $(GENERATED)
+install: all generated
+	$(Q)$(MAKE) --no-print-directory install-built
+
+# What is built already, and nothing else. An ebb.conf that is there stays.
+install-built:
+	$(Q)install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(completionsdir) $(DESTDIR)$(docdir)/examples \
+	    $(DESTDIR)$(unitdir) $(DESTDIR)$(sysusersdir) $(DESTDIR)$(sysconfdir)/ebb $(foreach n,1 5 8,$(DESTDIR)$(mandir)/man$(n))
 	$(Q)install -m 755 $(BUILD)/ebb-agent $(BUILD)/ebb-controller $(DESTDIR)$(sbindir)/
 	$(Q)install -m 755 $(BUILD)/ebb $(DESTDIR)$(bindir)/
+	$(Q)for page in $(MAN); do install -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/; done
+	$(Q)install -m 644 $(BUILD)/completion/ebb $(DESTDIR)$(completionsdir)/
+	$(Q)for name in ebb-agent ebb-controller; do ln -sf ebb $(DESTDIR)$(completionsdir)/$$name; done
+	$(Q)install -m 644 $(EXAMPLES) $(DESTDIR)$(docdir)/examples/
+	$(Q)for unit in $(UNITS); do sed 's|@sbindir@|$(sbindir)|' $$unit > $(DESTDIR)$(unitdir)/$${unit##*/} && \
+	    chmod 644 $(DESTDIR)$(unitdir)/$${unit##*/} || exit; done
+	$(Q)install -m 644 packaging/sysusers.conf $(DESTDIR)$(sysusersdir)/ebb.conf
+	$(Q)[ -e $(DESTDIR)$(sysconfdir)/ebb/ebb.conf ] || install -m 644 $(BUILD)/etc/ebb.conf $(DESTDIR)$(sysconfdir)/ebb/
+
+# Configuration, token and state are the operator's.
+uninstall:
+	$(Q)rm -f $(addprefix $(DESTDIR)$(sbindir)/,ebb-agent ebb-controller) $(DESTDIR)$(bindir)/ebb \
+	    $(addprefix $(DESTDIR)$(completionsdir)/,ebb ebb-agent ebb-controller) $(DESTDIR)$(sysusersdir)/ebb.conf \
+	    $(addprefix $(DESTDIR)$(unitdir)/,$(notdir $(UNITS))) $(foreach p,$(notdir $(MAN)),$(DESTDIR)$(mandir)/man$(lastword $(subst ., ,$(p)))/$(p))
+	$(Q)rm -rf $(DESTDIR)$(docdir)/examples
+	$(Q)rmdir $(DESTDIR)$(docdir) 2>/dev/null || true
+	@[ ! -e $(DESTDIR)$(sysconfdir)/ebb ] || echo '$(DESTDIR)$(sysconfdir)/ebb is left as it is'
+
+# A Debian package, out of a clean copy of the tree: build/deb/*.deb.
+.PHONY: deb
+deb:
+	$(Q)packaging/deb.sh $(BUILD)/deb
 
 .PHONY: clean help
 clean:
@@ -312,7 +361,8 @@ help:
 	  'make bench        the numbers of docs/measurements.md (root)' \
 	  'make deps         install what building and testing needs (root)' \
 	  'make peers        get the servers that the tests talk to, in build-peers' \
-	  'make install      DESTDIR=, prefix=$(prefix)' \
+	  'make install      DESTDIR=, prefix=$(prefix); make uninstall' \
+  'make deb          Debian packages, in build/deb' \
 	  'make fuzz         libFuzzer on every harness, FUZZ_SECONDS=$(FUZZ_SECONDS) each (clang)' \
 	  'make compilers    everything with gcc and clang, in build-COMPILER' \
 	  'make format       clang-format 14 on every file; format-check only looks' \

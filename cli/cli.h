@@ -19,6 +19,7 @@ struct cli {
 	char *token;                  /* NULL: none */
 	struct identity *identity;    /* whom it believes, and its certificate; no token */
 	char *token_file;             /* where it came from */
+	bool token_by_default;        /* nobody gave it: a file of the system's says so */
 	bool json;
 	bool help;
 	bool color; /* standard output is a terminal that wants it */

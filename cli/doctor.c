@@ -164,7 +164,13 @@ static void check_token(struct doctor *doctor)
 		report(doctor, VERDICT_FAIL, "token", "%s: %s", path, strerror(errno));
 		return;
 	}
-	if (st.st_mode & 077) {
+	if (doctor->cli->token_by_default && access(path, R_OK)) {
+		report(doctor, VERDICT_WARN, "token",
+		       "%s cannot be read by you: changes need root, or the group that may", path);
+		return;
+	}
+	/* A group of people may be let in. */
+	if (st.st_mode & 027) {
 		report(doctor, VERDICT_FAIL, "token",
 		       "%s can be read by others (mode %03o): chmod 600 %s", path,
 		       (unsigned)(st.st_mode & 0777), path);
@@ -176,7 +182,8 @@ static void check_token(struct doctor *doctor)
 		       "from `openssl rand -hex 32`",
 		       path);
 	else
-		report(doctor, VERDICT_OK, "token", "%s, readable by its owner only", path);
+		report(doctor, VERDICT_OK, "token", "%s, readable by its owner%s only", path,
+		       st.st_mode & 040 ? " and group" : "");
 }
 
 /* Asks the one that leads. */

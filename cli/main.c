@@ -8,8 +8,10 @@
 
 #include "args.h"
 #include "cli.h"
+#include "help_forms.h"
 #include "lead.h"
 #include "request.h"
+#include "settings.h"
 #include "ebb/cleanup.h"
 #include "ebb/config.h"
 #include "ebb/http_client.h"
@@ -49,6 +51,8 @@ static void print_help(FILE *out)
 	      "  --ca-file FILE     who vouches for https servers [EBB_CA_FILE, or the system's]\n"
 	      "  --client-cert FILE, --client-key FILE  the certificate shown to those that ask for\n"
 	      "                     one [EBB_CLIENT_CERT, EBB_CLIENT_KEY]\n"
+	      "  --config FILE      what these are when they are not given, ebb.conf(5)\n"
+	      "                     [EBB_CONFIG or " SETTINGS_FILE "]\n"
 	      "  --json             print JSON, where something is printed\n"
 	      "  --help, --version\n\n"
 	      "Exit status: 0 done, 1 failed, 2 not understood. NO_COLOR turns colours off.\n",
@@ -94,33 +98,31 @@ static unsigned terminal_width(void)
 	return !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_col ? size.ws_col : 80;
 }
 
-/* The first that is given: option, environment, default. */
-static const char *choose(const char *option, const char *variable, const char *by_default)
-{
-	const char *environment = getenv(variable);
-
-	return option ? option : environment && *environment ? environment : by_default;
-}
-
 static int run(struct cli *cli, char **argv)
 {
-	const char *controller = NULL, *agent = NULL, *token_file = NULL, *error, *word;
-	struct identity_files files = {0};
+	const char *config = NULL, *error, *word;
+	struct settings_given given = {};
+	struct settings settings = {};
+	struct identity_files files;
 	bool version = false;
 	const struct arg_option options[] = {
-		{"--controller", 0, NULL, &controller},
-		{"--agent", 0, NULL, &agent},
-		{"--token-file", 0, NULL, &token_file},
+		{"--controller", 0, NULL, &given.controller},
+		{"--agent", 0, NULL, &given.agent},
+		{"--token-file", 0, NULL, &given.token_file},
+		{"--config", 0, NULL, &config},
 		{"--json", 0, &cli->json, NULL},
-		{"--ca-file", 0, NULL, &files.ca_file},
-		{"--client-cert", 0, NULL, &files.client_cert},
-		{"--client-key", 0, NULL, &files.client_key},
+		{"--ca-file", 0, NULL, &given.ca_file},
+		{"--client-cert", 0, NULL, &given.client_cert},
+		{"--client-key", 0, NULL, &given.client_key},
 		{"--help", 'h', &cli->help, NULL},
 		{"--version", 0, &version, NULL},
 	};
 	const struct verb *verb;
-	int argc;
+	int argc, status = EXIT_OK;
 
+	if (argv[0] && !strncmp(argv[0], "--help=", 7) &&
+	    help_form(argv[0] + 7, verbs, ARRAY_SIZE(verbs)) == 0)
+		return EXIT_OK;
 	argc = args_parse(argv, options, ARRAY_SIZE(options), true, &error, &word);
 	if (argc < 0)
 		return cli_usage(NULL, "%s: %s", word, error);
@@ -140,26 +142,34 @@ static int run(struct cli *cli, char **argv)
 	if (!verb)
 		return cli_usage(NULL, "there is no verb '%s'", argv[0]);
 
-	token_file = choose(token_file, "EBB_TOKEN_FILE", NULL);
-	files.ca_file = choose(files.ca_file, "EBB_CA_FILE", NULL);
-	files.client_cert = choose(files.client_cert, "EBB_CLIENT_CERT", NULL);
-	files.client_key = choose(files.client_key, "EBB_CLIENT_KEY", NULL);
+	if (settings_load(config, &given, &settings) < 0)
+		return EXIT_USAGE;
+	files = (struct identity_files){
+		.ca_file = settings.ca_file,
+		.client_cert = settings.client_cert,
+		.client_key = settings.client_key,
+	};
 	error = identity_files_check(&files);
 	if (error)
-		return cli_usage(NULL, "%s", error);
-	if (identity_new(&files, &cli->identity) < 0)
-		return EXIT_FAILED;
-	cli->controllers = strdup(choose(controller, "EBB_CONTROLLER", "http://127.0.0.1:5000"));
-	cli->agent = address_normalize(choose(agent, "EBB_AGENT", "http://127.0.0.1:8000"));
-	if (!cli->controllers || !cli->agent || http_session_new(&cli->session) < 0 ||
+		status = cli_usage(NULL, "%s", error);
+	else if (identity_new(&files, &cli->identity) < 0)
+		status = EXIT_FAILED;
+	cli->controllers = TAKE_PTR(settings.controller);
+	cli->agent = address_normalize(settings.agent);
+	cli->token_file = TAKE_PTR(settings.token_file);
+	cli->token_by_default = settings.token_by_default;
+	settings_clear(&settings);
+	if (status != EXIT_OK)
+		return status;
+	if (!cli->agent || http_session_new(&cli->session) < 0 ||
 	    (!verb->offline && lead_choose(cli) < 0))
 		return cli_fail("out of memory");
-	if (token_file) {
-		cli->token_file = strdup(token_file);
-		/* doctor reports a bad file itself. */
-		if (verb != &verb_doctor && token_read_file(token_file, &cli->token) < 0)
-			return EXIT_FAILED;
-	}
+	/* A verb without a controller needs none, and doctor reports a bad file itself. Reading is
+	 * allowed to everybody on this machine: one goes without until the controller asks. */
+	if (cli->token_file && verb != &verb_doctor && !verb->offline &&
+	    !(cli->token_by_default && access(cli->token_file, R_OK) < 0) &&
+	    token_read_file(cli->token_file, &cli->token) < 0)
+		return EXIT_FAILED;
 	if (verb->shows && cli->standby_note)
 		cli_fail("%s", cli->standby_note);
 	return verb->run(cli, argc, argv);

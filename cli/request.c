@@ -73,6 +73,12 @@ static int refuse(const struct cli *cli, long status, const json_t *doc, char **
 	const char *message = json_string_value(json_object_get(doc, "message"));
 	int r = status == 404 ? -ENOENT : status == 412 ? -ESTALE : -EINVAL;
 
+	if ((status == 401 || status == 403) && !cli->token && cli->token_by_default)
+		return because(
+			-EPERM, ret_error,
+			"the controller wants the token in %s, which you cannot read: run it "
+			"as root, or have root add you to the group that may (ls -l %s)",
+			cli->token_file, cli->token_file);
 	if (status == 401 || status == 403)
 		return because(-EPERM, ret_error,
 			       "the controller wants %s token: give its file with --token-file "

@@ -310,6 +310,21 @@ char *controller_audit_path(const char *state, const char *default_state)
 	return audit;
 }
 
+/* A service has a place of its own for it. */
+static char *default_state(void)
+{
+	const char *service = getenv("STATE_DIRECTORY");
+	char *state = NULL;
+
+	if (!service || service[0] != '/')
+		return controller_default_state(geteuid() == 0, getenv("XDG_STATE_HOME"),
+						getenv("HOME"));
+	/* The first, should the unit name several. */
+	if (asprintf(&state, "sqlite:%.*s/state.db", (int)strcspn(service, ":"), service) < 0)
+		return NULL;
+	return state;
+}
+
 int controller_options_load(int argc, char **argv, struct controller_options *options)
 {
 	_cleanup_free_ char *wrong = NULL;
@@ -319,8 +334,7 @@ int controller_options_load(int argc, char **argv, struct controller_options *op
 	r = config_load(&program, argc, argv, options);
 	if (r != CONFIG_OK)
 		return r;
-	by_default =
-		controller_default_state(geteuid() == 0, getenv("XDG_STATE_HOME"), getenv("HOME"));
+	by_default = default_state();
 	if (!options->audit && (options->state || by_default))
 		options->audit = controller_audit_path(options->state ?: by_default, by_default);
 	if (!options->state && by_default)
