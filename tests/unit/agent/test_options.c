@@ -230,4 +230,27 @@ TEST(controllers_to_hand_down)
 		     "--enable-controllers blkio"));
 }
 
+static void record(bool root, const char *pin_dir, const char *given, const char *want)
+{
+	char *path = given ? strdup(given) : NULL;
+
+	CHECK_INT(agent_name_record(root, pin_dir, &path), 0);
+	if (want)
+		CHECK_STR(path, want);
+	else
+		CHECK(!path);
+	free(path);
+}
+
+TEST(where_the_owners_of_names_are_kept)
+{
+	record(true, "/sys/fs/bpf/ebb", NULL, "/var/lib/ebb/names");
+	record(false, "/sys/fs/bpf/ebb", NULL, NULL);
+	/* A second agent of the host must not share it. */
+	record(true, "/sys/fs/bpf/other", NULL, NULL);
+	record(true, "/sys/fs/bpf/other", "/srv/names", "/srv/names");
+	record(true, "/sys/fs/bpf/ebb", "none", NULL);
+	record(true, "/sys/fs/bpf/ebb", "", NULL);
+}
+
 TEST_MAIN()
