@@ -3,7 +3,7 @@
 # In the machine of tests/vm: those tests that depend on the kernel or on its cgroup version. Every line of theirs is
 # told, with its program's name, so that who runs this counts them.
 set -u
-export EBB_TEST_LINES=1 EBB_TEST_TIMEOUT=900
+export EBB_TEST_LINES=1 EBB_TEST_TIMEOUT=420
 integration=(parity sampler lifecycle discovery discovery_live hierarchy limits apply shrink api net tasks series)
 e2e=(loop_cpu loop_memory agent_lifecycle loop_random_kills)
 
