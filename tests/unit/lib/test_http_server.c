@@ -363,8 +363,12 @@ BOTH_MODES(gives_the_places_of_the_silent_away)
 	int next = connect_raw(f);
 	send_text(next, HEARTBEAT);
 	CHECK(strstr(receive(next, "}", 1, &len), "200 OK"));
-	receive(fds[7], NULL, 0, &len);
-	CHECK_INT(len, 0);
+	CHECK(wait_stats(f, 0, 5, 0));
+	/* Of several threads one may see later than the next that its answer has gone. */
+	if (mode != THREAD_MODE) {
+		receive(fds[7], NULL, 0, &len);
+		CHECK_INT(len, 0);
+	}
 	http_server_get_stats(f->server, &stats);
 	CHECK_INT(stats.evicted, 5);
 	for (int i = 0; i < 8; i++)
