@@ -113,6 +113,15 @@ static struct container *find_by_dir(const struct discovery *d, enum cgroup_cont
 	return hash_find(&d->by_dir, hash_dir(controller, id), dir_equal, &key);
 }
 
+struct container *discovery_find(struct discovery *discovery, enum cgroup_controller controller,
+				 uint64_t id)
+{
+	enum cgroup_controller shared = hierarchy_of(discovery, controller)->shared;
+
+	return shared == discovery->hierarchies[0] ? container_table_by_id(discovery->table, id)
+						   : find_by_dir(discovery, shared, id);
+}
+
 /* Takes `fd` over, for every controller of the hierarchy. */
 static int set_dir(struct discovery *d, struct container *container,
 		   enum cgroup_controller controller, int fd, uint64_t id)

@@ -45,6 +45,9 @@ struct discovery;
 int discovery_new(const struct discovery_options *options, struct discovery **ret_discovery);
 void discovery_free(struct discovery *discovery); /* calls `removed` for each */
 struct container_table *discovery_table(struct discovery *discovery);
+/* The container whose directory in the hierarchy of `controller` is the cgroup `id`; NULL: none. */
+struct container *discovery_find(struct discovery *discovery, enum cgroup_controller controller,
+				 uint64_t id);
 
 /*
  * Walks the primary hierarchy; adds what is new, removes what is gone, joins what was missed. At

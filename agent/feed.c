@@ -63,7 +63,9 @@ struct feed_container {
 	bool other_labels; /* than were told */
 	unsigned taken;    /* so often the controller said that another host's has its name */
 	bool told_foreign, told_unread;
-	bool had_net; /* in the last report */
+	bool touched;      /* somebody wrote a file of its limits */
+	struct hand *hand; /* who did last, until the controller has it; NULL: not known */
+	bool had_net;      /* in the last report */
 	uint64_t added_ns;
 	uint64_t sent_at_ns; /* `at_ns` of the last sample that was sent; unguarded only */
 	/* Limits: in the last sample, and in the last report (cpuset and disk as a hash). */
@@ -99,7 +101,7 @@ struct feed {
 	/* Why not to wait for the next batch. `news_at`: when there are containers to be told. */
 	bool urgent, more;
 	uint64_t news_at;
-	bool any_changed, any_unread;
+	bool any_changed, any_unread, any_touched;
 	bool renew; /* start a new session as soon as no message is under way */
 	uint64_t removed[REMOVED_MAX];
 	size_t n_removed, removed_in_flight;
@@ -216,6 +218,12 @@ static unsigned ring_limit(const struct feed *feed)
 	return MAX(MIN(by_time, by_count), 8U);
 }
 
+static void forget_hand(struct feed_container *fc)
+{
+	free(fc->hand);
+	fc->hand = NULL;
+}
+
 static void foreign_change(struct feed *feed, struct container *container)
 {
 	struct feed_container *fc = container->feed_state;
@@ -224,7 +232,11 @@ static void foreign_change(struct feed *feed, struct container *container)
 	feed->any_changed = true;
 	feed->stats.foreign++;
 	/* Once: a manager that disagrees with every order would fill the log. */
-	if (!fc->told_foreign)
+	if (!fc->told_foreign && fc->hand)
+		log_info("%s: its limits were changed by another hand: %s, process %d%s%s",
+			 container->name, fc->hand->name[0] ? fc->hand->name : "one that ended",
+			 (int)fc->hand->pid, fc->hand->unit[0] ? " of " : "", fc->hand->unit);
+	else if (!fc->told_foreign)
 		log_info("%s: its limits were changed by another hand", container->name);
 	fc->told_foreign = true;
 }
@@ -346,34 +358,66 @@ static bool read_limits(struct feed *feed, struct container *container, struct l
 	return true;
 }
 
+/* Reads them again: are they what was reported last? */
+static void compare_limits(struct feed *feed, struct container *container)
+{
+	struct feed_container *fc = container->feed_state;
+	struct feed_container before = *fc;
+	struct limits limits;
+
+	if (!read_limits(feed, container, &limits))
+		return;
+	/* Its network has come or gone, which is no change of limits by anybody. */
+	if (before.had_net != fc->had_net) {
+		fc->changed = true;
+		feed->any_changed = true;
+		return;
+	}
+	if (before.reported_quota_ns != fc->reported_quota_ns ||
+	    before.reported_period_ns != fc->reported_period_ns ||
+	    before.reported_mem != fc->reported_mem || before.reported_rest != fc->reported_rest)
+		foreign_change(feed, container);
+}
+
+/* Some of them each time, in turn. */
 static void recheck_limits(struct feed *feed)
 {
 	size_t n = container_table_count(feed->options.table);
 	size_t due = (n + RECHECK_BATCHES - 1) / RECHECK_BATCHES;
-	struct limits limits;
 
 	for (; due; due--) {
 		struct container *container =
 			container_table_at(feed->options.table, feed->recheck++ % n);
-		struct feed_container *fc = container->feed_state;
-		struct feed_container before;
+		const struct feed_container *fc = container->feed_state;
 
-		if (!fc || fc->announced != ANNOUNCED_YES || fc->changed || fc->changing)
+		if (fc && fc->announced == ANNOUNCED_YES && !fc->changed && !fc->changing)
+			compare_limits(feed, container);
+	}
+}
+
+/* Those that somebody wrote to since the last sample. */
+static void check_touched(struct feed *feed)
+{
+	struct container *container;
+
+	if (!feed->any_touched)
+		return;
+	feed->any_touched = false;
+	container_table_foreach(feed->options.table, container) {
+		struct feed_container *fc = container->feed_state;
+
+		if (!fc || !fc->touched)
 			continue;
-		before = *fc;
-		if (!read_limits(feed, container, &limits))
-			continue;
-		/* Its network has come or gone, which is no change of limits by anybody. */
-		if (before.had_net != fc->had_net) {
-			fc->changed = true;
-			feed->any_changed = true;
+		if (fc->changing || fc->announced == ANNOUNCED_IN_FLIGHT) {
+			feed->any_touched = true;
 			continue;
 		}
-		if ((before.reported_quota_ns != fc->reported_quota_ns ||
-		     before.reported_period_ns != fc->reported_period_ns ||
-		     before.reported_mem != fc->reported_mem ||
-		     before.reported_rest != fc->reported_rest))
-			foreign_change(feed, container);
+		fc->touched = false;
+		if (fc->announced == ANNOUNCED_YES && !fc->changed)
+			compare_limits(feed, container);
+		/* It wrote what was there. */
+		if (!fc->changed)
+			forget_hand(fc);
 	}
 }
 
@@ -457,7 +501,8 @@ static void add_changed(struct feed *feed)
 			continue;
 		}
 		add_member(message, "limits", &n);
-		feed_message_limits(message, fc->c, &limits, fc->other_labels ? container : NULL);
+		feed_message_limits(message, fc->c, &limits, fc->other_labels ? container : NULL,
+				    fc->hand);
 		fc->changed = false;
 		fc->changed_in_flight = true;
 	}
@@ -592,6 +637,8 @@ static void settle_news(struct feed *feed, bool arrived)
 			feed->any_changed = true;
 		} else if (fc->changed_in_flight) {
 			fc->other_labels = false;
+			if (!fc->changed && !fc->touched)
+				forget_hand(fc);
 		}
 		fc->changed_in_flight = false;
 	}
@@ -851,6 +898,7 @@ void feed_swept(struct feed *feed)
 
 	for (size_t i = 0; i < feed->n_guarded; i++)
 		collect(feed, feed->guarded[i], limit);
+	check_touched(feed);
 	feed_send_due(feed);
 }
 
@@ -925,6 +973,7 @@ void feed_container_removed(struct feed *feed, struct container *container)
 		return;
 	tell_removed(feed, fc);
 	sample_ring_clear(&fc->ring);
+	forget_hand(fc);
 	free(fc);
 	container->feed_state = NULL;
 	container->guarded = false;
@@ -946,6 +995,20 @@ void feed_limits_changed(struct feed *feed, struct container *container)
 		fc->changed = true;
 		feed->any_changed = true;
 	}
+}
+
+void feed_limits_touched(struct feed *feed, struct container *container, const struct hand *hand)
+{
+	struct feed_container *fc = container->feed_state;
+
+	if (!fc)
+		return;
+	fc->touched = true;
+	feed->any_touched = true;
+	if (!fc->hand)
+		fc->hand = malloc(sizeof(*fc->hand));
+	if (fc->hand)
+		*fc->hand = *hand;
 }
 
 void feed_host_changed(struct feed *feed)
@@ -1015,6 +1078,7 @@ void feed_free(struct feed *feed)
 		if (!fc)
 			continue;
 		sample_ring_clear(&fc->ring);
+		forget_hand(fc);
 		free(fc);
 		container->feed_state = NULL;
 		container->guarded = false;

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "discovery.h"
+#include "hands.h"
 #include "host.h"
 #include "net_link.h"
 #include "sampler.h"
@@ -57,6 +58,10 @@ void feed_limits_changed(struct feed *feed, struct container *container);
 /* An order that takes time begins or ends: until then what samples show of the limits is its doing,
  * and no other hand's. */
 void feed_limits_changing(struct feed *feed, struct container *container, bool under_way);
+
+/* Somebody else wrote a file of its limits: looks with the next sweep whether one changed. Copies.
+ */
+void feed_limits_touched(struct feed *feed, struct container *container, const struct hand *hand);
 
 /* The CPUs of the host are others: registers anew, with what is there now. */
 void feed_host_changed(struct feed *feed);

@@ -114,14 +114,30 @@ static void add_labels(struct text *text, const struct container *container)
 	text_char(text, '}');
 }
 
+static void add_hand(struct text *text, const struct hand *hand)
+{
+	text_printf(text, ",\"by\":{\"pid\":%d", (int)hand->pid);
+	if (hand->name[0]) {
+		text_str(text, ",\"name\":");
+		text_json_string(text, hand->name);
+	}
+	if (hand->unit[0]) {
+		text_str(text, ",\"unit\":");
+		text_json_string(text, hand->unit);
+	}
+	text_char(text, '}');
+}
+
 void feed_message_limits(struct text *text, uint64_t c, const struct limits *limits,
-			 const struct container *container)
+			 const struct container *container, const struct hand *hand)
 {
 	text_str(text, "{\"c\":");
 	text_u64(text, c);
 	if (container)
 		add_labels(text, container);
 	add_limits(text, ",", limits);
+	if (hand)
+		add_hand(text, hand);
 	text_char(text, '}');
 }
 

@@ -6,15 +6,19 @@
 #include <stdint.h>
 
 #include "container.h"
+#include "hands.h"
 #include "limits.h"
 #include "text.h"
 #include "ebb/sample.h"
 
 /* [c, t, cpu_ns, ...]; a counter that the host does not have is null. */
 void feed_message_sample(struct text *text, uint64_t c, const struct ebb_sample *sample);
-/* {"c":...,"cpu":...}: changed limits; with the labels of `container` unless that is NULL. */
+/*
+ * {"c":...,"cpu":...,"by":{...}}: changed limits; with the labels of `container` unless that is
+ * NULL; `hand`: who did it, NULL: not known.
+ */
 void feed_message_limits(struct text *text, uint64_t c, const struct limits *limits,
-			 const struct container *container);
+			 const struct container *container, const struct hand *hand);
 /* {"c":...,"name":...,"labels":{...},"limits":{...}}: a container that is new in this session. */
 void feed_message_added(struct text *text, uint64_t c, const struct container *container,
 			const struct limits *limits);

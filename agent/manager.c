@@ -14,6 +14,7 @@
 #include "bpf_programs.h"
 #include "discovery.h"
 #include "feed.h"
+#include "hands.h"
 #include "host.h"
 #include "instance.h"
 #include "lifecycle.h"
@@ -78,6 +79,7 @@ struct manager {
 	struct metrics_source metrics;
 	struct api *api;
 	struct feed *feed;   /* NULL: no controller */
+	struct hands *hands; /* NULL: no controller, or a kernel that does not tell */
 	struct tsdb *tsdb;   /* NULL: no OpenTSDB */
 	struct tasks *tasks; /* NULL: not loaded, or the series' by now */
 	struct series *series;
@@ -373,6 +375,16 @@ static void on_limits_changing(void *userdata, struct container *container, bool
 		feed_limits_changing(manager->feed, container, under_way);
 }
 
+static void on_hand(void *userdata, enum cgroup_controller controller, uint64_t id,
+		    const struct hand *hand)
+{
+	struct manager *manager = userdata;
+	struct container *container = discovery_find(manager->discovery, controller, id);
+
+	if (container && manager->feed)
+		feed_limits_touched(manager->feed, container, hand);
+}
+
 /* Each part by itself: a broken one keeps what it had, and has said why. */
 static void reload(struct manager *manager)
 {
@@ -645,6 +657,21 @@ static int start_feed(struct manager *manager)
 	return 0;
 }
 
+/* With all privileges: to one who has fewer the kernel does not tell who wrote. */
+static void watch_hands(struct manager *manager)
+{
+	int r;
+
+	if (!manager->options->controllers.n)
+		return;
+	r = hands_new(manager->loop, &manager->hierarchies, on_hand, manager, &manager->hands);
+	if (r == -EOPNOTSUPP)
+		log_info("limits that others change are seen with the next sample, but not who did "
+			 "it: this kernel does not tell (Linux 6.6 and later do)");
+	else if (r < 0)
+		log_warning_errno(r, "who changes limits beside this agent will not be known");
+}
+
 /* After the last program is loaded, before the first thread. */
 static int give_up_privileges(struct manager *manager)
 {
@@ -760,6 +787,7 @@ static int start(struct manager *manager)
 	if (r < 0)
 		log_warning_errno(r, "no network limits: the agent's own network namespace is not "
 				     "known; is /proc mounted?");
+	watch_hands(manager);
 	r = give_up_privileges(manager);
 	if (r < 0)
 		return r;
@@ -833,6 +861,7 @@ void manager_free(struct manager *manager)
 	loop_remove(manager->restore_timer);
 	if (manager->online_fd >= 0)
 		close(manager->online_fd);
+	hands_free(manager->hands);
 	feed_free(manager->feed);
 	manager->feed = NULL;
 	series_free(manager->series);

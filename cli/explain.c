@@ -28,6 +28,12 @@ static bool about_max(const json_t *d)
 	return !strcmp(json_get_text(d, "field"), "max");
 }
 
+/* Another hand's doing: nobody asked for it. */
+static bool is_drift(const json_t *d)
+{
+	return !strcmp(json_get_text(d, "origin"), "drift");
+}
+
 /* "14:03:12.345  cpu 150 -> 180 shares  applied", "cpu max 400 -> 340 shares" */
 static void print_headline(FILE *out, const json_t *d, enum ebb_resource resource, bool color)
 {
@@ -56,7 +62,8 @@ static void print_headline(FILE *out, const json_t *d, enum ebb_resource resourc
 	if (after >= 0)
 		fprintf(out, " -> %lld", (long long)after);
 	else
-		fprintf(out, " (%+lld asked)", (long long)requested);
+		fprintf(out, is_drift(d) ? " (%+lld found)" : " (%+lld asked)",
+			(long long)requested);
 	if (resource != EBB_RESOURCE_INVALID)
 		fprintf(out, " %s", ebb_resource_unit(resource));
 	fprintf(out, "%s  %s%s%s\n", style_end(STYLE_BOLD, color),
@@ -94,7 +101,7 @@ static void print_asked(FILE *out, const json_t *d, enum ebb_resource resource)
 	int64_t down = json_get_integer(d, "events_down", 0);
 
 	/* What is on record was put in force: the reason in the result says so. */
-	if (!*rule && !requested)
+	if ((!*rule && !requested) || is_drift(d))
 		return;
 	if (*rule)
 		fprintf(out, "    Rule %s", rule);

@@ -28,7 +28,8 @@ static const struct column columns[] = {
 	{.title = "RANGE", .drop = 3},
 };
 
-/* "cpu,mem": what is guarded; "no" for a structure that is not. */
+/* "cpu,mem": what is guarded; "no" for a structure that is not, "manual" for one that was left to
+ * whoever else sets its limits. */
 static void guarded_text(const struct structure_view *view, char *text, size_t size)
 {
 	size_t used = 0;
@@ -39,7 +40,10 @@ static void guarded_text(const struct structure_view *view, char *text, size_t s
 			used += snprintf(text + used, size - used, "%s%s", used ? "," : "",
 					 ebb_resource_name(i));
 	if (!text[0])
-		snprintf(text, size, "%s", view->guard ? "nothing" : "no");
+		snprintf(text, size, "%s",
+			 view->guard    ? "nothing"
+			 : view->manual ? "manual"
+					: "no");
 }
 
 static void add_resource(struct table *table, const struct resource_view *view)
@@ -125,7 +129,11 @@ static int ps(struct cli *cli, int argc, char **argv)
 		table_add(table, STYLE_NONE, "%s", views[i].name);
 		table_add(table, connection_styles[views[i].connection], "%s%s", views[i].host,
 			  connection_words[views[i].connection]);
-		table_add(table, views[i].guard ? STYLE_GREEN : STYLE_DIM, "%s", guarded);
+		table_add(table,
+			  views[i].guard    ? STYLE_GREEN
+			  : views[i].manual ? STYLE_YELLOW
+					    : STYLE_DIM,
+			  "%s", guarded);
 		add_resource(table, &views[i].resources[EBB_CPU]);
 		add_resource(table, &views[i].resources[EBB_MEM]);
 	}
@@ -138,9 +146,10 @@ const struct verb verb_ps = {
 	.usage = "[NAME...] [--labels] [--json]",
 	.summary = "list containers: usage, limit and range of CPU and memory",
 	.help = "CPU is in shares (100 = one core), memory in MiB. NAME may be a pattern ('web-*').\n"
-		"GUARDED names the resources whose limit follows usage. RANGE is what the limit\n"
-		"may become. --labels (-l) shows what the engines say instead: namespace, pod, name,\n"
-		"image and id.\n",
+		"GUARDED names the resources whose limit follows usage; 'manual' is left alone because\n"
+		"somebody else set its limits, until it is guarded again. RANGE is what the limit may\n"
+		"become. --labels (-l) shows what the engines say instead: namespace, pod, name, image\n"
+		"and id.\n",
 	.shows = true,
 	.run = ps,
 };

@@ -33,6 +33,15 @@ static int set_word(const struct cli *cli, const char *name, const char *key, co
 	return EXIT_OK;
 }
 
+static int set_drift(const struct cli *cli, const char *name, const char *text)
+{
+	if (edit_put(cli, name, "/drift", strcmp(text, "site") ? json_string(text) : json_null()) <
+	    0)
+		return EXIT_FAILED;
+	printf("drift of %s is set\n", name);
+	return EXIT_OK;
+}
+
 /* Both sizes go along in one call. */
 static int set_disk(const struct cli *cli, char **words)
 {
@@ -75,6 +84,8 @@ static int set(struct cli *cli, int argc, char **argv)
 	n = args_parse(argv + 1, NULL, 0, false, &error, &word);
 	if (n < 0)
 		return cli_usage(&verb_set, "%s: %s", word, error);
+	if (n == 3 && !strcmp(argv[2], "drift"))
+		return set_drift(cli, argv[1], argv[3]);
 	if (n == 3 && (!strcmp(argv[2], "core_distribution") || !strcmp(argv[2], "feed")))
 		return set_word(cli, argv[1], argv[2], argv[3]);
 	if (n == 5 && !strcmp(argv[2], "disk"))
@@ -118,8 +129,9 @@ static int set(struct cli *cli, int argc, char **argv)
 
 const struct verb verb_set = {
 	.name = "set",
-	.usage = "NAME RESOURCE PARAM VALUE | HOST core_distribution|feed VALUE | HOST disk DISK "
-		 "max_read|max_write VALUE",
+	.usage =
+		"NAME RESOURCE PARAM VALUE | NAME drift VALUE | HOST core_distribution|feed VALUE | HOST disk DISK "
+		"max_read|max_write VALUE",
 	.summary = "change one parameter of a resource of a container, application or host",
 	.help = "RESOURCE  cpu, mem, disk_read, disk_write, net, energy\n"
 		"PARAM     max, min       how far the limit may go: 200 or 2c; 1024 or 1G\n"
@@ -127,6 +139,8 @@ const struct verb verb_set = {
 		"          boundary       percent between limit and upper, upper and lower: 0..100\n"
 		"          boundary_type  percentage_of_max or percentage_of_current\n"
 		"          guard          yes or no: this resource alone\n"
+		"drift is what becomes of limits that somebody else changes: reassert, accept, manual,\n"
+		"or site for what DRIFT of the service scaler says.\n"
 		"Of hosts: core_distribution is how cores are handed out: Group_P&L, Group_1P_2L,\n"
 		"Group_PP_LL, Spread_P&L, Spread_PP_LL, Group_NUMA or none; feed where containers are\n"
 		"measured: local, opentsdb or auto.\n",

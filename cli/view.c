@@ -40,6 +40,8 @@ void view_read(const json_t *doc, struct structure_view *ret_view)
 		.host = json_get_text(doc, "host"),
 		.labels = json_object_get(doc, "labels"),
 		.guard = json_is_true(json_object_get(doc, "guard")),
+		.manual = json_is_object(json_object_get(doc, "manual")) &&
+			  !json_is_true(json_object_get(doc, "guard")),
 		.connection = json_is_true(connected)    ? CONNECTION_UP
 			      : json_is_false(connected) ? CONNECTION_AWAY
 							 : CONNECTION_UNKNOWN,

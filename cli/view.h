@@ -21,7 +21,7 @@ enum connection { CONNECTION_UNKNOWN, CONNECTION_AWAY, CONNECTION_UP };
 
 struct structure_view {
 	const char *name, *host; /* the document's */
-	bool guard;
+	bool guard, manual;      /* manual: unguarded because another hand sets its limits */
 	enum connection connection;
 	double throttled; /* share of periods, NAN: not known */
 	struct resource_view resources[EBB_RESOURCE_MAX];

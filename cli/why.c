@@ -22,7 +22,10 @@ static int explain_silence(const struct cli *cli, const char *name)
 	if (request_call(cli, "GET", path, NULL, &doc) < 0)
 		return EXIT_FAILED;
 	view_read(doc, &view);
-	if (!view.guard)
+	if (view.manual)
+		puts("No decisions: another hand set its limits, and it is left alone. `ebb guard NAME` "
+		     "changes that.");
+	else if (!view.guard)
 		puts("No decisions: it is not guarded. `ebb guard NAME` changes that.");
 	else if (cli->standby_note)
 		puts("No decisions are known here: the controller that leads has them.");

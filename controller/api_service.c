@@ -23,6 +23,7 @@ static bool key_is_text(const char *key)
 		"EVENTS_SYSTEM",
 		"FEED",
 		"CORE_DISTRIBUTION",
+		"DRIFT",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "drift.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
 
@@ -217,6 +218,30 @@ static void feed_put(void *userdata, struct http_call *call)
 	api_end_change(api, call, s, DB_STRUCTURES, r, "Only a host has a feed");
 }
 
+/* {"value": "manual"}: what becomes of a limit that somebody else changed; null: as on the site. */
+static void drift_put(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	_cleanup_json_ json_t *body = NULL;
+	json_t *value;
+	struct structure *s;
+	int r;
+
+	if (!api_body_member(call, "value", &body, &value))
+		return;
+	if (!json_is_null(value) && drift_from_json(value) == DRIFT_MAX) {
+		http_reply_error(call, 400,
+				 "drift is reassert, accept or manual; null: what DRIFT of the "
+				 "service scaler says");
+		return;
+	}
+	s = api_lock_structure(api, call);
+	if (!s)
+		return;
+	r = drift_set_policy(api->model, s, json_is_null(value) ? "" : json_string_value(value));
+	api_end_change(api, call, s, DB_STRUCTURES, r, "Only a container's limits drift");
+}
+
 static void core_distribution_put(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
@@ -244,6 +269,7 @@ static void core_distribution_put(void *userdata, struct http_call *call)
 const struct http_route api_structure_routes[] = {
 	{HTTP_PUT, "/structure/*/feed", feed_put, false},
 	{HTTP_PUT, "/structure/*/core_distribution", core_distribution_put, false},
+	{HTTP_PUT, "/structure/*/drift", drift_put, false},
 	{HTTP_PUT, "/structure/*/guard", structure_guard, false},
 	{HTTP_PUT, "/structure/*/unguard", structure_unguard, false},
 	{HTTP_PUT, "/structure/*/resources/guard", resources_guard, false},

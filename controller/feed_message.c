@@ -91,6 +91,34 @@ bool feed_message_adds(const struct feed_message *message, int64_t c)
 	       bsearch(&c, message->added_numbers, message->n_added, sizeof(int64_t), by_number);
 }
 
+/* Who changed limits is for people only, but it is to be text. */
+static int check_hands(const json_t *limits, char **ret_error)
+{
+	static const char *const texts[] = {"name", "unit"};
+	json_t *member;
+	size_t i;
+
+	json_array_foreach((json_t *)limits, i, member) {
+		const json_t *by = json_object_get(member, "by");
+
+		if (!by)
+			continue;
+		if (!json_is_object(by) || !json_is_integer(json_object_get(by, "pid")))
+			return fail_with(-EINVAL, ret_error,
+					 "\"limits\"[%zu].by must be an object with a \"pid\"", i);
+		for (size_t t = 0; t < ARRAY_SIZE(texts); t++) {
+			const json_t *text = json_object_get(by, texts[t]);
+
+			if (text && (!json_is_string(text) ||
+				     !name_is_sane(json_string_value(text), NAME_MAX_BYTES)))
+				return fail_with(-EINVAL, ret_error,
+						 "\"limits\"[%zu].by.%s must be a name", i,
+						 texts[t]);
+		}
+	}
+	return 0;
+}
+
 static int get_removed(const json_t *message, json_t **ret_array, char **ret_error)
 {
 	json_t *array = json_object_get(message, "removed"), *member;
@@ -179,6 +207,7 @@ static int read_members(const json_t *json, struct feed_message *message, char *
 		return fail_with(-EINVAL, ret_error, "\"samples\" must be an array");
 	if (get_containers(json, "added", true, &message->added, ret_error) < 0 ||
 	    get_containers(json, "limits", false, &message->limits, ret_error) < 0 ||
+	    check_hands(message->limits, ret_error) < 0 ||
 	    get_removed(json, &message->removed, ret_error) < 0)
 		return -EINVAL;
 	return 0;

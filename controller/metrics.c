@@ -10,6 +10,7 @@
 
 #include "labels.h"
 #include "model_walk.h"
+#include "drift.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
 #include "ebb/util.h"
@@ -278,6 +279,11 @@ static void write_scaler(FILE *out, const struct scaler_stats *stats)
 	value(out, "ebb_scaler_swaps_total", "counter", "Swaps done", stats->swaps);
 	value(out, "ebb_scaler_rollbacks_total", "counter", "Operations taken back",
 	      stats->rolled_back);
+	head(out, "ebb_scaler_drift_total", "counter",
+	     "Limits of guarded containers that somebody else changed");
+	for (int i = 0; i < DRIFT_MAX; i++)
+		fprintf(out, "ebb_scaler_drift_total{policy=\"%s\"} %lu\n", drift_name(i),
+			stats->drift[i]);
 	value(out, "ebb_scaler_operations_open", "gauge",
 	      "Operations under way, or being taken back", stats->operations_open);
 	value(out, "ebb_scaler_waiting", "gauge", "Requests that wait for room or for an order",

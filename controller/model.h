@@ -60,11 +60,21 @@ struct host {
 	unsigned long guard_version; /* model->generation when its guard table last changed */
 };
 
+/* Of a limit that somebody else changed (drift.h). */
+enum drift {
+	DRIFT_REASSERT, /* ordered again, ever later; to manual when that does not end */
+	DRIFT_ACCEPT,   /* it is the limit on record from now on */
+	DRIFT_MANUAL,   /* the container is left alone until it is guarded again */
+	DRIFT_MAX
+};
+
 struct scaler_config {
 	bool active;
 	double polling_frequency; /* how often requests that wait are tried again, s */
 	double request_timeout;   /* s */
 	bool check_core_map;
+	enum drift drift;
+	unsigned drift_tries;                     /* then to manual; 0: never */
 	bool pin_cores;                           /* PIN_CORES: write cpusets */
 	enum core_distribution core_distribution; /* of hosts whose document names none */
 };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "boundaries.h"
+#include "drift.h"
 #include "member_sums.h"
 #include "model_private.h"
 #include "ebb/cleanup.h"
@@ -140,6 +141,9 @@ int model_guard(struct model *model, struct structure *structure, bool guard, ch
 	}
 	if (structure_is_parent(structure))
 		prepare_parent(model, structure, guard);
+	if (guard && json_object_get(structure->doc, MANUAL_KEY) &&
+	    structure_own_doc(&structure->doc))
+		json_object_del(structure->doc, MANUAL_KEY);
 	model_set_guard_flag(model, structure, guard);
 	into_range(model, structure, mask);
 	touched_by_hand(model, structure);

@@ -9,8 +9,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "drift.h"
 #include "model_private.h"
 #include "ebb/cleanup.h"
+
+/* With their pauses a bit more than a minute. */
+#define DRIFT_TRIES     8
+#define DRIFT_TRIES_MAX 1000000
 
 void model_keep(struct model *model, enum store_db db, const char *name, const json_t *doc)
 {
@@ -29,10 +34,15 @@ int scaler_config_from_json(const json_t *config, struct scaler_config *ret_conf
 		.polling_frequency = 1,
 		.request_timeout = 60,
 		.check_core_map = true,
+		.drift = DRIFT_REASSERT,
+		.drift_tries = DRIFT_TRIES,
 		.pin_cores = true,
 		.core_distribution = CORES_GROUP_PP_LL,
 	};
 	const json_t *distribution = json_object_get(config, "CORE_DISTRIBUTION");
+	const json_t *drift = json_object_get(config, "DRIFT");
+	const json_t *tries = json_object_get(config, "DRIFT_TRIES");
+	int64_t n;
 	const struct {
 		const char *key;
 		bool *value;
@@ -75,6 +85,17 @@ int scaler_config_from_json(const json_t *config, struct scaler_config *ret_conf
 	if (c.core_distribution == CORES_MAX)
 		return fail_with(-EINVAL, ret_error, "CORE_DISTRIBUTION must be %s",
 				 core_distribution_names());
+	if (drift)
+		c.drift = drift_from_json(drift);
+	if (c.drift == DRIFT_MAX)
+		return fail_with(-EINVAL, ret_error, "DRIFT must be reassert, accept or manual");
+	if (tries) {
+		if (json_to_int64(tries, &n) < 0 || n < 0 || n > DRIFT_TRIES_MAX)
+			return fail_with(-EINVAL, ret_error,
+					 "DRIFT_TRIES must be a number from 0 (without end) to %d",
+					 DRIFT_TRIES_MAX);
+		c.drift_tries = (unsigned)n;
+	}
 	*ret_config = c;
 	return 0;
 }
@@ -186,6 +207,8 @@ static json_t *default_configs(const struct guardian_config *guardian,
 				 seconds(scaler->polling_frequency));
 	r |= json_object_set_new(of_scaler, "REQUEST_TIMEOUT", seconds(scaler->request_timeout));
 	r |= json_object_set_new(of_scaler, "CHECK_CORE_MAP", json_boolean(scaler->check_core_map));
+	r |= json_object_set_new(of_scaler, "DRIFT", json_string(drift_name(scaler->drift)));
+	r |= json_object_set_new(of_scaler, "DRIFT_TRIES", json_integer(scaler->drift_tries));
 	r |= json_object_set_new(of_scaler, "PIN_CORES", json_boolean(scaler->pin_cores));
 	r |= json_object_set_new(of_scaler, "CORE_DISTRIBUTION",
 				 json_string(core_distribution_name(scaler->core_distribution)));

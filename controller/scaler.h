@@ -83,9 +83,10 @@ void scaler_forget(struct scaler *scaler, struct structure *structure);
 /*
  * Model lock held. What the agent says is in force since something changed (an entry of the feed's
  * `limits`), at `at` (s) on the host's clock. Where somebody else wrote a limit (systemd after a
- * daemon-reload, an operator) the one on record is ordered again, at once the first time and ever
- * later when it goes on; with CHECK_CORE_MAP off, or when it is not guarded any more, the model
- * takes the new one over.
+ * daemon-reload, an operator), what drift_policy() says is done: the one on record is ordered
+ * again, at once the first time and ever later when it goes on, and DRIFT_TRIES times at most
+ * without a quiet minute; or the model takes the new one over, as it does for what is not guarded;
+ * or the container is left alone.
  */
 void scaler_limits_reported(struct scaler *scaler, struct structure *structure,
 			    const json_t *limits, double at);
@@ -111,6 +112,7 @@ void scaler_on_subscription(struct scaler *scaler, scaler_subscription_fn answer
 struct scaler_stats {
 	unsigned long requests, orders, applied, failed, refused, expired;
 	unsigned long foreign;                        /* limits that somebody else wrote */
+	unsigned long drift[DRIFT_MAX];               /* of guarded ones: what was done about it */
 	unsigned long operations, swaps, rolled_back; /* begun; done; taken back */
 	unsigned waiting, in_flight, operations_open;
 };

@@ -8,6 +8,7 @@
 
 #include "boundaries.h"
 #include "model_private.h"
+#include "drift.h"
 #include "scaler_private.h"
 #include "shrink_steps.h"
 #include "ebb/cleanup.h"
@@ -98,6 +99,8 @@ const char *scaler_held_back(const struct scaler *scaler, const struct slot *slo
 	if (!s->live || !host || !host->connected || !host->address)
 		return host && host->agentless ? "its Container Scaler does not answer"
 					       : "its agent is not connected";
+	if (drift_is_manual(s) && !(s->operating & 1u << resource))
+		return "it is set to manual, until it is guarded again";
 	if (slot->under_way[resource])
 		return "an order is under way";
 	if (now < slot->not_before_ns[resource])

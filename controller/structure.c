@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "drift.h"
 #include "fail.h"
 #include "ebb/cleanup.h"
 #include "ebb/util.h"
@@ -435,6 +436,7 @@ static int from_json(const json_t *doc, const json_t *limits, bool user,
 	__attribute__((cleanup(cleanup_structurep))) struct structure *structure = NULL;
 	const char *name = json_string_value(json_object_get(doc, "name"));
 	const json_t *host = json_object_get(doc, "host");
+	const json_t *drift = json_object_get(doc, DRIFT_KEY);
 	enum structure_subtype subtype;
 	bool subscribing = false;
 	int r;
@@ -452,6 +454,8 @@ static int from_json(const json_t *doc, const json_t *limits, bool user,
 	if (host && !json_is_null(host) &&
 	    (!json_is_string(host) || !name_is_sane(json_string_value(host), NAME_LEN_MAX)))
 		return fail_with(-EINVAL, ret_error, "host: not the name of a host");
+	if (drift && !json_is_null(drift) && drift_from_json(drift) == DRIFT_MAX)
+		return fail_with(-EINVAL, ret_error, "drift: must be reassert, accept or manual");
 
 	structure = structure_new(name, subtype);
 	if (!structure)

@@ -21,6 +21,7 @@
 #include "ebb/http_server.h"
 #include "ebb/loop.h"
 #include "ebb/units.h"
+#include "ebb/util.h"
 
 #define ONLINE "/sys/devices/system/cpu/online"
 #define TOKEN  "a-secret-of-enough-characters"
@@ -486,6 +487,26 @@ TEST(feed_tells_a_throttled_container_at_once)
 	CHECK(urgent >= 5);
 }
 
+static bool log_has(const char *text)
+{
+	char log[65536];
+
+	return read_file_at(AT_FDCWD, t.log_file, log, sizeof(log)) > 0 && strstr(log, text);
+}
+
+/* This process wrote. */
+static void check_hand(const json_t *limits)
+{
+	const json_t *by = json_object_get(limits, "by");
+	char comm[64];
+
+	if (!by && log_has("this kernel does not tell"))
+		return;
+	CHECK(read_file_at(AT_FDCWD, "/proc/self/comm", comm, sizeof(comm)) > 0);
+	CHECK_INT(json_integer_value(json_object_get(by, "pid")), getpid());
+	CHECK_STR(json_string_value(json_object_get(by, "name")), comm);
+}
+
 TEST(feed_tells_limits_that_changed)
 {
 	struct http_result result = {0};
@@ -524,6 +545,7 @@ TEST(feed_tells_limits_that_changed)
 	UNTIL(limits || (received() > from &&
 			 (limits = entry_of(message_at(received() - 1), "limits", NULL, a))));
 	CHECK_INT(json_integer_value(json_object_get(limits, "cpu")), 80);
+	check_hand(limits);
 	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 1, 0);
 
 	/* Told once, not with every batch. */
@@ -550,6 +572,7 @@ TEST(feed_tells_limits_that_changed)
 	UNTIL(limits || (received() > from &&
 			 (limits = entry_of(message_at(received() - 1), "limits", NULL, a))));
 	CHECK_STR(json_string_value(json_object_get(limits, "cpus")), "0");
+	check_hand(limits);
 	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 3, 0);
 }
 

@@ -67,25 +67,40 @@ TEST(message_limits)
 	};
 
 	test_at_end(clear, NULL);
-	feed_message_limits(&text, 3, &limits, NULL);
+	feed_message_limits(&text, 3, &limits, NULL, NULL);
 	CHECK_STR(text.data, "{\"c\":3,\"cpu\":50,\"cpus\":\"0-1\",\"mem\":512,\"disk_read\":-1,"
 			     "\"disk_write\":0.5}");
 	text_reset(&text);
 	limits.has_disk = limits.has_cpuset = limits.has_mem = false;
 	limits.cpu.quota_us = LIMIT_NONE;
-	feed_message_limits(&text, 3, &limits, NULL);
+	feed_message_limits(&text, 3, &limits, NULL, NULL);
 	CHECK_STR(text.data, "{\"c\":3,\"cpu\":-1}");
 	text_reset(&text);
 	limits.has_net = true;
 	limits.net.bps = LIMIT_NONE;
-	feed_message_limits(&text, 3, &limits, NULL);
+	feed_message_limits(&text, 3, &limits, NULL, NULL);
 	CHECK_STR(text.data, "{\"c\":3,\"cpu\":-1,\"net\":-1}");
 	text_reset(&text);
 	limits.has_disk = true;
 	limits.net.bps = 12500000;
-	feed_message_limits(&text, 3, &limits, NULL);
+	feed_message_limits(&text, 3, &limits, NULL, NULL);
 	CHECK_STR(text.data,
 		  "{\"c\":3,\"cpu\":-1,\"disk_read\":-1,\"disk_write\":0.5,\"net\":100}");
+}
+
+TEST(message_limits_with_the_hand_that_changed_them)
+{
+	struct limits limits = {.has_mem = true, .mem_bytes = 64 * EBB_MIB};
+	struct hand hand = {.pid = 12, .name = "a \"b\"", .unit = "x.service"};
+
+	test_at_end(clear, NULL);
+	feed_message_limits(&text, 3, &limits, NULL, &hand);
+	CHECK_STR(text.data, "{\"c\":3,\"mem\":64,\"by\":{\"pid\":12,\"name\":\"a \\\"b\\\"\","
+			     "\"unit\":\"x.service\"}}");
+	text_reset(&text);
+	hand.name[0] = hand.unit[0] = '\0';
+	feed_message_limits(&text, 3, &limits, NULL, &hand);
+	CHECK_STR(text.data, "{\"c\":3,\"mem\":64,\"by\":{\"pid\":12}}");
 }
 
 TEST(message_added)
@@ -111,7 +126,7 @@ TEST(message_added)
 				"\"image\":\"a\\\"\\n:1\"}"));
 	text_reset(&text);
 	limits.has_mem = true;
-	feed_message_limits(&text, 1, &limits, &container);
+	feed_message_limits(&text, 1, &limits, &container, NULL);
 	CHECK(strstr(text.data, "{\"c\":1,\"engine\":\"docker\",\"labels\":{\"name\":\"app\","));
 	CHECK(strstr(text.data, "},\"mem\":-1}"));
 }

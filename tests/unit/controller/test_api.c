@@ -504,6 +504,34 @@ TEST(service_values_keep_their_meaning)
 	doc = put("/service/scaler", "{'REQUEST_TIMEOUT':'30','CHECK_CORE_MAP':'true'}");
 	CHECK_INT(number_at(doc, "config.REQUEST_TIMEOUT"), 30);
 	CHECK(json_is_true(json_object_get(json_object_get(doc, "config"), "CHECK_CORE_MAP")));
+	json_decref(doc);
+	doc = put("/service/scaler", "{'DRIFT':'manual','DRIFT_TRIES':3}");
+	CHECK_INT(f.model->scaler.drift, DRIFT_MANUAL);
+	CHECK_INT(f.model->scaler.drift_tries, 3);
+	json_decref(doc);
+	doc = put("/service/scaler/DRIFT", "{'value':'accept'}");
+	CHECK_INT(f.model->scaler.drift, DRIFT_ACCEPT);
+	ask("PUT", "/service/scaler", "{'DRIFT':'manual','DRIFT_TRIES':-1}");
+	CHECK_INT(status, 400);
+	ask("PUT", "/service/scaler", "{'DRIFT':'never'}");
+	CHECK_INT(status, 400);
+	CHECK_INT(f.model->scaler.drift, DRIFT_ACCEPT);
+	CHECK_INT(f.model->scaler.drift_tries, 3);
+}
+
+TEST(the_drift_of_a_container_can_be_chosen)
+{
+	_cleanup_json_ json_t *chosen = NULL, *of_the_site = NULL;
+
+	start();
+	chosen = put("/structure/c0/drift", "{'value':'manual'}");
+	CHECK_STR(json_string_value(json_object_get(chosen, "drift")), "manual");
+	of_the_site = put("/structure/c0/drift", "{'value':null}");
+	CHECK(!json_object_get(of_the_site, "drift"));
+	refused("/structure/c0/drift", "{'value':'never'}", 400, "reassert, accept or manual");
+	refused("/structure/c0/drift", "{}", 400, "value");
+	refused("/structure/h0/drift", "{'value':'accept'}", 400, "container");
+	refused("/structure/nobody/drift", "{'value':'accept'}", 404, "nobody");
 }
 
 TEST(the_feed_of_a_host_can_be_chosen)
