@@ -29,7 +29,8 @@ start_loop
 ask PUT /service/sanity_checker/DELAY '{"value":86400}' >/dev/null
 check container_appears wait_for has_structure web
 check guard guard web 20 80 64 512
-one_core() { [[ $(cpus web) =~ ^[0-9]+$ ]] && in_force web; }
+# At its min: an order of the guardian would put the cores back as well.
+one_core() { [[ $(cpus web) =~ ^[0-9]+$ ]] && [ "$(quota web)" = 20 ] && [ "$(memory web)" = 64 ] && in_force web; }
 check it_has_one_core wait_long one_core
 mine=$(cpus web)
 other=$((1 - mine))
