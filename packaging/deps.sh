@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what building, testing and the demo need, through apt or dnf.
 #   packaging/deps.sh [--if-missing] [--no-tests]     --no-tests: not what only the tests need
+#   packaging/deps.sh --packages                      what Debian packages are built and checked with
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 if_missing='' tests=1
@@ -9,6 +10,10 @@ for arg; do
 	case $arg in
 	--if-missing) if_missing=1 ;;
 	--no-tests) tests= ;;
+	--packages)
+		command -v dh >/dev/null && command -v lintian >/dev/null && command -v mandoc >/dev/null && exit 0
+		DEBIAN_FRONTEND=noninteractive exec apt-get install -q -y --no-install-recommends dpkg-dev debhelper lintian mandoc
+		;;
 	*)
 		echo "$0: unknown option $arg" >&2
 		exit 2
