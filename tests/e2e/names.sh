@@ -110,7 +110,8 @@ label nspawn "$TAG-box" "nspawn - - $TAG-box /var/lib/machines/box c1f2"
 
 # --- they travel
 same ps_labels "$(ebb ps --labels "shop_$TAG-web-0_app") $(tail -n 1 "$TMP/out" | grep -c "containerd *shop *$TAG-web-0 *app *reg/app:1")" "0 1"
-api GET /metrics >/dev/null
+sampled() { api GET /metrics >/dev/null; grep -q "container_memory_usage_bytes{.*name=\"$1\"" "$TMP/body"; }
+wait_for sampled "$TAG-d1" && wait_for sampled "$TAG-d2" && wait_for sampled "shop_$TAG-web-0_app"
 same agent_metrics "$(grep -c "^container_memory_usage_bytes{id=\"/$TAG/docker/$(id 1)\",name=\"$TAG-d1\",image=\"nginx:1.25\"}" "$TMP/body")" 1
 same agent_metrics_of_pods "$(grep -c "^container_memory_usage_bytes{.*name=\"shop_$TAG-web-0_app\",image=\"reg/app:1\",namespace=\"shop\",pod=\"$TAG-web-0\",container=\"app\"}" "$TMP/body")" 1
 same agent_metrics_escape "$(grep -cF 'image="a\"b\\c"}' "$TMP/body" | sed 's/^[1-9][0-9]*$/some/')" some
@@ -121,7 +122,7 @@ same controller_metrics_once "$(grep -c "^ebb_structure_info{structure=\"$TAG-d1
 # --- an engine whose state is not there costs a name, and that comes later
 make_nested "docker/$(id 8)"
 check by_its_id_then wait_for knows "$(id 8)"
-same and_it_is_sampled "$(api GET /metrics; grep -c "container_memory_usage_bytes{.*name=\"$(id 8)\"" "$TMP/body")" 2001
+check and_it_is_sampled wait_for sampled "$(id 8)"
 docker_says "$(id 8)" "$TAG-late" late:1
 check the_name_comes_later wait_for knows "$TAG-late"
 check the_controller_hears_of_it wait_for labels_are "$TAG-late" "docker - - $TAG-late late:1 $(id 8)"
@@ -136,7 +137,9 @@ stop_agent
 feeding || not_ok starts_again
 check the_same_after_a_restart wait_for knows "$TAG-d1@lxc"
 path_of() { api GET /metrics >/dev/null; sed -n "s/^container_memory_usage_bytes{id=\"\([^\"]*\)\",name=\"$1\".*/\1/p" "$TMP/body"; }
-same the_first_one_has_it "$(path_of "$TAG-d1")" "/$TAG/docker/$(id 1)"
+# Once it has been sampled.
+path_is() { [ "$(path_of "$1")" = "$2" ]; }
+check the_first_one_has_it wait_for path_is "$TAG-d1" "/$TAG/docker/$(id 1)"
 # Both anew, in the other order, while no agent looks.
 stop_agent
 remove_nested "docker/$(id 1)"
@@ -147,7 +150,7 @@ check the_other_alone wait_for knows "$TAG-d1@lxc"
 docker_says "$(id 9)" "$TAG-d1" nginx:1.26
 make_nested "docker/$(id 9)"
 check its_owner_comes_back wait_for knows "$TAG-d1"
-same to_its_name "$(path_of "$TAG-d1")" "/$TAG/docker/$(id 9)"
+check to_its_name wait_for path_is "$TAG-d1" "/$TAG/docker/$(id 9)"
 check its_labels_are_new wait_for labels_are "$TAG-d1" "docker - - $TAG-d1 nginx:1.26 $(id 9)"
 
 # --- the same name on another host: it gets one of its own, and keeps it
