@@ -85,3 +85,13 @@ void instance_release(struct instance *instance)
 	free(instance->path);
 	*instance = (struct instance){.fd = -1};
 }
+
+char *instance_file(const char *lock_path, const char *suffix)
+{
+	const char *end = strrchr(lock_path, '.');
+	char *path;
+
+	if (asprintf(&path, "%.*s%s", end ? (int)(end - lock_path) : 0, lock_path, suffix) < 0)
+		return NULL;
+	return path;
+}

@@ -17,4 +17,7 @@ int instance_acquire(const char *lock_dir, const char *pin_dir, struct instance 
 /* Removes the file. */
 void instance_release(struct instance *instance);
 
+/* The path beside the lock file with another suffix (".term"). Caller frees; NULL on no memory. */
+char *instance_file(const char *lock_path, const char *suffix);
+
 #endif

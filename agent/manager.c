@@ -57,6 +57,7 @@ struct manager {
 	struct agent_options *options;
 	struct identity *identity;
 	char *api_url;
+	char *io_path; /* where counts of block I/O wait for the next run */
 	struct instance instance;
 	struct term term;
 	struct loop *loop;
@@ -86,7 +87,7 @@ struct manager {
 	struct loop_source *sweep_timer, *rescan_timer, *online_timer, *restore_timer;
 	int online_fd; /* host_watch_online() */
 	struct watchdog watchdog;
-	bool sweep_failing, full, stopping, restoring;
+	bool sweep_failing, full, discovered, stopping, restoring;
 };
 
 /* --- Containers come and go ------------------------------------------------------------------- */
@@ -791,9 +792,14 @@ static int start(struct manager *manager)
 	r = give_up_privileges(manager);
 	if (r < 0)
 		return r;
+	manager->io_path = instance_file(manager->instance.path, ".io");
+	if (!manager->io_path)
+		return -ENOMEM;
+	sampler_load_io(manager->sampler, manager->io_path);
 	r = start_discovery(manager);
 	if (r < 0)
 		return r;
+	manager->discovered = true;
 	r = loop_add_timer(manager->loop, period_ns, period_ns, on_sweep, manager,
 			   &manager->sweep_timer);
 	if (r < 0)
@@ -878,6 +884,9 @@ void manager_free(struct manager *manager)
 	lifecycle_free(manager->lifecycle);
 	names_free(manager->names);
 	manager->names = NULL;
+	if (manager->discovered)
+		sampler_save_io(manager->sampler, manager->io_path);
+	free(manager->io_path);
 	discovery_free(manager->discovery);
 	name_record_close(manager->record);
 	sampler_free(manager->sampler);

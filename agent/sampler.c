@@ -2,12 +2,16 @@
 #include "sampler.h"
 
 #include <bpf/bpf.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
 #include "ebb/loop.h"
+#include "ebb/util.h"
+#include "io_carry.h"
 #include "sampler_ops.h"
 
 void sample_step(struct ebb_sample *sample)
@@ -109,6 +113,7 @@ void sampler_free(struct sampler *sampler)
 	if (sampler->io_counts)
 		munmap(sampler->io_counts, n * sizeof(struct ebb_io_count));
 	free(sampler->keys);
+	io_carry_free(sampler->carry);
 	free(sampler);
 }
 
@@ -180,7 +185,8 @@ static void reset_record(struct sampler *sampler, unsigned slot, uint64_t id)
 	sample_step(sample);
 	seq = sample->seq;
 	*sample = (struct ebb_sample){.id = id, .seq = seq};
-	if (sampler->io_counts)
+	if (sampler->io_counts &&
+	    (!id || !io_carry_take(sampler->carry, id, &sampler->io_counts[slot])))
 		memset(&sampler->io_counts[slot], 0, sizeof(sampler->io_counts[slot]));
 	sample_step(sample);
 }
@@ -278,4 +284,45 @@ void sampler_get_stats(const struct sampler *sampler, struct sampler_stats *ret_
 		.slots_used = sampler->slots_used,
 		.slots_max = sampler->slots_max,
 	};
+}
+
+static bool read_boot_id(char *buffer, size_t size)
+{
+	return read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", buffer, size) > 0;
+}
+
+void sampler_load_io(struct sampler *sampler, const char *path)
+{
+	char boot_id[64];
+	int r;
+
+	if (!sampler->bpf || !sampler->bpf->block_io || !read_boot_id(boot_id, sizeof(boot_id)))
+		return;
+	r = io_carry_load(path, boot_id, &sampler->carry);
+	if (r < 0)
+		log_warning_errno(r, "counts of block I/O begin anew");
+}
+
+void sampler_save_io(const struct sampler *sampler, const char *path)
+{
+	uint64_t *ids = calloc(sampler->high + 1, sizeof(*ids));
+	struct ebb_io_count *counts = calloc(sampler->high + 1, sizeof(*counts));
+	char boot_id[64];
+	size_t n = 0;
+	int r = 0;
+
+	if (sampler->bpf && sampler->bpf->block_io && ids && counts &&
+	    read_boot_id(boot_id, sizeof(boot_id))) {
+		for (unsigned slot = 0; slot < sampler->high; slot++) {
+			if (!sampler->samples[slot].id)
+				continue;
+			ids[n] = sampler->samples[slot].id;
+			counts[n++] = sampler->io_counts[slot];
+		}
+		r = io_carry_save(path, boot_id, ids, counts, n);
+	}
+	if (r < 0)
+		log_warning_errno(r, "%s: counts of block I/O will begin anew", path);
+	free(ids);
+	free(counts);
 }

@@ -56,6 +56,13 @@ int sampler_sweep(struct sampler *sampler);
 /* A consistent copy of a slot's record. False: never written, or torn three times in a row. */
 bool sampler_read(const struct sampler *sampler, int slot, struct ebb_sample *ret_sample);
 
+/*
+ * Where this agent counts block I/O itself: takes up the counts that the run before it left at
+ * `path`, before the first container is added; and leaves them there, while containers are. Logs.
+ */
+void sampler_load_io(struct sampler *sampler, const char *path);
+void sampler_save_io(const struct sampler *sampler, const char *path);
+
 struct sampler_stats {
 	uint64_t sweeps, sweep_ns; /* wall time of sampler_sweep() in total */
 	unsigned slots_used, slots_max;

@@ -16,6 +16,7 @@ struct sampler {
 
 	struct ebb_sample *samples;     /* the shared mapping, or plain memory without BPF */
 	struct ebb_io_count *io_counts; /* likewise; NULL without BPF */
+	struct io_carry *carry;         /* of the run before; NULL: none */
 	struct ebb_cgroup_key (*keys)[EBB_HELD_MAX]; /* per slot; id 0: none */
 	unsigned slots_max, slots_used;
 	unsigned high; /* highest used slot + 1 */

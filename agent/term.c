@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "instance.h"
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
 #include "ebb/util.h"
@@ -33,10 +34,9 @@ static uint64_t read_term(const char *path)
 
 int term_open(const char *lock_path, struct term *ret_term)
 {
-	const char *end = strrchr(lock_path, '.');
-	char *path;
+	char *path = instance_file(lock_path, ".term");
 
-	if (asprintf(&path, "%.*s.term", end ? (int)(end - lock_path) : 0, lock_path) < 0)
+	if (!path)
 		return -ENOMEM;
 	*ret_term = (struct term){.seen = read_term(path), .path = path};
 	return 0;

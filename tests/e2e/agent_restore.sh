@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A clean stop leaves limits as they are, or with --restore-on-exit as they were before the agent changed them.
 . "$(dirname "$0")/agent.bash"
+. "$(dirname "$0")/../peers/peers.bash"
 need_cgroups agent_restore
 
 v1() { [ ! -e /sys/fs/cgroup/cgroup.controllers ]; }
@@ -41,4 +42,28 @@ started --restore-on-exit
 same nothing_ordered "$(limits web)" "50000 $((256 << 20))"
 check stops_with_nothing_to_do stop_agent
 same nothing_changed "$(limits web)" "50000 $((256 << 20))"
+
+# --- Counters go on where they were, as in an upgrade
+disk=$(mktemp -d /var/tmp/ebb-test.XXXXXX)
+put_first_at_exit "rm -rf '$disk'"
+write_some() { # MIB
+	(
+		for c in $(controllers); do echo "$BASHPID" >"$(cg "$c" web)/cgroup.procs" || exit 1; done
+		exec dd if=/dev/zero of="$disk/file" bs=1M count="$1" oflag=direct status=none
+	)
+}
+written() {
+	curl -s "http://$ADDRESS/metrics" | awk '/^container_fs_writes_bytes_total[{].*"web"/ {printf "%d\n", $2}'
+}
+has_written() { [ "$(written)" -ge "$1" ]; }
+started
+write_some 3
+check its_writes_are_counted wait_for has_written $((3 << 20))
+before=$(written)
+check stops_for_an_upgrade stop_agent
+started
+check it_has_counted_no_less wait_for has_written "$before"
+write_some 2
+check and_counts_on wait_for has_written $((before + (2 << 20)))
+check stops_at_last stop_agent
 finish
