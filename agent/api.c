@@ -236,6 +236,8 @@ struct put {
 	bool answered;
 	uint64_t id;
 	char *name;
+	struct limit_order order;
+	uint64_t accounts; /* that the controller made it from; UINT64_MAX: nobody's */
 };
 
 static void put_free(struct put *put)
@@ -357,8 +359,12 @@ static void put_failed(struct put *put, const struct apply_result *result)
 static void put_done(void *userdata, const struct apply_result *result)
 {
 	struct put *put = userdata;
+	struct container *container = container_table_by_id(put->api->options.table, put->id);
 	bool failed_write = result->states[result->failed] == APPLY_FAILED;
 
+	if (result->error == 0 && container && put->api->options.grower)
+		grower_ordered(put->api->options.grower, container, &put->order, result,
+			       put->accounts);
 	if (result->error == 0)
 		put_succeeded(put, result);
 	else if (result->gone)
@@ -404,6 +410,44 @@ static bool heed_term(struct api *api, struct http_call *call)
 	return false;
 }
 
+static bool number_header(struct http_call *call, const char *name, uint64_t *ret_number,
+			  bool *ret_bad)
+{
+	const char *text = http_header(call, name);
+
+	if (!text)
+		return false;
+	if (parse_u64(text, ret_number) >= 0)
+		return true;
+	http_reply_error(call, 400, "the header %s takes a whole number", name);
+	*ret_bad = true;
+	return false;
+}
+
+/* Orders of controllers say what they were made from; those of people win over the reflex. False:
+ * answered. */
+static bool heed_growth(struct api *api, struct http_call *call, const struct container *container,
+			const struct limit_order *order, uint64_t *ret_accounts)
+{
+	char message[512];
+	uint64_t heard;
+	bool bad = false;
+
+	if (!number_header(call, "Ebb-Accounts", ret_accounts, &bad))
+		*ret_accounts = UINT64_MAX;
+	if (bad)
+		return false;
+	if (!number_header(call, "Ebb-Grown", &heard, &bad))
+		return !bad;
+	if (!api->options.grower ||
+	    !grower_refuses(api->options.grower, container, order, heard, message, sizeof(message)))
+		return true;
+	http_reply_json(
+		call, 409,
+		json_pack("{s:s, s:s, s:b}", "error", "Conflict", "message", message, "grown", 1));
+	return false;
+}
+
 static void put_container(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
@@ -429,7 +473,8 @@ static void put_container(void *userdata, struct http_call *call)
 		http_reply_error(call, r == -EINVAL ? 400 : 500, "%s", message);
 		return;
 	}
-	if (!heed_term(api, call))
+	uint64_t accounts;
+	if (!heed_term(api, call) || !heed_growth(api, call, container, &order, &accounts))
 		return;
 
 	struct put *put = calloc(1, sizeof(*put));
@@ -439,7 +484,14 @@ static void put_container(void *userdata, struct http_call *call)
 		http_reply_error(call, 500, "out of memory");
 		return;
 	}
-	*put = (struct put){.api = api, .call = call, .id = container->id, .name = copy};
+	*put = (struct put){
+		.api = api,
+		.call = call,
+		.id = container->id,
+		.name = copy,
+		.order = order,
+		.accounts = accounts,
+	};
 	r = applier_submit(api->options.applier, container, &order, put_done, put);
 	if (r == -EBUSY)
 		http_reply_error(call, 503,

@@ -8,6 +8,7 @@
 #define EBB_API_H
 
 #include "apply.h"
+#include "grower.h"
 #include "host.h"
 #include "metrics.h"
 #include "net_link.h"
@@ -27,6 +28,7 @@ struct api_options {
 	const struct host *host;
 	struct container_table *table;
 	struct applier *applier;
+	struct grower *grower; /* NULL: no reflex */
 	struct net_links *net; /* NULL: no network limits */
 	/* Completed with the server on every request: the feed starts after the API. */
 	const struct metrics_source *metrics;

@@ -430,6 +430,16 @@ int applier_submit(struct applier *applier, const struct container *container,
 	return 0;
 }
 
+bool applier_is_busy(const struct applier *applier, uint64_t container_id, unsigned kinds)
+{
+	if (applier->closing)
+		return true;
+	for (const struct job *job = applier->first; job; job = job->next)
+		if (job->id == container_id && job->order.asked & kinds)
+			return true;
+	return false;
+}
+
 void applier_get_stats(const struct applier *applier, struct applier_stats *ret_stats)
 {
 	*ret_stats = applier->stats;

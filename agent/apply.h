@@ -83,6 +83,9 @@ void applier_free(struct applier *applier);
 int applier_submit(struct applier *applier, const struct container *container,
 		   const struct limit_order *order, apply_done_fn done, void *userdata);
 
+/* Would an order for these limits (1 << enum limit_kind) have to wait, or stop one that lowers? */
+bool applier_is_busy(const struct applier *applier, uint64_t container_id, unsigned kinds);
+
 struct applier_stats {
 	unsigned long orders, writes, errors, floored;
 };

@@ -52,6 +52,7 @@ struct container {
 	bool guarded;
 	int64_t upper[EBB_RESOURCE_MAX]; /* edge units; INT64_MAX: none */
 	void *feed_state;                /* the feed's own, freed by it */
+	void *grown;                     /* the grower's own, freed by it */
 };
 
 /* An unsampled container without directories and bounds; name and path are copied. */

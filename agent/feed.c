@@ -89,6 +89,7 @@ struct feed {
 	bool carries_news; /* the message under way */
 	unsigned failed;   /* messages in a row */
 	uint64_t retry_at, batch_at;
+	uint64_t asked_ns; /* when the message under way was made */
 	struct text message;
 	size_t recheck; /* index of the next one */
 	unsigned long samples_in_message;
@@ -315,6 +316,10 @@ static int add_registration(struct feed *feed)
 					      "device", options->host->disk_device));
 	if (registration && json_object_size(nodes))
 		json_object_set(registration, "numa", nodes);
+	/* What `added` tells of limits is from after its last growth. */
+	if (registration && options->grower)
+		json_object_set_new(registration, "grown",
+				    json_integer((json_int_t)grower_last(options->grower)));
 	dumped = registration ? json_dumps(registration, JSON_COMPACT) : NULL;
 	if (!dumped)
 		return -ENOMEM;
@@ -353,6 +358,8 @@ static bool read_limits(struct feed *feed, struct container *container, struct l
 	if (ret_limits->has_cpu && ret_limits->cpu.by_weight)
 		fc->reported_rest ^= hash_u64(ret_limits->cpu.weight | 1ULL << 32);
 	fc->had_net = ret_limits->has_net;
+	if (feed->options.grower)
+		grower_limits_told(feed->options.grower, container, ret_limits);
 	if (ret_limits->has_net)
 		fc->reported_rest ^= hash_u64(ret_limits->net.bps ^ NET_LIMIT_HANDLE);
 	return true;
@@ -566,6 +573,47 @@ static void add_samples(struct feed *feed, bool batch)
 	feed->samples_in_message = n;
 }
 
+static void add_growths(struct feed *feed)
+{
+	struct container *container;
+	struct growth growth;
+	size_t n = 0;
+
+	container_table_foreach(feed->options.table, container) {
+		struct feed_container *fc = container->feed_state;
+
+		for (enum reflex_resource r = 0; fc && r < REFLEX_MAX; r++) {
+			if (fc->announced == ANNOUNCED_NO ||
+			    !grower_report(feed->options.grower, container, r, &growth))
+				continue;
+			add_member(&feed->message, "reflex", &n);
+			feed_message_growth(&feed->message, fc->c, &growth);
+		}
+	}
+	end_list(&feed->message, n);
+}
+
+/* What was told of growths is told again, with the limits, where it has not been settled. */
+static void settle_growths(struct feed *feed, const json_t *answer)
+{
+	const json_t *settled = json_object_get(answer, "grown");
+	struct grower *grower = feed->options.grower;
+	struct container *container;
+
+	if (json_integer_value(settled) > 0)
+		grower_acknowledged(grower, (uint64_t)json_integer_value(settled));
+	if (!grower_has_reports(grower))
+		return;
+	container_table_foreach(feed->options.table, container) {
+		struct feed_container *fc = container->feed_state;
+
+		if (fc && grower_is_pending(container)) {
+			fc->changed = true;
+			feed->any_changed = true;
+		}
+	}
+}
+
 static int build_message(struct feed *feed, bool batch)
 {
 	struct text *message = &feed->message;
@@ -588,6 +636,7 @@ static int build_message(struct feed *feed, bool batch)
 			return r;
 	}
 
+	feed->asked_ns = now;
 	feed->more = false;
 	feed->urgent = false;
 	if (batch)
@@ -601,6 +650,8 @@ static int build_message(struct feed *feed, bool batch)
 	}
 	if (feed->any_changed)
 		add_changed(feed);
+	if (feed->options.grower && grower_has_reports(feed->options.grower))
+		add_growths(feed);
 	if (feed->n_removed) {
 		size_t n = 0;
 
@@ -771,6 +822,18 @@ static void succeeded(struct feed *feed, const json_t *answer)
 	json_t *version = json_object_get(answer, "guard_version");
 
 	settle(feed, true);
+	if (feed->options.grower) {
+		const json_t *ceilings = json_object_get(answer, "ceilings");
+
+		if (feed->registering)
+			grower_registered(feed->options.grower);
+		settle_growths(feed, answer);
+		grower_lease(feed->options.grower, json_object_get(answer, "lease"),
+			     feed->asked_ns);
+		/* They come with the guard table, and only then. */
+		if (json_is_object(guard) || feed->registering)
+			grower_ceilings(feed->options.grower, ceilings);
+	}
 	if (!feed->stats.connected)
 		log_info("feeding controller %s as \"%s\"", controllers_current(&feed->controllers),
 			 feed->host_name);
@@ -1009,6 +1072,12 @@ void feed_limits_touched(struct feed *feed, struct container *container, const s
 		fc->hand = malloc(sizeof(*fc->hand));
 	if (fc->hand)
 		*fc->hand = *hand;
+}
+
+void feed_grown(struct feed *feed)
+{
+	feed->urgent = true;
+	feed_send_due(feed);
 }
 
 void feed_host_changed(struct feed *feed)

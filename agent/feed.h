@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "discovery.h"
+#include "grower.h"
 #include "hands.h"
 #include "host.h"
 #include "net_link.h"
@@ -32,6 +33,7 @@ struct feed_options {
 	struct container_table *table;
 	struct sampler *sampler;
 	struct net_links *net; /* NULL: no network limits */
+	struct grower *grower; /* NULL: no reflex */
 	unsigned period_ms;
 	/* The controller has a container of another host under this one's name. NULL: it stays
 	 * untold. */
@@ -62,6 +64,8 @@ void feed_limits_changing(struct feed *feed, struct container *container, bool u
 /* Somebody else wrote a file of its limits: looks with the next sweep whether one changed. Copies.
  */
 void feed_limits_touched(struct feed *feed, struct container *container, const struct hand *hand);
+/* The reflex raised limits: they are told at once. */
+void feed_grown(struct feed *feed);
 
 /* The CPUs of the host are others: registers anew, with what is there now. */
 void feed_host_changed(struct feed *feed);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "feed_message.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "resources.h"
@@ -154,4 +155,16 @@ void feed_message_added(struct text *text, uint64_t c, const struct container *c
 	text_str(text, ",\"limits\":{");
 	add_limits(text, "", limits);
 	text_str(text, "}}");
+}
+
+void feed_message_growth(struct text *text, uint64_t c, const struct growth *growth)
+{
+	text_str(text, "{\"c\":");
+	text_u64(text, c);
+	text_printf(text, ",\"resource\":\"%s\",\"from\":%" PRId64 ",\"to\":%" PRId64,
+		    ebb_resource_name(reflex_resource(growth->resource)), growth->from, growth->to);
+	text_printf(text, ",\"seen\":%" PRIu64 ",\"at\":%" PRIu64 ",\"why\":", growth->seen_ns,
+		    growth->at_ns);
+	text_json_string(text, growth->why);
+	text_char(text, '}');
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "container.h"
+#include "grower.h"
 #include "hands.h"
 #include "limits.h"
 #include "text.h"
@@ -22,5 +23,7 @@ void feed_message_limits(struct text *text, uint64_t c, const struct limits *lim
 /* {"c":...,"name":...,"labels":{...},"limits":{...}}: a container that is new in this session. */
 void feed_message_added(struct text *text, uint64_t c, const struct container *container,
 			const struct limits *limits);
+/* {"c":...,"resource":"cpu","from":...,"to":...}: the reflex raised a limit. */
+void feed_message_growth(struct text *text, uint64_t c, const struct growth *growth);
 
 #endif

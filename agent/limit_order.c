@@ -502,6 +502,8 @@ size_t limit_order_plan(const struct limit_order *order, const struct limits *pr
 							  present->cpu.period_us);
 				lowers = want < have;
 			}
+			if (lowers && order->raises_only)
+				continue;
 			if (lowers == (pass == 1))
 				ret_steps[n++] =
 					(struct limit_step){.kind = kind, .lowers = lowers};

@@ -24,6 +24,7 @@ struct limit_order {
 	/* us per period, weight, bytes, bytes or requests per second; none for CPUS */
 	uint64_t value[LIMIT_KIND_MAX];
 	char cpus[LIMIT_CPUS_TEXT]; /* LIMIT_CPUS: "0,1,4"; "": all that the parent has */
+	bool raises_only;           /* steps that would lower something are left out */
 	char device[IFNAMSIZ]; /* LIMIT_NET: on this and no other; "": whatever the container has */
 };
 

@@ -14,6 +14,7 @@
 #include "bpf_programs.h"
 #include "discovery.h"
 #include "feed.h"
+#include "grower.h"
 #include "hands.h"
 #include "host.h"
 #include "instance.h"
@@ -76,6 +77,7 @@ struct manager {
 	struct applier *applier;
 	struct applier_options applying;
 	struct restore *restore; /* NULL: limits stay as they are at the end */
+	struct grower *grower;   /* NULL: no reflex */
 	struct net_links *net;   /* NULL: no network limits */
 	struct metrics_source metrics;
 	struct api *api;
@@ -249,6 +251,8 @@ static void on_removed(void *userdata, struct container *container)
 		names_remove(manager->names, container->id);
 	if (manager->feed)
 		feed_container_removed(manager->feed, container);
+	if (manager->grower)
+		grower_container_removed(manager->grower, container);
 	if (manager->series)
 		series_container_removed(manager->series, container);
 	if (manager->net)
@@ -269,6 +273,8 @@ static void on_joined(void *userdata, struct container *container)
 		sample_container(manager, container);
 	if (manager->feed)
 		feed_container_joined(manager->feed, container);
+	if (manager->grower)
+		grower_container_joined(manager->grower, container);
 	if (manager->series)
 		series_container_joined(manager->series, container);
 }
@@ -318,6 +324,7 @@ static void on_rescan(void *userdata)
 static void on_sweep(void *userdata)
 {
 	struct manager *manager = userdata;
+	bool grew;
 	int r = 0;
 
 	if (container_table_count(discovery_table(manager->discovery)))
@@ -327,8 +334,12 @@ static void on_sweep(void *userdata)
 	else if (r >= 0 && manager->sweep_failing)
 		log_info("sampling works again");
 	manager->sweep_failing = r < 0;
+	/* Before the feed: what it raises goes with the samples that tell why. */
+	grew = manager->grower && grower_swept(manager->grower);
 	if (manager->feed)
 		feed_swept(manager->feed);
+	if (manager->feed && grew)
+		feed_grown(manager->feed);
 	/* Not from a timer of its own: an agent that does not sample is as good as dead. */
 	if (r >= 0)
 		watchdog_alive(&manager->watchdog, now_ns());
@@ -426,6 +437,8 @@ static void put_limits_back(struct manager *manager, int signo)
 	api_refuse_orders(manager->api);
 	manager->metrics.feed = NULL;
 	feed_free(TAKE_PTR(manager->feed));
+	if (manager->grower)
+		grower_lease(manager->grower, NULL, 0);
 	if (loop_add_timer(manager->loop, RESTORE_NS, 0, on_put_back_late, manager,
 			   &manager->restore_timer) < 0)
 		loop_stop(manager->loop);
@@ -435,6 +448,14 @@ static void put_limits_back(struct manager *manager, int signo)
 					      .done = on_put_back,
 					      .userdata = manager,
 				      });
+}
+
+static void on_grown(void *userdata)
+{
+	struct manager *manager = userdata;
+
+	if (manager->feed)
+		feed_grown(manager->feed);
 }
 
 static void on_signal(void *userdata, int signo)
@@ -582,12 +603,29 @@ static int start_api(struct manager *manager)
 		r = restore_new(&manager->restore);
 	if (r < 0)
 		return r;
+	if (options->reflex && options->controllers.n)
+		r = grower_new(
+			&(struct grower_options){
+				.loop = manager->loop,
+				.table = table,
+				.hierarchies = &manager->hierarchies,
+				.sampler = manager->sampler,
+				.applier = manager->applier,
+				.term = &manager->term,
+				.n_cpus = (unsigned)manager->host.online.n,
+				.grown = on_grown,
+				.userdata = manager,
+			},
+			&manager->grower);
+	if (r < 0)
+		return r;
 	manager->metrics = (struct metrics_source){
 		.table = table,
 		.sampler = manager->sampler,
 		.hierarchies = &manager->hierarchies,
 		.bpf = manager->bpf,
 		.applier = manager->applier,
+		.grower = manager->grower,
 		.term = &manager->term,
 	};
 	r = api_new(
@@ -600,6 +638,7 @@ static int start_api(struct manager *manager)
 			.host = &manager->host,
 			.table = table,
 			.applier = manager->applier,
+			.grower = manager->grower,
 			.net = manager->net,
 			.metrics = &manager->metrics,
 			.term = &manager->term,
@@ -647,6 +686,7 @@ static int start_feed(struct manager *manager)
 			.table = discovery_table(manager->discovery),
 			.sampler = manager->sampler,
 			.net = manager->net,
+			.grower = manager->grower,
 			.period_ms = options->period_ms,
 			.name_taken = on_name_taken,
 			.userdata = manager,
@@ -870,6 +910,8 @@ void manager_free(struct manager *manager)
 	hands_free(manager->hands);
 	feed_free(manager->feed);
 	manager->feed = NULL;
+	grower_free(manager->grower);
+	manager->grower = NULL;
 	series_free(manager->series);
 	manager->series = NULL;
 	tsdb_free(manager->tsdb);

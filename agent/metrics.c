@@ -276,6 +276,34 @@ static void add_applier(struct text *text, const struct applier *applier)
 		(double)stats.floored);
 }
 
+static void add_reflex(struct text *text, const struct grower *grower)
+{
+	struct grower_stats stats;
+
+	grower_get_stats(grower, &stats);
+	add_head(text, "ebb_agent_reflex_growths_total", "counter",
+		 "Limits raised between two decisions of the controller.");
+	for (enum reflex_resource r = 0; r < REFLEX_MAX; r++)
+		text_printf(text, "ebb_agent_reflex_growths_total{resource=\"%s\"} %lu\n",
+			    ebb_resource_name(reflex_resource(r)), stats.growths[r]);
+	add_own(text, "ebb_agent_reflex_failures_total", "counter",
+		"Limits that the reflex could not raise.", (double)stats.failed);
+	add_own(text, "ebb_agent_reflex_refused_orders_total", "counter",
+		"Orders refused because they were made without knowing of a growth.",
+		(double)stats.refused);
+	add_own(text, "ebb_agent_reflex_reaction_seconds_total", "counter",
+		"Time from the first look that found a want to the raised limit.",
+		(double)stats.reaction_ns / EBB_NS_PER_SEC);
+	add_own(text, "ebb_agent_reflex_watched", "gauge",
+		"Containers looked at every 10 ms while a lease holds.", stats.watched);
+	add_own(text, "ebb_agent_reflex_lease_seconds", "gauge",
+		"What is left of the controller's lease, 0 without one.", stats.lease_s);
+	add_own(text, "ebb_agent_reflex_looks_total", "counter", "Looks between two sweeps.",
+		(double)stats.looks);
+	add_own(text, "ebb_agent_reflex_look_seconds_total", "counter", "Time spent in them.",
+		(double)stats.look_ns / EBB_NS_PER_SEC);
+}
+
 static void add_series(struct text *text, struct series *series, struct tsdb *tsdb)
 {
 	struct series_stats own;
@@ -407,6 +435,8 @@ int metrics_write(struct text *text, const struct metrics_source *source)
 	metrics_write_containers(text, containers, n);
 	add_sampler(text, source);
 	add_applier(text, source->applier);
+	if (source->grower)
+		add_reflex(text, source->grower);
 	add_own(text, "ebb_agent_term", "gauge",
 		"The highest term of a controller that was heard of.", (double)source->term->seen);
 	add_own(text, "ebb_agent_outdated_total", "counter",

@@ -10,6 +10,7 @@
 #include "bpf_programs.h"
 #include "container.h"
 #include "feed.h"
+#include "grower.h"
 #include "sampler.h"
 #include "term.h"
 #include "series.h"
@@ -24,6 +25,7 @@ struct metrics_source {
 	struct bpf_programs *bpf; /* NULL: none */
 	const struct feed *feed;  /* NULL: none */
 	const struct applier *applier;
+	const struct grower *grower; /* NULL: no reflex */
 	const struct term *term;
 	struct series *series; /* NULL: none; then `tsdb` is too */
 	struct tsdb *tsdb;

@@ -17,6 +17,7 @@
 /* In the order of their enums. */
 static const char *const sampler_choices[] = {"auto", "held", "walk", "files", NULL};
 static const char *const cpu_choices[] = {"quota", "weight", NULL};
+static const char *const switch_choices[] = {"off", "on", NULL};
 static const char *const log_choices[] = {"error", "warning", "info", "debug", NULL};
 
 #define FIELD(field) offsetof(struct agent_options, field)
@@ -86,6 +87,14 @@ static const struct option_spec option_table[] = {
 	 .help = "auto, held, walk or files",
 	 .by_default = "auto",
 	 .choices = sampler_choices},
+	{.name = "reflex",
+	 .kind = OPTION_CHOICE,
+	 .offset = FIELD(reflex),
+	 .value = "on|off",
+	 .help = "raise the CPU or memory of a guarded container at once, inside of what the "
+		 "controller leased for that",
+	 .by_default = "on",
+	 .choices = switch_choices},
 	/* 128 bytes of map each: half a MiB, of which only what is used is ever touched. */
 	{.name = "max-containers",
 	 .kind = OPTION_UINT,

@@ -39,6 +39,7 @@ struct agent_options {
 
 	int sampler;   /* enum sampler_kind */
 	int cpu_mode;  /* 0: quota, 1: weight */
+	int reflex;    /* 1: on */
 	int log_level; /* enum log_level */
 
 	int argc; /* what they were loaded from; it lives as long */

@@ -276,6 +276,23 @@ bool sampler_read(const struct sampler *sampler, int slot, struct ebb_sample *re
 	return false;
 }
 
+int sampler_watch(struct sampler *sampler, const int *slots, size_t n)
+{
+	return sampler->ops->watch ? sampler->ops->watch(sampler, slots, n) : -EOPNOTSUPP;
+}
+
+int sampler_look(struct sampler *sampler)
+{
+	return sampler->ops->look ? sampler->ops->look(sampler) : -EOPNOTSUPP;
+}
+
+bool sampler_watched(const struct sampler *sampler, size_t i, struct ebb_sample *ret_sample,
+		     bool *ret_throttled)
+{
+	return sampler->ops->watched &&
+	       sampler->ops->watched(sampler, i, ret_sample, ret_throttled);
+}
+
 void sampler_get_stats(const struct sampler *sampler, struct sampler_stats *ret_stats)
 {
 	*ret_stats = (struct sampler_stats){

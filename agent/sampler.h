@@ -63,6 +63,17 @@ bool sampler_read(const struct sampler *sampler, int slot, struct ebb_sample *re
 void sampler_load_io(struct sampler *sampler, const char *path);
 void sampler_save_io(const struct sampler *sampler, const char *path);
 
+/*
+ * Between two sweeps, a few of them: sets which slots, then looks at them, in one system call.
+ * `i`: in the order in which they were set, as many as sampler_watch() said. The record is without
+ * CPU time and I/O. *ret_throttled: some of it waits for its next period at this moment.
+ * -EOPNOTSUPP: only the held sampler can.
+ */
+int sampler_watch(struct sampler *sampler, const int *slots, size_t n);
+int sampler_look(struct sampler *sampler);
+bool sampler_watched(const struct sampler *sampler, size_t i, struct ebb_sample *ret_sample,
+		     bool *ret_throttled);
+
 struct sampler_stats {
 	uint64_t sweeps, sweep_ns; /* wall time of sampler_sweep() in total */
 	unsigned slots_used, slots_max;

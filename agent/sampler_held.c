@@ -2,6 +2,7 @@
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
 #include "sampler_ops.h"
+#include "ebb/util.h"
 
 static int held_start(struct sampler *sampler)
 {
@@ -12,6 +13,7 @@ static int held_start(struct sampler *sampler)
 static void held_stop(struct sampler *sampler)
 {
 	sampler->bpf->held->bss->used_slots = 0;
+	sampler->bpf->held->bss->n_watched = 0;
 }
 
 static void held_drop(struct sampler *sampler, unsigned slot)
@@ -81,6 +83,43 @@ static int held_sweep(struct sampler *sampler)
 	return bpf_run(held->progs.sample_held);
 }
 
+static int held_watch(struct sampler *sampler, const int *slots, size_t n)
+{
+	struct held_bpf *held = sampler->bpf->held;
+
+	n = MIN(n, (size_t)EBB_MAX_WATCHED);
+	for (size_t i = 0; i < n; i++) {
+		held->bss->watched_slots[i] = (unsigned)slots[i];
+		held->bss->watched[i] = (struct ebb_watch){
+			.sample.id = sampler->samples[slots[i]].id,
+		};
+	}
+	held->bss->n_watched = (unsigned)n;
+	return (int)n;
+}
+
+static int held_look(struct sampler *sampler)
+{
+	return bpf_run(sampler->bpf->held->progs.watch_held);
+}
+
+static bool held_watched(const struct sampler *sampler, size_t i, struct ebb_sample *ret_sample,
+			 bool *ret_throttled)
+{
+	const struct held_bpf *held = sampler->bpf->held;
+	const struct ebb_watch *watch;
+
+	if (i >= held->bss->n_watched)
+		return false;
+	/* Written by the program only while this thread runs it. */
+	watch = (const struct ebb_watch *)&held->bss->watched[i];
+	if (!watch->sample.at_ns)
+		return false;
+	*ret_sample = watch->sample;
+	*ret_throttled = watch->throttled;
+	return true;
+}
+
 const struct sampler_ops sampler_held_ops = {
 	.name = "held",
 	.start = held_start,
@@ -88,4 +127,7 @@ const struct sampler_ops sampler_held_ops = {
 	.take = held_take,
 	.drop = held_drop,
 	.sweep = held_sweep,
+	.watch = held_watch,
+	.look = held_look,
+	.watched = held_watched,
 };

@@ -33,6 +33,11 @@ struct sampler_ops {
 	int (*take)(struct sampler *sampler, const struct container *container, unsigned slot);
 	void (*drop)(struct sampler *sampler, unsigned slot);
 	int (*sweep)(struct sampler *sampler);
+	/* NULL: it cannot. See sampler.h. */
+	int (*watch)(struct sampler *sampler, const int *slots, size_t n);
+	int (*look)(struct sampler *sampler);
+	bool (*watched)(const struct sampler *sampler, size_t i, struct ebb_sample *ret_sample,
+			bool *ret_throttled);
 };
 
 extern const struct sampler_ops sampler_held_ops, sampler_walk_ops, sampler_files_ops;

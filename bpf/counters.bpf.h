@@ -151,6 +151,15 @@ static __always_inline u32 read_bandwidth(u64 task_group, struct ebb_sample *rec
 	return EBB_VALID_BANDWIDTH;
 }
 
+/* Has some CPU's share of the group used up what the period had? */
+static __always_inline bool is_throttled(u64 task_group)
+{
+	u64 head = task_group +
+		   bpf_core_field_offset(struct task_group, cfs_bandwidth.throttled_cfs_rq);
+
+	return load_u64(head) != head;
+}
+
 #define LRU_INACTIVE_FILE 2 /* in every kernel since 2.6.28 */
 #define NR_LRU_LISTS      5
 #define MAX_ZONES         6

@@ -36,6 +36,11 @@ __u64 held_id;       /* by hold_cgroup(): the cgroup's id; untouched when it is 
 __u32 used_slots;    /* highest used + 1 */
 __u32 flush_for_cpu; /* by sample_held(): slots whose CPU time is only as fresh as the last flush */
 
+/* By watch_held(): so many, in these slots, and what was found. */
+__u32 n_watched;
+__u32 watched_slots[EBB_MAX_WATCHED];
+struct ebb_watch watched[EBB_MAX_WATCHED];
+
 /* A kptr is reached by a constant offset only, hence the switch. */
 static __always_inline struct cgroup *exchange(struct held_slot *slot, u32 index,
 					       struct cgroup *with)
@@ -272,5 +277,54 @@ int sample_held(void *ctx)
 			now = bpf_ktime_get_ns();
 		sample_slot(slot, now);
 	}
+	return 0;
+}
+
+/*
+ * Every 10 ms, of those that may grow: what a sweep needs for a decision about all else is not
+ * read. `throttled` is known at once, not only when the period has ended.
+ */
+__noinline int watch_slot(u32 i, u64 now)
+{
+	struct ebb_watch *watch;
+	struct held_slot *slot;
+	u32 key, valid = 0;
+	u64 tg;
+
+	if (i >= EBB_MAX_WATCHED)
+		return 0;
+	watch = &watched[i];
+	key = watched_slots[i];
+	slot = bpf_map_lookup_elem(&held_slots, &key);
+	if (!slot)
+		return 0;
+	bpf_rcu_read_lock();
+	tg = slot->task_group;
+	if (HAS(EBB_HELD_CPU) && ON_V2(EBB_HELD_CPU)) {
+		struct cgroup *cgrp = slot->cgroup[EBB_HELD_CPU];
+
+		tg = cgrp ? (u64)cgrp->subsys[subsys_id(cpu)] : 0;
+	}
+	watch->throttled = 0;
+	if (tg) {
+		valid |= read_bandwidth(tg, &watch->sample);
+		if (valid)
+			watch->throttled = is_throttled(tg);
+	}
+	sample_memory(slot, &watch->sample, &valid);
+	bpf_rcu_read_unlock();
+	watch->sample.at_ns = now;
+	watch->sample.valid = valid;
+	return 0;
+}
+
+SEC("syscall")
+int watch_held(void *ctx)
+{
+	u64 now = bpf_ktime_get_ns();
+	int i;
+
+	for_below(i, n_watched)
+		watch_slot(i, now);
 	return 0;
 }

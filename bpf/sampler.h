@@ -3,9 +3,7 @@
 #ifndef EBB_BPF_SAMPLER_H
 #define EBB_BPF_SAMPLER_H
 
-#ifndef __bpf__
-#include <linux/types.h>
-#endif
+#include "ebb/sample.h"
 
 /* Cgroup ids are unique within one hierarchy only: every v1 root is 1. */
 struct ebb_cgroup_key {
@@ -50,6 +48,16 @@ struct ebb_host {
 	__u32 missing;          /* bit per enum ebb_held: the host has no such controller */
 	__u32 cpu_by_flush;     /* v2: CPU time is the cgroup's own sum, as of the last flush */
 	__u32 io_traced;        /* block_io.bpf.c counts (v1) */
+};
+
+/* So many containers are looked at between two sweeps: 140 KiB, touched as far as they are used. */
+#define EBB_MAX_WATCHED 1024
+
+/* What tells that a container is short of something now. */
+struct ebb_watch {
+	struct ebb_sample sample; /* without CPU time and I/O; `seq` is not used */
+	__u32 throttled;          /* some of it waits for the next period at this moment */
+	__u32 unused;
 };
 
 /* One possible CPU. */

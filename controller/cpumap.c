@@ -412,6 +412,21 @@ out:
 	return shares - wanted;
 }
 
+int cpumap_free_cpus(const struct cpumap *map, struct cpu_list *ret_cpus)
+{
+	unsigned *cpus = calloc(map->n_cores + 1, sizeof(*cpus));
+	size_t n = 0;
+
+	if (!cpus)
+		return -ENOMEM;
+	for (int whole = 1; whole >= 0; whole--)
+		for (size_t i = 0; i < map->n_cores; i++)
+			if (map->cores[i].free > 0 && (map->cores[i].free == CORE_SHARES) == whole)
+				cpus[n++] = map->cores[i].cpu;
+	*ret_cpus = (struct cpu_list){.cpus = cpus, .n = n};
+	return 0;
+}
+
 int64_t cpumap_shrink(struct cpumap *map, const char *owner, int64_t shares)
 {
 	struct owner *o = owner_find(map, owner);

@@ -41,6 +41,9 @@ int64_t cpumap_grow(struct cpumap *map, const char *owner, int64_t shares);
 int64_t cpumap_shrink(struct cpumap *map, const char *owner, int64_t shares);
 void cpumap_release(struct cpumap *map, const char *owner);
 
+/* The cores with free shares, in the order in which they would be handed out. Caller clears. */
+int cpumap_free_cpus(const struct cpumap *map, struct cpu_list *ret_cpus);
+
 /* An owner's row, to be put back when an order fails. cpumap_restore fails with -ENOSPC when others
  * have taken the shares meanwhile, or a core has gone. */
 struct cpumap_row;

@@ -173,6 +173,7 @@ static void answered(void *userdata, const struct http_response *response)
 			result.applied_ns = 0;
 	} else {
 		explain(response, body, result.error, sizeof(result.error));
+		result.grown = json_is_true(json_object_get(body, "grown"));
 		if (response->status == 409)
 			heed_term(executor, body);
 	}
@@ -200,8 +201,9 @@ static void send_order(struct executor *executor, struct job *job)
 		.timeout_ms = order->timeout_ms ? order->timeout_ms : TIMEOUT_MS,
 		.response_max = RESPONSE_MAX,
 	};
-	char term_header[48];
-	const char *headers[] = {term_header, NULL};
+	char term_header[48], accounts_header[48], grown_header[48];
+	const char *headers[4] = {NULL};
+	size_t n_headers = 0;
 	uint64_t term = 0;
 	int r;
 
@@ -214,8 +216,16 @@ static void send_order(struct executor *executor, struct job *job)
 	}
 	if (term) {
 		snprintf(term_header, sizeof(term_header), "Ebb-Term: %" PRIu64, term);
-		options.headers = headers;
+		headers[n_headers++] = term_header;
 	}
+	if (changes && order->has_knowledge) {
+		snprintf(accounts_header, sizeof(accounts_header), "Ebb-Accounts: %" PRIu64,
+			 order->accounts);
+		snprintf(grown_header, sizeof(grown_header), "Ebb-Grown: %" PRIu64, order->grown);
+		headers[n_headers++] = accounts_header;
+		headers[n_headers++] = grown_header;
+	}
+	options.headers = n_headers ? headers : NULL;
 	/* Without a flag nothing of all containers is read. */
 	if (order->container && escaped && asprintf(&path, "/container/%s", escaped) < 0)
 		path = NULL;

@@ -16,6 +16,7 @@ struct order_result {
 	char error[256];         /* for people */
 	const json_t *resources; /* read by the agent, after a change; NULL on failure. Of all: name
 				    -> nothing */
+	bool grown;              /* refused: the agent's reflex had raised something meanwhile */
 	uint64_t applied_ns;     /* Ebb-Applied-Ns, the host's clock; 0: not told */
 	double seconds;
 };
@@ -30,6 +31,8 @@ struct order {
 	json_t *body;        /* as PUT /container/NAME takes it; NULL: only a question */
 	unsigned timeout_ms; /* 0: 2,000 */
 	bool without_token;  /* not to an agent: the token is not for its eyes */
+	bool has_knowledge;  /* the next two go with it, as Ebb-Accounts and Ebb-Grown */
+	uint64_t accounts, grown;
 	void *userdata;
 	order_done_fn done; /* NULL: whoever hears of all orders */
 	void *done_userdata;

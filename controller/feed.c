@@ -10,6 +10,7 @@
 #include "feed_message.h"
 #include "feed_rates.h"
 #include "guarding.h"
+#include "headroom.h"
 #include "labels.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
@@ -23,6 +24,8 @@ struct member {
 	bool refused; /* the model would not take it: its samples are ignored */
 	bool name_taken;
 	bool sampled; /* `last` is set */
+	/* The message that told of a growth of it; of one that could not be settled. 0: none */
+	unsigned long grew, open;
 	struct feed_sample last;
 
 	/* Looked up once per message: a structure may go between two. */
@@ -204,6 +207,11 @@ static bool numbers_fit(const struct session *session, const struct feed_message
 		    !feed_message_adds(message, number_of(entry)))
 			return false;
 	}
+	json_array_foreach(message->growths, i, entry) {
+		if (!(session && member_find(session, number_of(entry))) &&
+		    !feed_message_adds(message, number_of(entry)))
+			return false;
+	}
 	for (i = 0; i < message->n_samples; i++) {
 		int64_t c = message->samples[i].c;
 
@@ -273,6 +281,40 @@ static void apply_added(struct feed *feed, struct session *session,
 	}
 }
 
+/* Before the limits: they show what has grown. */
+static void apply_growths(struct feed *feed, struct session *session,
+			  const struct feed_message *message)
+{
+	const json_t *registered = json_object_get(message->registration, "grown");
+	struct host *host = session->host;
+	uint64_t settled = 0, first_open = UINT64_MAX;
+	struct feed_growth growth;
+	const json_t *entry;
+	size_t i;
+
+	if (message->registration) {
+		host->reflex = json_is_integer(registered);
+		/* The limits that it tells are from after that. */
+		host->grown = (uint64_t)MAX(json_integer_value(registered), (json_int_t)0);
+	}
+	json_array_foreach(message->growths, i, entry) {
+		struct member *member = member_find(session, number_of(entry));
+		struct structure *s = member ? member_structure(feed, session, member) : NULL;
+
+		if (feed_message_growth(entry, &growth) < 0)
+			continue;
+		if (member)
+			member->grew = session->messages;
+		if (!s || scaler_grown(feed->scaler, s, &growth)) {
+			settled = MAX(settled, (uint64_t)growth.at);
+			continue;
+		}
+		member->open = session->messages;
+		first_open = MIN(first_open, (uint64_t)growth.at);
+	}
+	host->grown = MAX(host->grown, MIN(settled, first_open - 1));
+}
+
 static void apply_limits(struct feed *feed, struct session *session,
 			 const struct feed_message *message)
 {
@@ -285,6 +327,10 @@ static void apply_limits(struct feed *feed, struct session *session,
 
 		if (s)
 			labels_take(feed->model, s, limits);
+		if (member && member->open == session->messages)
+			continue;
+		if (s && member->grew == session->messages)
+			scaler_grown_cores(feed->scaler, s, limits);
 		/* Written down before an order was applied, read after its answer. */
 		if (s && !scaler_is_outdated(feed->scaler, s, (uint64_t)message->now))
 			scaler_limits_reported(feed->scaler, s, limits,
@@ -456,6 +502,7 @@ static bool take(struct feed *feed, const struct feed_message *message, uint64_t
 	apply_added(feed, session, message);
 	if (message->registration)
 		model_host_registered(feed->model, host);
+	apply_growths(feed, session, message);
 	apply_limits(feed, session, message);
 	apply_samples(feed, session, message, received_ns);
 	guarding_samples_in(feed->model, feed->scaler, &feed->model->guardian);
@@ -505,6 +552,14 @@ static json_t *taken_names(const struct session *session, const struct feed_mess
 	return taken;
 }
 
+static void add_guards(json_t *answer, const struct session *session)
+{
+	json_object_set_new(answer, "guard", guard_table(session->host));
+	if (session->host->reflex)
+		json_object_set_new(answer, "ceilings",
+				    headroom_ceilings(session->feed->model, session->host));
+}
+
 static json_t *answer_to(const struct session *session, const struct feed_message *message)
 {
 	json_t *taken;
@@ -512,9 +567,18 @@ static json_t *answer_to(const struct session *session, const struct feed_messag
 	json_t *answer = json_pack("{s:I, s:I}", "ack", (json_int_t)session->seq, "guard_version",
 				   (json_int_t)version);
 
+	json_t *lease = headroom_lease(session->feed->model, session->host);
+
+	if (answer && session->host->grown)
+		json_object_set_new(answer, "grown",
+				    json_integer((json_int_t)session->host->grown));
+	if (answer && lease)
+		json_object_set_new(answer, "lease", lease);
+	else
+		json_decref(lease);
 	/* A version from before this controller started may look like one of its own. */
 	if (answer && (version != message->guard_version || message->registration))
-		json_object_set_new(answer, "guard", guard_table(session->host));
+		add_guards(answer, session);
 	taken = taken_names(session, message);
 	if (taken)
 		json_object_set_new(answer, "taken", taken);

@@ -181,9 +181,38 @@ static int read_json(const char *text, size_t len, struct feed_message *message,
 	return 0;
 }
 
+int feed_message_growth(const json_t *json, struct feed_growth *ret_growth)
+{
+	const char *resource = json_string_value(json_object_get(json, "resource"));
+	const char *why = json_string_value(json_object_get(json, "why"));
+	struct feed_growth growth = {.why = why ? why : ""};
+	const struct {
+		const char *key;
+		int64_t *value;
+	} numbers[] = {
+		{"c", &growth.c},       {"from", &growth.from}, {"to", &growth.to},
+		{"seen", &growth.seen}, {"at", &growth.at},
+	};
+
+	growth.resource = resource ? ebb_resource_from_name(resource) : EBB_RESOURCE_INVALID;
+	if (growth.resource != EBB_CPU && growth.resource != EBB_MEM)
+		return -EINVAL;
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		if (get_count(json_object_get(json, numbers[i].key), "", numbers[i].value, NULL) <
+		    0)
+			return -EINVAL;
+	/* Beyond what a limit can be, sums would not fit. */
+	if (growth.to <= growth.from || growth.to > INT64_MAX / 4)
+		return -EINVAL;
+	*ret_growth = growth;
+	return 0;
+}
+
 static int read_members(const json_t *json, struct feed_message *message, char **ret_error)
 {
-	const json_t *samples = json_object_get(json, "samples");
+	const json_t *samples = json_object_get(json, "samples"), *growth;
+	struct feed_growth parsed;
+	size_t i;
 
 	if (!json_is_object(json))
 		return fail_with(-EINVAL, ret_error, "a feed message is a JSON object");
@@ -208,8 +237,15 @@ static int read_members(const json_t *json, struct feed_message *message, char *
 	if (get_containers(json, "added", true, &message->added, ret_error) < 0 ||
 	    get_containers(json, "limits", false, &message->limits, ret_error) < 0 ||
 	    check_hands(message->limits, ret_error) < 0 ||
+	    get_containers(json, "reflex", false, &message->growths, ret_error) < 0 ||
 	    get_removed(json, &message->removed, ret_error) < 0)
 		return -EINVAL;
+	json_array_foreach(message->growths, i, growth)
+		if (feed_message_growth(growth, &parsed) < 0)
+			return fail_with(-EINVAL, ret_error,
+					 "\"reflex\"[%zu] must have \"resource\" (cpu or mem), "
+					 "\"from\", \"to\", \"seen\" and \"at\"",
+					 i);
 	return 0;
 }
 

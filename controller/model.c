@@ -153,6 +153,13 @@ void model_guard_changed(struct model *model, struct structure *structure)
 		host->guard_version = model->generation;
 }
 
+void model_guards_changed(struct model *model)
+{
+	model->generation++;
+	for (size_t i = 0; i < model->n_hosts; i++)
+		model->hosts[i]->guard_version = model->generation;
+}
+
 void model_apply(struct model *model, struct structure *structure, enum ebb_resource resource)
 {
 	if (!structure->apply_queued) {

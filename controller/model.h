@@ -55,6 +55,11 @@ struct host {
 	double fed_since;   /* wall clock: when `from_series` last changed */
 	double agent_heard; /* wall clock; 0: never */
 
+	/* headroom.h */
+	bool reflex;       /* its agent can use a lease */
+	uint64_t accounts; /* +1 whenever shares are taken: leases and orders tell what they knew */
+	uint64_t grown;    /* all growths of the agent up to this number are settled */
+
 	struct structure *containers; /* linked by host_next */
 	int64_t room; /* the scaler's, while it plans: what is left to be given out */
 	unsigned long guard_version; /* model->generation when its guard table last changed */
@@ -77,6 +82,8 @@ struct scaler_config {
 	unsigned drift_tries;                     /* then to manual; 0: never */
 	bool pin_cores;                           /* PIN_CORES: write cpusets */
 	enum core_distribution core_distribution; /* of hosts whose document names none */
+	bool reflex;         /* REFLEX: agents may raise limits by themselves, inside of a lease */
+	double reflex_lease; /* REFLEX_LEASE: how long one holds, s */
 };
 int scaler_config_from_json(const json_t *config, struct scaler_config *ret_config,
 			    char **ret_error);
@@ -170,6 +177,9 @@ enum { MODEL_DIRTY_STRUCTURE = 1, MODEL_DIRTY_LIMITS = 2 };
 void model_touch(struct model *model, struct structure *structure, unsigned what);
 /* The guard tables (who is guarded, upper limits) of the structure's host changed. */
 void model_guard_changed(struct model *model, struct structure *structure);
+
+/* Those of all hosts: what makes them has another configuration. */
+void model_guards_changed(struct model *model);
 
 /* Takes `structure` over, or a user. -EEXIST. */
 int model_add(struct model *model, struct structure *structure);

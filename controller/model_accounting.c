@@ -140,6 +140,8 @@ int64_t model_allocate(struct model *model, struct structure *structure, enum eb
 	}
 	if (moved == 0)
 		return 0;
+	if (host && moved > 0)
+		host->accounts++;
 	state->allocated += moved;
 	disks_take(structure, resource, moved);
 	model_touch(model, structure, MODEL_DIRTY_STRUCTURE);

@@ -317,6 +317,7 @@ int model_register_container(struct model *model, struct host *host, const json_
 	structure->live = true;
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
 		structure->physical[i] = INT64_MIN;
+	memset(structure->grown, 0, sizeof(structure->grown));
 	model_limits_reported(model, structure, limits);
 	labels_take(model, structure, added);
 	if (came_back && structure->guard_state) {
@@ -363,7 +364,7 @@ void model_container_gone(struct model *model, struct structure *structure)
 	accounting_release(model, structure);
 	structure->live = false;
 	structure->gone = true;
-	structure->in_flight = structure->operating = 0;
+	structure->in_flight = structure->operating = structure->grown_meanwhile = 0;
 	members_silent(model, structure);
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
 		structure->physical[i] = INT64_MIN;

@@ -125,6 +125,7 @@ int model_load_rules(struct model *model)
 		return r;
 	ruleset_free(model->ruleset);
 	model->ruleset = ruleset;
+	model_guards_changed(model);
 	return 0;
 }
 
@@ -151,6 +152,7 @@ int model_rule_removed(struct model *model, const char *name)
 	json_decref(doc);
 	ruleset_free(model->ruleset);
 	model->ruleset = ruleset;
+	model_guards_changed(model);
 	remember_deleted(model, name);
 	return 0;
 }
@@ -259,6 +261,7 @@ int model_set_rule(struct model *model, json_t *doc, char **ret_error)
 		return r;
 	ruleset_free(model->ruleset);
 	model->ruleset = ruleset;
+	model_guards_changed(model);
 	json_decref(model->rules);
 	model->rules = TAKE_PTR(rules);
 	model_keep(model, DB_RULES, name, mine);

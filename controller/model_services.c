@@ -37,6 +37,8 @@ int scaler_config_from_json(const json_t *config, struct scaler_config *ret_conf
 		.drift = DRIFT_REASSERT,
 		.drift_tries = DRIFT_TRIES,
 		.pin_cores = true,
+		.reflex = true,
+		.reflex_lease = 5,
 		.core_distribution = CORES_GROUP_PP_LL,
 	};
 	const json_t *distribution = json_object_get(config, "CORE_DISTRIBUTION");
@@ -50,6 +52,7 @@ int scaler_config_from_json(const json_t *config, struct scaler_config *ret_conf
 		{"ACTIVE", &c.active},
 		{"CHECK_CORE_MAP", &c.check_core_map},
 		{"PIN_CORES", &c.pin_cores},
+		{"REFLEX", &c.reflex},
 	};
 	const struct {
 		const char *key;
@@ -57,6 +60,8 @@ int scaler_config_from_json(const json_t *config, struct scaler_config *ret_conf
 	} times[] = {
 		{"POLLING_FREQUENCY", &c.polling_frequency, 0.01, 3600},
 		{"REQUEST_TIMEOUT", &c.request_timeout, 0.1, 86400},
+		/* Agents ask once a second; a minute is the most that they take. */
+		{"REFLEX_LEASE", &c.reflex_lease, 0.1, 60},
 	};
 
 	if (config && !json_is_object(config))
@@ -122,6 +127,7 @@ static void put_in_force(struct model *model, const struct in_force *configs)
 {
 	model->guardian = configs->guardian;
 	model->scaler = configs->scaler;
+	model_guards_changed(model);
 	model->series = configs->series;
 	model->rebalancer = configs->rebalancer;
 	model->sanity = configs->sanity;
@@ -210,6 +216,8 @@ static json_t *default_configs(const struct guardian_config *guardian,
 	r |= json_object_set_new(of_scaler, "DRIFT", json_string(drift_name(scaler->drift)));
 	r |= json_object_set_new(of_scaler, "DRIFT_TRIES", json_integer(scaler->drift_tries));
 	r |= json_object_set_new(of_scaler, "PIN_CORES", json_boolean(scaler->pin_cores));
+	r |= json_object_set_new(of_scaler, "REFLEX", json_boolean(scaler->reflex));
+	r |= json_object_set_new(of_scaler, "REFLEX_LEASE", seconds(scaler->reflex_lease));
 	r |= json_object_set_new(of_scaler, "CORE_DISTRIBUTION",
 				 json_string(core_distribution_name(scaler->core_distribution)));
 	return r == 0 ? TAKE_PTR(configs) : NULL;

@@ -10,6 +10,7 @@
 
 #include "audit.h"
 #include "executor.h"
+#include "feed_message.h"
 #include "model.h"
 
 /* What a request changes: the limit in force, or the ceiling that it may rise to (spec 2.10). */
@@ -97,6 +98,16 @@ void scaler_limits_reported(struct scaler *scaler, struct structure *structure,
  */
 bool scaler_is_outdated(const struct scaler *scaler, const struct structure *structure,
 			uint64_t host_ns);
+/*
+ * Model lock held. The agent raised a limit by itself, inside of its lease: what is in force
+ * becomes `current`, the shares are its own. False: not yet, and nothing has changed, for an order
+ * that will be refused has taken what it needs; the agent tells it again.
+ */
+bool scaler_grown(struct scaler *scaler, struct structure *structure,
+		  const struct feed_growth *growth);
+/* It may have taken other cores than the map has for it: `limits` as in scaler_limits_reported().
+ */
+void scaler_grown_cores(struct scaler *scaler, struct structure *structure, const json_t *limits);
 /* order_done_fn: takes the model's lock itself. */
 void scaler_order_done(void *scaler, void *order_userdata, const struct order_result *result);
 
@@ -111,6 +122,7 @@ void scaler_on_subscription(struct scaler *scaler, scaler_subscription_fn answer
 
 struct scaler_stats {
 	unsigned long requests, orders, applied, failed, refused, expired;
+	unsigned long grown;                          /* limits that agents raised */
 	unsigned long foreign;                        /* limits that somebody else wrote */
 	unsigned long drift[DRIFT_MAX];               /* of guarded ones: what was done about it */
 	unsigned long operations, swaps, rolled_back; /* begun; done; taken back */

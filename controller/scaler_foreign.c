@@ -16,8 +16,7 @@ bool scaler_is_outdated(const struct scaler *scaler, const struct structure *str
 	return slot && host_ns <= slot->applied_ns && !slot_other_boot(slot, host_ns);
 }
 
-/* The cores a container runs on against those that the core map gives it. */
-static bool cores_differ(const struct scaler *scaler, const struct structure *s,
+bool scaler_cores_differ(const struct scaler *scaler, const struct structure *s,
 			 const json_t *limits)
 {
 	const char *text = json_string_value(json_object_get(limits, "cpus"));
@@ -217,7 +216,7 @@ void scaler_limits_reported(struct scaler *scaler, struct structure *structure,
 		/* Not ours any more: the model adopts what it finds. */
 		if (!structure->guard || !structure->resources[r].guard)
 			continue;
-		found.cores = r == EBB_CPU && cores_differ(scaler, structure, limits);
+		found.cores = r == EBB_CPU && scaler_cores_differ(scaler, structure, limits);
 		if (limit_differs(structure, r, limits, &found.found) || found.cores)
 			drifted(scaler, structure, &found);
 	}

@@ -143,6 +143,7 @@ static void let_go(struct scaler *scaler, struct operation *operation)
 		if (s->in_flight & bit && !(s->apply & bit))
 			s->operating &= ~bit;
 		s->in_flight &= ~bit;
+		model_guard_changed(scaler->model, s);
 		model_touch(scaler->model, s, MODEL_DIRTY_STRUCTURE);
 		scaler_wake(scaler, s);
 	}
@@ -174,6 +175,8 @@ static void hold(struct scaler *scaler, struct operation *operation)
 		if (!operation->pair && gives(change))
 			change->releases =
 				scaler_release_begin(scaler, s, operation->request.resource);
+		/* The reflex leaves it alone. */
+		model_guard_changed(scaler->model, s);
 		model_touch(scaler->model, s, MODEL_DIRTY_STRUCTURE);
 	}
 	foreach_parent(parent, operation)

@@ -22,6 +22,8 @@
 /* A container that fails is tried again after 0.2 s, then ever later up to this. */
 #define RETRY_FIRST_MS 200
 #define RETRY_CAP_MS   10000
+/* What the agent raised meanwhile is told in the same moment. */
+#define GROWN_MS 5
 
 /* --- parts --- */
 
@@ -343,10 +345,17 @@ bool scaler_worth_a_line(unsigned failures)
 
 /* For the record and the next try. Is it worth a line in the log? */
 static bool part_failed(struct scaler *scaler, struct slot *slot, struct part *part,
-			const char *why, uint64_t now)
+			const char *why, bool grown, uint64_t now)
 {
 	struct decision decision;
 
+	/* Nobody's fault: it is decided anew, with what the agent tells. */
+	if (grown) {
+		slot->not_before_ns[part->resource] = now + GROWN_MS * EBB_NS_PER_MS;
+		part_decision(part, &decision);
+		scaler_record(scaler, &decision, "superseded", why);
+		return false;
+	}
 	retry_later(slot, part->resource, now);
 	scaler->stats.failed++;
 	part_decision(part, &decision);
@@ -379,16 +388,17 @@ bool scaler_below_max(struct scaler *scaler, struct structure *s, enum ebb_resou
 
 /* The order will not be, or was refused: everything is as it was before it was planned. */
 static void undo_part(struct scaler *scaler, struct slot *slot, struct structure *s,
-		      struct part *part, const char *why, uint64_t now)
+		      struct part *part, const char *why, bool grown, uint64_t now)
 {
 	scaler_return_shares(scaler->model, s, part);
+	scaler_settle_meanwhile(scaler, s, part->resource);
 	if (part->apply)
 		model_apply(scaler->model, s, part->resource);
 	else if (was_overwritten(s, part->resource))
 		settle_overwritten(scaler->model, s, part->resource);
 	/* It was taken into the accounts for this order, with more than its max in force. */
 	scaler_below_max(scaler, s, part->resource);
-	if (part_failed(scaler, slot, part, why, now))
+	if (part_failed(scaler, slot, part, why, grown, now))
 		model_log(scaler->model, LOG_LEVEL_WARNING,
 			  "The %s limit of %s stays at %lld, not %lld: %s",
 			  ebb_resource_name(part->resource), s->name, (long long)part->from,
@@ -411,7 +421,7 @@ static void not_sent(struct scaler *scaler, struct scaler_order *planned, struct
 		slot->under_way[part->resource] = false;
 		slot->putting_back &= ~(1u << part->resource);
 		s->in_flight &= ~(1u << part->resource);
-		undo_part(scaler, slot, s, part, why, now);
+		undo_part(scaler, slot, s, part, why, false, now);
 	}
 	order_free(planned);
 }
@@ -429,6 +439,9 @@ static void submit(struct scaler *scaler, struct scaler_order *planned, uint64_t
 			      : planned->slow ? SHRINK_TIMEOUT_MS
 					      : 0,
 		.without_token = host->agentless,
+		.has_knowledge = host->reflex && !host->agentless,
+		.accounts = host->accounts,
+		.grown = host->grown,
 		.userdata = planned,
 	};
 	int r = -ENOMEM;
@@ -558,9 +571,16 @@ static void part_lost(struct scaler *scaler, const struct part *part)
 static void part_unknown(struct scaler *scaler, struct slot *slot, struct structure *s,
 			 struct part *part, const char *why, uint64_t now)
 {
+	if (s->grown_meanwhile & 1u << part->resource) {
+		/* After the order or without it: it is ordered, and the rest given back then. */
+		s->grown_meanwhile &= ~(1u << part->resource);
+		accounting_set_current(
+			scaler->model, s, part->resource,
+			MIN(s->grown[part->resource].to, s->resources[part->resource].allocated));
+	}
 	if (!scaler_below_max(scaler, s, part->resource))
 		model_apply(scaler->model, s, part->resource);
-	if (part_failed(scaler, slot, part, why, now))
+	if (part_failed(scaler, slot, part, why, false, now))
 		model_log(scaler->model, LOG_LEVEL_WARNING,
 			  "Whether the %s limit of %s became %lld is not known: %s",
 			  ebb_resource_name(part->resource), s->name, (long long)part->to, why);
@@ -602,16 +622,22 @@ static void change_answered(struct scaler *scaler, struct part *part, struct str
 static void part_answered(struct scaler *scaler, struct slot *slot, struct structure *s,
 			  struct part *part, const struct order_result *result, uint64_t now)
 {
+	unsigned bit = 1u << part->resource;
 	int64_t applied;
 
-	s->in_flight &= ~(1u << part->resource);
+	s->in_flight &= ~bit;
 	if (result->ok && scaler_body_limit(result->resources, part->resource, &applied) == 0 &&
-	    applied >= 0)
+	    applied >= 0) {
+		/* In force before it grew further: its answer was overtaken by the report. */
+		if (s->grown_meanwhile & bit &&
+		    s->grown[part->resource].number > result->applied_ns)
+			applied = s->grown[part->resource].to;
+		s->grown_meanwhile &= ~bit;
 		part_applied(scaler, slot, s, part, applied, result, now);
-	else if (result->ok)
+	} else if (result->ok)
 		part_unknown(scaler, slot, s, part, "the agent's answer has no such limit", now);
 	else if (result->status)
-		undo_part(scaler, slot, s, part, result->error, now);
+		undo_part(scaler, slot, s, part, result->error, result->grown, now);
 	else
 		part_unknown(scaler, slot, s, part, result->error, now);
 }

@@ -247,6 +247,16 @@ bool scaler_below_max(struct scaler *scaler, struct structure *s, enum ebb_resou
 /* The first, the second, the fourth, the eighth time in a row. */
 bool scaler_worth_a_line(unsigned failures);
 
+/* scaler_foreign.c */
+/* The cores a container runs on against those that the core map gives it. */
+bool scaler_cores_differ(const struct scaler *scaler, const struct structure *s,
+			 const json_t *limits);
+
+/* scaler_reflex.c */
+/* The order that was under way when it grew was not carried out: what grew is in force. */
+void scaler_settle_meanwhile(struct scaler *scaler, struct structure *s,
+			     enum ebb_resource resource);
+
 /* scaler_begin.c */
 /* A request that is not for the limit in force of one container alone. */
 void operation_begin(struct scaler *scaler, struct slot *slot, struct structure *s,

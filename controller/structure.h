@@ -70,6 +70,13 @@ struct structure {
 	int64_t physical[EBB_RESOURCE_MAX]; /* limits the agent last reported, -1 unlimited,
 					       INT64_MIN not reported */
 
+	/* What the agent's reflex raised last (docs/feed.md): CPU and memory, number and limit. */
+	struct {
+		uint64_t number;
+		int64_t to;
+	} grown[2];
+	unsigned grown_meanwhile; /* 1 << resource: while an order was under way, and not settled */
+
 	char *cpus;          /* its cpuset as last reported; NULL: not known */
 	bool cores_put_back; /* it ran on others than the map's, and the scaler saw it; sanity.c */
 	bool pinnable; /* its agent reports a cpuset for it: on v1 a container may have none */

@@ -105,11 +105,16 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
+struct list_head {
+	struct list_head *next;
+};
+
 /* kernel/sched/sched.h, kernel/sched/cpuacct.c */
 
 struct cfs_bandwidth {
 	s64 period;
 	u64 quota; /* ~0: none */
+	struct list_head throttled_cfs_rq;
 	int nr_periods;
 	int nr_throttled;
 	u64 throttled_time;
@@ -120,10 +125,6 @@ struct sched_entity {
 };
 
 /* include/linux/sched.h, sched/signal.h, task_io_accounting.h */
-
-struct list_head {
-	struct list_head *next;
-};
 
 typedef struct {
 	int counter;

@@ -42,7 +42,10 @@ kill_controller() {
 	return $status
 }
 # The agent that start_agent of agent.bash starts, feeding this controller.
-start_feeding_agent() { start_agent --controller "http://$CONTROLLER_LISTEN" "$@"; }
+# Without the reflex, which would raise limits before the guardian does, unless REFLEX=on.
+start_feeding_agent() {
+	start_agent --controller "http://$CONTROLLER_LISTEN" --reflex "${REFLEX:-off}" "$@"
+}
 kill_agent() {
 	[ -n "$AGENT" ] || return 0
 	kill "-$1" "$AGENT" 2>/dev/null

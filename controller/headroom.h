@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the controller leases to a host's agent, so that it may raise limits between two decisions
+ * (docs/feed.md). The lease is what the host has free; who may have of it, and how far up, is the
+ * ceilings. Lock held.
+ */
+#ifndef EBB_HEADROOM_H
+#define EBB_HEADROOM_H
+
+#include "model.h"
+
+/*
+ * {"number", "ttl_ms", "cpu", "mem", "cpus"}: what is free on the host now. NULL: nothing is leased
+ * there (REFLEX is off, its agent has none, nobody guards), or no memory. New reference.
+ */
+json_t *headroom_lease(const struct model *model, const struct host *host);
+
+/*
+ * {name: {"cpu": highest, "mem": highest}} of the guarded containers that may grow: up to their
+ * max, and not beyond their part of what their application and its user have left to theirs. Not
+ * those in an operation, being subscribed, or whose document has "reflex": false. New reference.
+ */
+json_t *headroom_ceilings(const struct model *model, const struct host *host);
+
+/* One of them; 0: it may not grow. */
+int64_t headroom_ceiling(const struct model *model, const struct structure *container,
+			 enum ebb_resource resource);
+
+#endif

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Between two decisions of the controller, here one that is stopped, the agent raises what is short of
+# CPU or memory: inside of its lease and not past its end; afterwards the accounts agree.
+. "$(dirname "$0")/loop.bash"
+REFLEX=on
+need_cgroups reflex
+cores=$(nproc)
+[ "$cores" -gt 2 ] && cores=2
+[ "$cores" -lt 2 ] && { skip reflex "needs two CPUs"; exit 0; }
+
+lease_left() { curl -sf "http://$ADDRESS/metrics" | sed -n 's/^ebb_agent_reflex_lease_seconds //p'; }
+lease_at_least() { lease_left | awk -v least="$1" '{ exit !($1 >= least) }'; }
+lease_at_most() { lease_left | awk -v most="$1" '{ exit !($1 <= most) }'; }
+service() { # KEY VALUE
+	ask PUT "/service/scaler/$1" "{\"value\":$2}" >/dev/null
+}
+has_decision() { # JQ-CONDITION
+	ask GET '/decision/?structure=web&limit=1000' | jq -e "any(.[]; .origin == \"reflex\" and $1)" >/dev/null
+}
+throttled() {
+	sed -n 's/^nr_throttled //p' "$(cg cpu "$1")/cpu.stat"
+}
+throttled_past() { [ "$(throttled "$1")" -ge "$2" ]; }
+has_new_lease() { lease_at_least 10; }
+
+make_cgroup web
+make_cgroup other
+start_loop
+check guard guard web 20 60 64 512
+check lease_for_long service REFLEX_LEASE 30
+check idle_falls_to_min wait_long is_idle web
+check is_leased wait_long has_new_lease
+check settled_before wait_long in_force web
+
+kill -STOP "$CONTROLLER"
+busy web 2
+check grows_while_the_controller_is_stopped wait_long quota_is web 60
+seen=$(throttled web)
+check stays_throttled_at_its_max wait_long throttled_past web $((seen + 3))
+same not_beyond_its_max "$(quota web)" 60
+kill -CONT "$CONTROLLER"
+check record_agrees wait_long in_force web
+check adds_up wait_for adds_up
+check the_reason_is_on_record has_decision '.resource == "cpu" and .outcome == "applied" and .applied == 60'
+same nothing_was_taken_for_another_hand "$(cat "$TMP/controller.log" "$TMP/agent.log" | grep -c 'web.*another hand')" 0
+idle
+check falls_again wait_long is_idle web
+
+# A lease ends by itself.
+check lease_for_short service REFLEX_LEASE 1
+check short_lease wait_long lease_at_most 1
+check falls_wholly wait_long is_idle web
+check settled_again wait_long in_force web
+kill -STOP "$CONTROLLER"
+check lease_ends wait_long lease_at_most 0
+before=$(quota web)
+seen=$(throttled web)
+busy web 2
+check throttled_without_a_lease wait_long throttled_past web $((seen + 3))
+same not_past_its_end "$(quota web)" "$before"
+kill -CONT "$CONTROLLER"
+check the_controller_goes_on wait_long quota_at_least web 50
+idle
+check falls_a_last_time wait_long is_idle web
+
+# Off with one switch.
+check switch_off service REFLEX false
+check no_lease_any_more wait_long lease_at_most 0
+check adds_up_at_the_end wait_for adds_up
+check agrees_at_the_end wait_long in_force web
+finish
