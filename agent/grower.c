@@ -538,6 +538,11 @@ void grower_ordered(struct grower *grower, struct container *container,
 		}
 		if (!grown)
 			continue;
+		/* Whoever made it had settled what is told there: else it had been refused. */
+		if (grown->reports[r].pending && accounts != UINT64_MAX) {
+			grown->reports[r].pending = false;
+			grower->pending--;
+		}
 		grown->known[r] = limit;
 		grown->states[r].raises = 0;
 		grown->states[r].seen_ns = 0;

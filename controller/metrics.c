@@ -266,6 +266,8 @@ static void write_scaler(FILE *out, const struct scaler_stats *stats)
 	value(out, "ebb_scaler_requests_total", "counter", "Requests the scaler was given",
 	      stats->requests);
 	value(out, "ebb_scaler_orders_total", "counter", "Orders sent to agents", stats->orders);
+	value(out, "ebb_scaler_reflex_growths_total", "counter",
+	      "Limits that agents raised inside of their leases, settled", stats->grown);
 	head(out, "ebb_scaler_results_total", "counter", "What became of requests");
 	fprintf(out,
 		"ebb_scaler_results_total{result=\"applied\"} %lu\n"

@@ -563,8 +563,12 @@ unsigned model_limits_reported(struct model *model, struct structure *structure,
 				back_from_operation(model, structure, i);
 			continue;
 		}
-		if ((structure->in_flight | structure->apply) & 1u << i)
+		if ((structure->in_flight | structure->apply) & 1u << i) {
+			/* Until that is in force, nobody else is to have it. */
+			if (limit > state->allocated && !(structure->operating & 1u << i))
+				model_allocate(model, structure, i, limit - state->allocated);
 			continue;
+		}
 		if (limit == state->current) {
 			model_allocate(model, structure, i, limit - state->allocated);
 			back_from_operation(model, structure, i);

@@ -392,6 +392,7 @@ static void undo_part(struct scaler *scaler, struct slot *slot, struct structure
 {
 	scaler_return_shares(scaler->model, s, part);
 	scaler_settle_meanwhile(scaler, s, part->resource);
+	scaler_hold_physical(scaler, s, part->resource);
 	if (part->apply)
 		model_apply(scaler->model, s, part->resource);
 	else if (was_overwritten(s, part->resource))

@@ -253,6 +253,8 @@ bool scaler_cores_differ(const struct scaler *scaler, const struct structure *s,
 			 const json_t *limits);
 
 /* scaler_reflex.c */
+/* What is in force beyond what is set aside for it is nobody else's until it has been cut. */
+void scaler_hold_physical(struct scaler *scaler, struct structure *s, enum ebb_resource resource);
 /* The order that was under way when it grew was not carried out: what grew is in force. */
 void scaler_settle_meanwhile(struct scaler *scaler, struct structure *s,
 			     enum ebb_resource resource);

@@ -7,11 +7,13 @@
 #include "scaler_private.h"
 #include "ebb/cleanup.h"
 
-/* An order that took shares and will be refused, as it was made before the growth. */
-static bool has_orders(const struct host *host, enum ebb_resource resource)
+/* Has an order taken shares that it will give back: refused, as it was made before the growth, or
+ * not known to be in force and to be ordered again? */
+static bool has_orders(const struct host *host, const struct structure *grown,
+		       enum ebb_resource resource)
 {
 	for (const struct structure *s = host->containers; s; s = s->host_next)
-		if (s->in_flight & 1u << resource)
+		if ((s->in_flight | (s == grown ? 0 : s->apply)) & 1u << resource)
 			return true;
 	return false;
 }
@@ -58,6 +60,15 @@ void scaler_settle_meanwhile(struct scaler *scaler, struct structure *s, enum eb
 	model_limit_applied(scaler->model, s, resource, s->grown[resource].to);
 }
 
+void scaler_hold_physical(struct scaler *scaler, struct structure *s, enum ebb_resource resource)
+{
+	const struct resource_state *state = &s->resources[resource];
+
+	if (state->allocated > 0 && s->physical[resource] > state->allocated)
+		model_allocate(scaler->model, s, resource,
+			       s->physical[resource] - state->allocated);
+}
+
 bool scaler_grown(struct scaler *scaler, struct structure *s, const struct feed_growth *growth)
 {
 	enum ebb_resource r = growth->resource;
@@ -68,11 +79,14 @@ bool scaler_grown(struct scaler *scaler, struct structure *s, const struct feed_
 	int64_t before = state->current, lacks = growth->to - state->allocated;
 	unsigned bit = 1u << r;
 
-	/* Told twice, or an order has written another since. */
-	if (number <= s->grown[r].number || scaler_is_outdated(scaler, s, number))
+	/* Told twice. An order that was carried out since knew of it: it was settled before. */
+	if (number <= s->grown[r].number)
 		return true;
-	if (state->allocated > 0 && host && host->max[r] > 0 &&
-	    !((s->in_flight | s->operating) & bit) && lacks > host->free[r] && has_orders(host, r))
+	/* What the order under way has taken is not for this. */
+	if (s->in_flight & bit && !(s->operating & bit))
+		lacks = growth->to - growth->from;
+	if (state->allocated > 0 && host && host->max[r] > 0 && lacks > host->free[r] &&
+	    has_orders(host, s, r))
 		return false;
 	s->grown[r].number = number;
 	s->grown[r].to = growth->to;
