@@ -37,7 +37,8 @@ int scaler_config_from_json(const json_t *config, struct scaler_config *ret_conf
 		.drift = DRIFT_REASSERT,
 		.drift_tries = DRIFT_TRIES,
 		.pin_cores = true,
-		.reflex = true,
+		/* Off until an operator asks for it: it changes who decides. */
+		.reflex = false,
 		.reflex_lease = 5,
 		.core_distribution = CORES_GROUP_PP_LL,
 	};

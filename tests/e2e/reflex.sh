@@ -28,6 +28,7 @@ make_cgroup web
 make_cgroup other
 start_loop
 check guard guard web 20 60 64 512
+check switch_on service REFLEX true
 check lease_for_long service REFLEX_LEASE 30
 check idle_falls_to_min wait_long is_idle web
 check is_leased wait_long has_new_lease
