@@ -32,7 +32,7 @@ static void take_kubelet_name(const char *name, struct container_labels *labels)
 
 int docker_config_parse(const char *text, size_t len, struct container_labels *labels)
 {
-	_cleanup_json_ json_t *document = json_loadb(text, len, 0, NULL);
+	_cleanup_json_ json_t *document = engine_json_load(text, len, ENGINE_VALUES_MAX);
 	const json_t *config = json_object_get(document, "Config");
 	const char *name = engine_json_string(document, "Name");
 	const json_t *own = json_object_get(config, "Labels");
@@ -54,7 +54,7 @@ int docker_config_parse(const char *text, size_t len, struct container_labels *l
 
 char *docker_data_root(const char *text, size_t len)
 {
-	_cleanup_json_ json_t *document = json_loadb(text, len, 0, NULL);
+	_cleanup_json_ json_t *document = engine_json_load(text, len, ENGINE_VALUES_MAX);
 	const char *root = engine_json_string(document, "data-root");
 
 	/* Its name before Docker 17.05. */

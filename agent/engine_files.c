@@ -204,6 +204,27 @@ int engine_read_file(const char *dir, const char *name, size_t max, uint64_t *st
 	return 0;
 }
 
+size_t engine_json_values(const char *text, size_t len)
+{
+	bool quoted = false;
+	size_t n = 1;
+
+	for (size_t i = 0; i < len; i++) {
+		if (quoted && text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			quoted = !quoted;
+		else if (!quoted && (text[i] == ',' || text[i] == '[' || text[i] == '{'))
+			n++;
+	}
+	return n;
+}
+
+json_t *engine_json_load(const char *text, size_t len, size_t max)
+{
+	return engine_json_values(text, len) > max ? NULL : json_loadb(text, len, 0, NULL);
+}
+
 const char *engine_json_string(const json_t *object, const char *key)
 {
 	return json_string_value(json_object_get(object, key));

@@ -50,6 +50,13 @@ int engine_open_dir(const char *dir, const char *below);
 int engine_read_file(const char *dir, const char *name, size_t max, uint64_t *stamp,
 		     char **ret_text, size_t *ret_len);
 
+/* More than any engine writes of one container. */
+#define ENGINE_VALUES_MAX 65536
+
+/* How many values the JSON text has, at most: each takes memory, however short it is. */
+size_t engine_json_values(const char *text, size_t len);
+/* Caller unrefs. NULL: it is no JSON, or has more than `max` values. */
+json_t *engine_json_load(const char *text, size_t len, size_t max);
 /* The string `key` of an object; NULL: there is none. */
 const char *engine_json_string(const json_t *object, const char *key);
 

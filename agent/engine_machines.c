@@ -21,6 +21,9 @@
 #define HOSTS_MAX     64
 #define USERS_MAX     64
 #define INSTANCES_MAX 1024
+/* What one instance says, and what is read of all: users write what they like there. */
+#define INSTANCE_MAX (256U << 10)
+#define READ_MAX     (8U << 20)
 
 /* --- LXC, LXD, Incus -------------------------------------------------------------------------- */
 
@@ -135,7 +138,7 @@ int engine_nspawn_ask(const struct engine_roots *roots, const struct engine_quer
 int apptainer_instance_parse(const char *text, size_t len, uint64_t pid,
 			     struct container_labels *labels)
 {
-	_cleanup_json_ json_t *instance = json_loadb(text, len, 0, NULL);
+	_cleanup_json_ json_t *instance = engine_json_load(text, len, ENGINE_VALUES_MAX);
 	json_t *said = json_object_get(instance, "pid");
 
 	if (!json_is_object(instance))
@@ -161,12 +164,17 @@ static const char *next_entry(DIR *dir, unsigned *left)
 	return NULL;
 }
 
-static int look_in_user(const char *dir, const char *below, uint64_t pid,
+/* What one question may still look at. */
+struct budget {
+	unsigned hosts, users, instances;
+	size_t bytes;
+};
+
+static int look_in_user(const char *dir, const char *below, uint64_t pid, struct budget *left,
 			struct engine_answer *ret_answer)
 {
 	int fd = engine_open_dir(dir, below);
 	_cleanup_dir_ DIR *instances = fd >= 0 ? fdopendir(fd) : NULL;
-	unsigned left = INSTANCES_MAX;
 	const char *name;
 
 	if (!instances) {
@@ -174,7 +182,7 @@ static int look_in_user(const char *dir, const char *below, uint64_t pid,
 			close(fd);
 		return -ENOENT;
 	}
-	while ((name = next_entry(instances, &left))) {
+	while ((name = next_entry(instances, &left->instances))) {
 		_cleanup_free_ char *file = NULL, *text = NULL;
 		size_t len;
 
@@ -182,8 +190,11 @@ static int look_in_user(const char *dir, const char *below, uint64_t pid,
 			file = NULL;
 			return -ENOMEM;
 		}
-		if (engine_read_file(dir, file, STATE_MAX, NULL, &text, &len) == 0 &&
-		    apptainer_instance_parse(text, len, pid, &ret_answer->labels) == 0)
+		if (engine_read_file(dir, file, MIN(INSTANCE_MAX, left->bytes), NULL, &text, &len) <
+		    0)
+			continue;
+		left->bytes -= len;
+		if (apptainer_instance_parse(text, len, pid, &ret_answer->labels) == 0)
 			return 0;
 	}
 	return -ENOENT;
@@ -194,7 +205,7 @@ static int look_for_instance(const char *dir, uint64_t pid, struct engine_answer
 {
 	int fd = engine_open_dir(dir, "");
 	_cleanup_dir_ DIR *hosts = fd >= 0 ? fdopendir(fd) : NULL;
-	unsigned hosts_left = HOSTS_MAX, users_left = USERS_MAX;
+	struct budget left = {HOSTS_MAX, USERS_MAX, INSTANCES_MAX, READ_MAX};
 	const char *host, *user;
 
 	if (!hosts) {
@@ -202,17 +213,17 @@ static int look_for_instance(const char *dir, uint64_t pid, struct engine_answer
 			close(fd);
 		return -ENOENT;
 	}
-	while ((host = next_entry(hosts, &hosts_left))) {
+	while ((host = next_entry(hosts, &left.hosts))) {
 		int users_fd = engine_open_dir(dir, host);
 		_cleanup_dir_ DIR *users = users_fd >= 0 ? fdopendir(users_fd) : NULL;
 
 		if (!users && users_fd >= 0)
 			close(users_fd);
-		while (users && (user = next_entry(users, &users_left))) {
+		while (users && (user = next_entry(users, &left.users))) {
 			char below[2 * NAME_MAX + 2];
 
 			snprintf(below, sizeof(below), "%s/%s", host, user);
-			if (look_in_user(dir, below, pid, ret_answer) == 0)
+			if (look_in_user(dir, below, pid, &left, ret_answer) == 0)
 				return 0;
 		}
 	}

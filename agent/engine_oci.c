@@ -41,7 +41,7 @@ int oci_config_parse(const char *text, size_t len, struct container_labels *labe
 		"org.opencontainers.image.ref.name", NULL};
 	static const char *const types[] = {"io.kubernetes.cri.container-type",
 					    "io.kubernetes.cri-o.ContainerType", NULL};
-	_cleanup_json_ json_t *config = json_loadb(text, len, 0, NULL);
+	_cleanup_json_ json_t *config = engine_json_load(text, len, ENGINE_VALUES_MAX);
 	const json_t *annotations = json_object_get(config, "annotations");
 
 	if (!json_is_object(config))

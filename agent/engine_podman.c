@@ -16,7 +16,13 @@
 #include "ebb/units.h"
 
 /* About 1 KiB a container. */
-#define LIST_MAX (64U << 20)
+#define LIST_MAX            (64U << 20)
+#define LIST_VALUES_MAX     (1U << 20)
+#define METADATA_VALUES_MAX 1024
+/* Users write what they like into theirs. */
+#define USER_LIST_MAX        (4U << 20)
+#define USER_LIST_VALUES_MAX ENGINE_VALUES_MAX
+#define USER_CONTAINERS_MAX  4096
 /* The lists that are kept, of different stores: those of users too. */
 #define LISTS_MAX 64
 /* Where containers start one after another the list is read so often, and no more. */
@@ -28,6 +34,7 @@ struct entry {
 
 struct list {
 	char *dir, *file;
+	bool of_user;
 	uint64_t stamp; /* 0: not read */
 	uint64_t read_ns, used;
 	struct hash by_id;
@@ -79,7 +86,8 @@ void podman_cache_free(struct podman_cache *cache)
 /* The name of the image is in a JSON text within the JSON. */
 static void take_metadata(const char *text, struct container_labels *labels)
 {
-	_cleanup_json_ json_t *metadata = text ? json_loads(text, 0, NULL) : NULL;
+	_cleanup_json_ json_t *metadata =
+		text ? engine_json_load(text, strlen(text), METADATA_VALUES_MAX) : NULL;
 
 	label_take(&labels->image, engine_json_string(metadata, "image-name"));
 	if (!labels->name)
@@ -88,7 +96,7 @@ static void take_metadata(const char *text, struct container_labels *labels)
 
 int podman_containers_parse(const char *text, size_t len, podman_container_fn fn, void *userdata)
 {
-	_cleanup_json_ json_t *list = json_loadb(text, len, 0, NULL);
+	_cleanup_json_ json_t *list = engine_json_load(text, len, LIST_VALUES_MAX);
 	json_t *one;
 	size_t i;
 	int r;
@@ -114,11 +122,20 @@ int podman_containers_parse(const char *text, size_t len, podman_container_fn fn
 	return 0;
 }
 
+static bool id_equal(const void *value, const void *key)
+{
+	return !strcmp(((const struct entry *)value)->labels.id, key);
+}
+
 static int keep(void *userdata, struct container_labels *labels)
 {
 	struct list *list = userdata;
 	struct entry *entry;
 
+	if (hash_find(&list->by_id, hash_string(labels->id), id_equal, labels->id))
+		return 0;
+	if (list->of_user && list->n == USER_CONTAINERS_MAX)
+		return -EFBIG;
 	if (list->n == list->size) {
 		size_t size = list->size ? 2 * list->size : 64;
 		struct entry **entries = realloc(list->entries, size * sizeof(*entries));
@@ -168,11 +185,6 @@ static struct list *list_of(struct podman_cache *cache, const char *dir, const c
 	return list;
 }
 
-static bool id_equal(const void *value, const void *key)
-{
-	return !strcmp(((const struct entry *)value)->labels.id, key);
-}
-
 /* As it is on disk, or was a moment ago. */
 static int list_read(struct list *list)
 {
@@ -183,12 +195,15 @@ static int list_read(struct list *list)
 
 	if (list->read_ns && now - list->read_ns < FRESH_NS)
 		return list->stamp ? 0 : -ENOENT;
-	r = engine_read_file(list->dir, list->file, LIST_MAX, &stamp, &text, &len);
+	r = engine_read_file(list->dir, list->file, list->of_user ? USER_LIST_MAX : LIST_MAX,
+			     &stamp, &text, &len);
 	list->read_ns = now;
 	if (r == -EALREADY)
 		return 0;
 	list_empty(list);
 	list->stamp = 0;
+	if (r == 0 && list->of_user && engine_json_values(text, len) > USER_LIST_VALUES_MAX)
+		r = -EFBIG;
 	if (r == 0)
 		r = podman_containers_parse(text, len, keep, list);
 	if (r < 0) {
@@ -209,6 +224,7 @@ static int look_up(struct podman_cache *cache, const char *dir, const char *file
 	if (!list)
 		return -ENOMEM;
 	list->used = ++cache->uses;
+	list->of_user = ret_answer->of_user;
 	int r = list_read(list);
 	if (r < 0)
 		return r;

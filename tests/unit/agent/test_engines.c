@@ -352,6 +352,109 @@ TEST(a_file_is_read_up_to_a_size)
 	close(fd);
 }
 
+/* `start`, `n` times `piece`, `end`. Caller frees. */
+static char *repeated(const char *start, const char *piece, size_t n, const char *end)
+{
+	size_t start_len = strlen(start), len = strlen(piece);
+	char *text = malloc(start_len + n * len + strlen(end) + 1);
+
+	CHECK(text);
+	memcpy(text, start, start_len);
+	for (size_t i = 0; i < n; i++)
+		memcpy(text + start_len + i * len, piece, len);
+	strcpy(text + start_len + n * len, end);
+	return text;
+}
+
+/* Each takes a hundred bytes of memory for three in the file. */
+TEST(a_file_of_endless_values_is_refused)
+{
+	_cleanup_free_ char *many =
+		repeated("{\"ID\":\"" ID_A "\",\"Name\":\"/web\",\"x\":[", "[],", 100000, "[]]}");
+	_cleanup_free_ char *quoted = repeated("{\"ID\":\"" ID_A "\",\"Name\":\"/web\",\"x\":\"",
+					       "[],\\\"", 100000, "\"}");
+
+	set_up();
+	put("/var/lib/docker/containers/" ID_A "/config.v2.json", many);
+	CHECK_INT(ask("docker", "docker/" ID_A, ID_A), -EBADMSG);
+	/* As text it is one value. */
+	put("/var/lib/docker/containers/" ID_A "/config.v2.json", quoted);
+	CHECK_INT(ask("docker", "docker/" ID_A, ID_A), 0);
+	expect("web", "", "", "");
+}
+
+TEST(a_list_that_repeats_itself_takes_no_time)
+{
+	_cleanup_free_ char *list = repeated("[{\"id\":\"" ID_A "\",\"names\":[\"first\"]},",
+					     "{\"id\":\"" ID_A "\",\"names\":[\"b\"]},", 200000,
+					     "{\"id\":\"" ID_B "\",\"names\":[\"last\"]}]");
+
+	set_up();
+	put("/var/lib/containers/storage/overlay-containers/containers.json", list);
+	CHECK_INT(ask("podman", "machine.slice/libpod-" ID_A ".scope", ID_A), 0);
+	CHECK_STR(answer.labels.name, "first");
+	CHECK_INT(ask("podman", "machine.slice/libpod-" ID_B ".scope", ID_B), 0);
+	CHECK_STR(answer.labels.name, "last");
+}
+
+TEST(users_lists_are_short)
+{
+	struct passwd *user = getpwuid(1);
+	_cleanup_free_ char *list = repeated("[", "{\"id\":\"x\",\"names\":[\"b\"]},", 50000,
+					     "{\"id\":\"" ID_A "\",\"names\":[\"last\"]}]");
+	char path[512], file[1024];
+
+	if (!user)
+		SKIP("there is no user 1");
+	set_up();
+	snprintf(file, sizeof(file),
+		 "%s/.local/share/containers/storage/overlay-containers/containers.json",
+		 user->pw_dir);
+	snprintf(path, sizeof(path), "user.slice/user-1.slice/user@1.service/libpod-%s.scope",
+		 ID_A);
+	put(file, list);
+	CHECK_INT(ask("podman", path, ID_A), -EFBIG);
+	/* Root's own may be long. */
+	put("/var/lib/containers/storage/overlay-containers/containers.json", list);
+	CHECK_INT(ask("podman", "machine.slice/libpod-" ID_A ".scope", ID_A), 0);
+}
+
+/* Bytes that this process has read; 0: the kernel does not count. */
+static unsigned long long bytes_read(void)
+{
+	_cleanup_file_ FILE *f = fopen("/proc/self/io", "re");
+	unsigned long long n = 0;
+
+	return f && fscanf(f, "rchar: %llu", &n) == 1 ? n : 0;
+}
+
+TEST(one_question_reads_so_much_and_no_more)
+{
+	_cleanup_free_ char *large =
+		repeated("{\"pid\":1,\"x\":\"", "0123456789abcdef", 15000, "\"}");
+	struct passwd *user = getpwuid(1);
+	unsigned long long before, after;
+	char file[1024];
+
+	if (!user)
+		SKIP("there is no user 1");
+	if (!bytes_read())
+		SKIP("this kernel does not count what is read");
+	set_up();
+	for (int i = 0; i < 60; i++) {
+		snprintf(file, sizeof(file), "%s/.apptainer/instances/app/node/me/i%d/i%d.json",
+			 user->pw_dir, i, i);
+		put(file, large);
+	}
+	before = bytes_read();
+	CHECK_INT(
+		ask("apptainer", "user.slice/user-1.slice/user@1.service/apptainer-77.scope", "77"),
+		-ENOENT);
+	after = bytes_read();
+	CHECK(after - before > 1 << 20);
+	CHECK(after - before < 10 << 20);
+}
+
 TEST(keys_do_not_leave_the_directory)
 {
 	set_up();
