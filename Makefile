@@ -251,7 +251,7 @@ vmtest: deps-missing
 	$(Q)$(MAKE) --no-print-directory $(JOBS) vmtest-built
 .PHONY: vmtest-built
 vmtest-built: all $(INTEG_TESTS) $(BUILD)/demo_load
-	$(Q)BUILD=$(BUILD) tests/run $(VM_TESTS)
+	$(Q)BUILD=$(BUILD) EBB_VM_ALL=1 tests/run $(VM_TESTS)
 
 # New inputs are kept in build-fuzz/corpus; what crashes is left in build-fuzz.
 FUZZ_SECONDS ?= 60

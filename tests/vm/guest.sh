@@ -2,16 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 # In the machine of tests/vm: those tests that depend on the kernel or on its cgroup version. Every line of theirs is
 # told, with its program's name, so that who runs this counts them.
+#   tests/vm/guest.sh [few]     few: what a kernel can break most easily, in about a minute
 set -u
+few=${1:-}
 export EBB_TEST_LINES=1 EBB_TEST_TIMEOUT=420
 integration=(parity sampler lifecycle discovery discovery_live hierarchy limits apply shrink api net tasks series)
 e2e=(loop_cpu loop_memory agent_lifecycle loop_random_kills)
+if [ -n "$few" ]; then
+	integration=(parity lifecycle hierarchy limits apply shrink api)
+	e2e=(agent_lifecycle)
+fi
 
 tests/run "${integration[@]/#/${BUILD:-build}/tests/integration/agent/test_}"
 status=$?
 # The other kind of file cache lists; it can be switched at any time.
 lists=/sys/kernel/mm/lru_gen/enabled
-if [ -e $lists ]; then
+if [ -e $lists ] && [ -z "$few" ]; then
 	if [ "$(<$lists)" = 0x0000 ]; then echo y; else echo n; fi >$lists
 	echo "$lists: $(<$lists)"
 	tests/run "${BUILD:-build}/tests/integration/agent/test_parity" || status=1
