@@ -106,6 +106,36 @@ static void place_references(const struct hierarchies *hierarchies, struct ebb_h
 	}
 }
 
+/* The last place is find_percpu_offsets()'s scratch. */
+#define ROOM_FOR_CPUS (EBB_MAX_CPUS - 1)
+
+void host_set_cpus(const struct cpu_list *possible, struct ebb_host *host, struct ebb_cpu *cpus)
+{
+	host->n_cpus = possible->n;
+	for (size_t i = 0; i < possible->n && i < ROOM_FOR_CPUS; i++)
+		cpus[i].id = possible->cpus[i];
+}
+
+void host_set_nodes(const struct cpu_list *with_memory, struct ebb_host *host)
+{
+	host->n_nodes = with_memory->n;
+	for (size_t i = 0; i < with_memory->n && i < EBB_MAX_NODES; i++)
+		host->nodes[i] = with_memory->cpus[i];
+}
+
+bool host_fits(const struct ebb_host *host, char *why_not, size_t size)
+{
+	if (host->n_cpus > ROOM_FOR_CPUS)
+		snprintf(why_not, size, "%u CPUs are possible here, its programs sum over %u",
+			 host->n_cpus, ROOM_FOR_CPUS);
+	else if (host->n_nodes > EBB_MAX_NODES)
+		snprintf(why_not, size, "%u NUMA nodes have memory, its programs sum over %u",
+			 host->n_nodes, EBB_MAX_NODES);
+	else
+		return true;
+	return false;
+}
+
 int host_facts(const struct hierarchies *hierarchies, struct ebb_host *ret_host,
 	       struct ebb_cpu *cpus)
 {
@@ -117,18 +147,12 @@ int host_facts(const struct hierarchies *hierarchies, struct ebb_host *ret_host,
 	r = read_list("/sys/devices/system/cpu/possible", &list);
 	if (r < 0)
 		return log_error_errno(r, "cannot tell the number of CPUs");
-	/* The last place is find_percpu_offsets()'s scratch. */
-	for (size_t i = 0; i < list.n && i < EBB_MAX_CPUS - 1; i++)
-		cpus[host.n_cpus++].id = list.cpus[i];
-	if (list.n != host.n_cpus)
-		log_warning("%zu CPUs: only %u are sampled", list.n, host.n_cpus);
+	host_set_cpus(&list, &host, cpus);
 	cpu_list_clear(&list);
 
 	host.n_nodes = 1;
 	if (read_list("/sys/devices/system/node/has_memory", &list) == 0 && list.n > 0) {
-		host.n_nodes = MIN(list.n, EBB_MAX_NODES);
-		for (size_t i = 0; i < host.n_nodes; i++)
-			host.nodes[i] = list.cpus[i];
+		host_set_nodes(&list, &host);
 		cpu_list_clear(&list);
 	}
 	if (read_whole("/proc/zoneinfo", &zoneinfo) == 0)

@@ -8,6 +8,7 @@
 #include "../bpf/lifecycle.h"
 #include "../bpf/sampler.h"
 #include "bpf_programs.h"
+#include "ebb/util.h"
 #include "ebb/sample.h"
 
 #include "block_io.skel.h"
@@ -63,8 +64,13 @@ bool btf_tracepoint_passes_pointer(const struct btf *btf, const char *typedef_na
  * it cannot be told. */
 unsigned zones_with_pages(const char *zoneinfo);
 /* Fills what can be asked from files. `cpus`: room for EBB_MAX_CPUS, ids are set. */
+/* (Those of more CPUs or nodes than there is room for are counted, and host_fits() says no.) */
 int host_facts(const struct hierarchies *hierarchies, struct ebb_host *ret_host,
 	       struct ebb_cpu *cpus);
+void host_set_cpus(const struct cpu_list *possible, struct ebb_host *host, struct ebb_cpu *cpus);
+void host_set_nodes(const struct cpu_list *with_memory, struct ebb_host *host);
+/* False: programs would leave out some of its CPUs or nodes; `why_not` is for people. */
+bool host_fits(const struct ebb_host *host, char *why_not, size_t size);
 
 /*
  * bpf_pins.c. Makes the directory (and mounts a bpffs below it when there is none), locks it and

@@ -299,9 +299,13 @@ static int load_sampler(struct bpf_programs *programs, enum sampler_kind kind,
 			const struct bpf_support *support, const struct ebb_cpu *cpus)
 {
 	char why_held[200] = "", why_walk[200] = "";
+	bool fits = host_fits(&programs->host, why_walk, sizeof(why_walk));
 	int r;
 
-	if (kind == SAMPLER_AUTO || kind == SAMPLER_HELD) {
+	if (!fits && kind != SAMPLER_AUTO && kind != SAMPLER_FILES)
+		return log_error_errno(EOPNOTSUPP, "no %s sampler here, %s",
+				       kind == SAMPLER_HELD ? "held" : "walking", why_walk);
+	if (fits && (kind == SAMPLER_AUTO || kind == SAMPLER_HELD)) {
 		snprintf(why_held, sizeof(why_held), "%s", support->why_not_held);
 		r = support->held ? load_held(programs, cpus) : -EOPNOTSUPP;
 		if (r == 0) {
@@ -316,7 +320,7 @@ static int load_sampler(struct bpf_programs *programs, enum sampler_kind kind,
 		if (kind == SAMPLER_HELD)
 			return log_error_errno(EOPNOTSUPP, "no held sampler here, %s", why_held);
 	}
-	if (kind == SAMPLER_AUTO || kind == SAMPLER_WALK) {
+	if (fits && (kind == SAMPLER_AUTO || kind == SAMPLER_WALK)) {
 		snprintf(why_walk, sizeof(why_walk), "%s", support->why_not_walk);
 		r = support->walk ? load_walk(programs, cpus) : -EOPNOTSUPP;
 		if (r == 0) {
@@ -417,11 +421,14 @@ static int configure_tasks(struct tasks_bpf *tasks, const struct bpf_programs *p
 	enum cgroup_controller primary = hierarchies->primary;
 	_cleanup_free_ struct ebb_cpu *cpus = calloc(EBB_MAX_CPUS, sizeof(*cpus));
 	struct ebb_host unused;
+	char why_not[200];
 	struct btf *btf;
 	int r = cpus ? host_facts(hierarchies, &unused, cpus) : -ENOMEM;
 
 	if (r < 0)
 		return r;
+	if (!host_fits(&programs->host, why_not, sizeof(why_not)))
+		return log_error_errno(EOPNOTSUPP, "no series of processes from BPF, %s", why_not);
 	btf = btf__load_vmlinux_btf();
 	r = libbpf_get_error(btf);
 	if (r < 0)

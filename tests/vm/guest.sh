@@ -6,7 +6,7 @@
 set -u
 few=${1:-}
 export EBB_TEST_LINES=1 EBB_TEST_TIMEOUT=420
-integration=(parity sampler lifecycle discovery discovery_live hierarchy limits apply shrink api net tasks series)
+integration=(parity sampler many_cpus lifecycle discovery discovery_live hierarchy limits apply shrink api net tasks series)
 e2e=(loop_cpu loop_memory agent_lifecycle loop_random_kills)
 if [ -n "$few" ]; then
 	integration=(parity lifecycle hierarchy limits apply shrink api)

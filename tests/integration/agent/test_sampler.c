@@ -627,36 +627,6 @@ TEST(without_cpuacct_the_group_s_run_time_is_the_cpu_time_walk)
 	group_runtime(SAMPLER_WALK, "runtime-walk");
 }
 
-/* Loops over CPUs and nodes are unrolled by the verifier, which has a limit. */
-TEST(programs_load_for_a_host_with_many_cpus_and_nodes)
-{
-	struct ebb_host host = {.n_cpus = 1024, .n_nodes = 16, .zones = 0xe, .page_shift = 12};
-
-	rig_begin(&rig, "large", SAMPLER_HELD, 1);
-	for (int what = 0; what < 4; what++) {
-		host.at[what] = what;
-		for (int node = 0; node < 16; node++)
-			host.nodes[node] = node;
-	}
-	for (int v2 = 0; v2 < 2; v2++) {
-		struct held_bpf *held = held_bpf__open();
-		struct walk_bpf *walk = walk_bpf__open();
-
-		CHECK(held && walk);
-		if (v2) {
-			host.v2 = 0xf;
-			memset(host.at, 0, sizeof(host.at));
-		}
-		held->rodata->host = host;
-		walk->rodata->host = host;
-		bpf_program__set_autoattach(held->progs.hold_cgroup, false);
-		CHECK_INT(held_bpf__load(held), 0);
-		CHECK_INT(walk_bpf__load(walk), 0);
-		held_bpf__destroy(held);
-		walk_bpf__destroy(walk);
-	}
-}
-
 static uint32_t pinned_map_id(const char *name)
 {
 	struct bpf_map_info info = {0};

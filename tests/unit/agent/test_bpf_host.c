@@ -109,4 +109,47 @@ TEST(zones_are_numbered_by_their_place_in_each_node)
 	CHECK_INT(zones_with_pages(""), 0);
 }
 
+static struct ebb_host host_of_size(const char *possible, const char *nodes)
+{
+	struct ebb_host host = {0};
+	struct cpu_list list;
+
+	CHECK_INT(cpu_list_parse(possible, &list), 0);
+	host_set_cpus(&list, &host, cpus);
+	cpu_list_clear(&list);
+	CHECK_INT(cpu_list_parse(nodes, &list), 0);
+	host_set_nodes(&list, &host);
+	cpu_list_clear(&list);
+	return host;
+}
+
+TEST(ids_of_many_cpus_with_holes)
+{
+	struct ebb_host host = host_of_size("0-63,128-511,4000", "0,7");
+	char why_not[200];
+
+	CHECK_INT(host.n_cpus, 449);
+	CHECK_INT(cpus[63].id, 63);
+	CHECK_INT(cpus[64].id, 128);
+	CHECK_INT(cpus[448].id, 4000);
+	CHECK_INT(host.nodes[1], 7);
+	CHECK(host_fits(&host, why_not, sizeof(why_not)));
+}
+
+TEST(a_host_beyond_the_programs_is_said_not_cut)
+{
+	char why_not[200] = "";
+	struct ebb_host host = host_of_size("0-4094", "0-63");
+
+	CHECK(host_fits(&host, why_not, sizeof(why_not)));
+	host = host_of_size("0-4095", "0");
+	CHECK(!host_fits(&host, why_not, sizeof(why_not)));
+	CHECK_STR(why_not, "4096 CPUs are possible here, its programs sum over 4095");
+	host = host_of_size("0-8191", "0");
+	CHECK(!host_fits(&host, why_not, sizeof(why_not)));
+	host = host_of_size("0-511", "0-64");
+	CHECK(!host_fits(&host, why_not, sizeof(why_not)));
+	CHECK_STR(why_not, "65 NUMA nodes have memory, its programs sum over 64");
+}
+
 TEST_MAIN()
