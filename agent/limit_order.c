@@ -2,6 +2,7 @@
 #include "limit_order.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -153,11 +154,29 @@ static int parse_device(const json_t *value, struct limit_order *order, char *me
 	return 0;
 }
 
+/* Longer lists would be cut off somewhere within a message, and look complete. */
+#define ONLINE_TEXT 200
+
+static char *describe_online(const struct cpu_list *online)
+{
+	char *text = cpu_list_format_ranges(online), *brief = NULL;
+	unsigned first = UINT_MAX, last = 0;
+
+	if (!text || strlen(text) <= ONLINE_TEXT)
+		return text;
+	free(text);
+	for (size_t i = 0; i < online->n; i++) {
+		first = MIN(first, online->cpus[i]);
+		last = MAX(last, online->cpus[i]);
+	}
+	return asprintf(&brief, "%zu of %u-%u", online->n, first, last) < 0 ? NULL : brief;
+}
+
 static int parse_cpus(const json_t *value, const struct cpu_list *online, struct limit_order *order,
 		      char *message, size_t size)
 {
 	struct cpu_list cpus = {0};
-	_cleanup_free_ char *all = cpu_list_format(online), *text = NULL;
+	_cleanup_free_ char *all = describe_online(online), *text = NULL;
 	char number[24];
 	const char *given = NULL;
 	int r = 0;
@@ -189,11 +208,14 @@ static int parse_cpus(const json_t *value, const struct cpu_list *online, struct
 				   cpus.cpus[i], all);
 	}
 	if (r == 0) {
-		text = cpu_list_format(&cpus);
+		text = cpu_list_format_ranges(&cpus);
 		if (!text)
 			r = -ENOMEM;
 		else if (strlen(text) >= sizeof(order->cpus))
-			r = refuse(message, size, "cpu_num is too long; write ranges");
+			r = refuse(message, size,
+				   "cpu_num names too many CPUs without a neighbour: as ranges it "
+				   "may have %zu characters, and has %zu",
+				   sizeof(order->cpus) - 1, strlen(text));
 		else
 			memcpy(order->cpus, text, strlen(text) + 1);
 	}

@@ -349,7 +349,7 @@ static void on_check_online(void *userdata)
 {
 	struct manager *manager = userdata;
 	int r = host_check_online(manager->online_fd, &manager->host);
-	_cleanup_free_ char *online = r > 0 ? cpu_list_format(&manager->host.online) : NULL;
+	_cleanup_free_ char *online = r > 0 ? cpu_list_format_ranges(&manager->host.online) : NULL;
 
 	if (r <= 0)
 		return;

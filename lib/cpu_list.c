@@ -82,6 +82,37 @@ char *cpu_list_format(const struct cpu_list *list)
 	return text;
 }
 
+static int by_id(const void *a, const void *b)
+{
+	unsigned x = *(const unsigned *)a, y = *(const unsigned *)b;
+
+	return (x > y) - (x < y);
+}
+
+char *cpu_list_format_ranges(const struct cpu_list *list)
+{
+	_cleanup_free_ unsigned *ids = calloc(list->n + 1, sizeof(*ids));
+	size_t size = list->n * 11 + 1, at = 0;
+	char *text = malloc(size);
+
+	if (!ids || !text) {
+		free(text);
+		return NULL;
+	}
+	text[0] = '\0';
+	if (list->n)
+		memcpy(ids, list->cpus, list->n * sizeof(*ids));
+	qsort(ids, list->n, sizeof(*ids), by_id);
+	for (size_t i = 0, end; i < list->n; i = end) {
+		for (end = i + 1; end < list->n && ids[end] == ids[end - 1] + 1;)
+			end++;
+		at += snprintf(text + at, size - at, i ? ",%u" : "%u", ids[i]);
+		if (end - i > 1)
+			at += snprintf(text + at, size - at, "-%u", ids[end - 1]);
+	}
+	return text;
+}
+
 void cpu_list_clear(struct cpu_list *list)
 {
 	free(list->cpus);

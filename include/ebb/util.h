@@ -37,6 +37,8 @@ struct cpu_list {
 int cpu_list_parse(const char *text, struct cpu_list *ret_list);
 /* "0,1,2,5": the order is kept. Caller frees; NULL on no memory. */
 char *cpu_list_format(const struct cpu_list *list);
+/* "0-2,5": in ascending order, as the kernel writes sets. Caller frees; NULL on no memory. */
+char *cpu_list_format_ranges(const struct cpu_list *list);
 void cpu_list_clear(struct cpu_list *list);
 bool cpu_list_contains(const struct cpu_list *list, unsigned cpu);
 

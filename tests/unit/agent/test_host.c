@@ -295,4 +295,30 @@ TEST(the_running_host_can_be_read)
 		CHECK(S_ISBLK(st.st_mode) && st.st_rdev == host.disk);
 }
 
+TEST(a_host_with_512_cpus_of_which_some_are_off)
+{
+	char core_id[16];
+	const json_t *cores;
+
+	make_root();
+	put("sys/devices/system/cpu/online", "0-63,128-511\n");
+	put("proc/meminfo", "MemTotal: 1024 kB\n");
+	for (unsigned cpu = 0; cpu < 512; cpu++) {
+		snprintf(core_id, sizeof(core_id), "%u", cpu % 128);
+		put_cpu(cpu, cpu % 256 < 128 ? "0\n" : "1\n", core_id);
+	}
+	read_host();
+	CHECK_INT(host.online.n, 448);
+	_cleanup_json_ json_t *topology = host_topology(dir, &host.online);
+	CHECK_INT(json_object_size(topology), 2);
+	CHECK_INT(json_object_size(json_object_get(topology, "0")), 128);
+	cores = json_object_get(json_object_get(topology, "0"), "63");
+	CHECK_INT(json_array_size(cores), 2);
+	CHECK_INT(json_integer_value(json_array_get(cores, 1)), 319);
+	/* Its first thread is off. */
+	cores = json_object_get(json_object_get(topology, "0"), "64");
+	CHECK_INT(json_array_size(cores), 1);
+	CHECK_INT(json_integer_value(json_array_get(cores, 0)), 320);
+}
+
 TEST_MAIN()

@@ -80,13 +80,13 @@ TEST(order_minus_one_is_unlimited)
 TEST(order_cpus)
 {
 	CHECK_INT(parse("{'cpu':{'cpu_num':'0-2,6'}}"), 0);
-	CHECK_STR(order.cpus, "0,1,2,6");
+	CHECK_STR(order.cpus, "0-2,6");
 	CHECK_INT(order.asked, 1 << LIMIT_CPUS);
 	CHECK_INT(parse("{'cpu':{'cpu_num':3}}"), 0);
 	CHECK_STR(order.cpus, "3");
 	CHECK_INT(parse("{'cpu':{'cpu_num':'2'}}"), 0);
 	CHECK_STR(order.cpus, "2");
-	refused("{'cpu':{'cpu_num':'4'}}", "CPU 4 is not online here; online are 0,1,2,3,6");
+	refused("{'cpu':{'cpu_num':'4'}}", "CPU 4 is not online here; online are 0-3,6");
 	refused("{'cpu':{'cpu_num':''}}", "names no CPU");
 	refused("{'cpu':{'cpu_num':'0-'}}", "must be a list");
 	refused("{'cpu':{'cpu_num':'a'}}", "must be a list");
@@ -94,6 +94,61 @@ TEST(order_cpus)
 	refused("{'cpu':{'cpu_num':[0]}}", "must be a list");
 	refused("{'cpu':{'cpu_num':'0\\u0000,1'}}", "must be a list");
 	refused("{'cpu':{'cpu_num':-2}}", "must be a list");
+}
+
+/* Every second CPU up to `below`: nothing to be shortened to ranges. */
+static void every_second(unsigned below, char *text, size_t size)
+{
+	size_t at = 0;
+
+	for (unsigned cpu = 0; cpu < below; cpu += 2)
+		at += snprintf(text + at, size - at, cpu ? ",%u" : "%u", cpu);
+}
+
+static int parse_with(const char *cpus, const char *are_online)
+{
+	struct cpu_list list;
+	json_t *body = json_pack("{s:{s:s}}", "cpu", "cpu_num", cpus);
+	int r;
+
+	CHECK(body);
+	CHECK_INT(cpu_list_parse(are_online, &list), 0);
+	memset(&order, 0xaa, sizeof(order));
+	r = limit_order_parse(body, &list, &order, message, sizeof(message));
+	cpu_list_clear(&list);
+	json_decref(body);
+	return r;
+}
+
+TEST(order_cpus_of_big_hosts)
+{
+	static char sparse[32768];
+
+	CHECK_INT(parse_with("0-511", "0-511"), 0);
+	CHECK_STR(order.cpus, "0-511");
+	CHECK_INT(parse_with("4-3000", "0-4095"), 0);
+	CHECK_STR(order.cpus, "4-3000");
+	CHECK_INT(parse_with("300,299,64,65,0", "0-511"), 0);
+	CHECK_STR(order.cpus, "0,64-65,299-300");
+	CHECK_INT(parse_with("512", "0-511"), -EINVAL);
+	CHECK_STR(message, "CPU 512 is not online here; online are 0-511");
+
+	every_second(512, sparse, sizeof(sparse));
+	CHECK_INT(parse_with(sparse, sparse), 0);
+	CHECK_STR(order.cpus, sparse);
+	CHECK_INT(parse_with("1", sparse), -EINVAL);
+	CHECK_STR(message, "CPU 1 is not online here; online are 256 of 0-510");
+	every_second(4096, sparse, sizeof(sparse));
+	CHECK_INT(parse_with(sparse, sparse), -EINVAL);
+	CHECK(strstr(message, "without a neighbour"));
+}
+
+TEST(order_quota_of_512_cores)
+{
+	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':51200}}"), 0);
+	CHECK_INT(order.value[LIMIT_QUOTA], 51200000);
+	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':409600}}"), 0);
+	CHECK_INT(order.value[LIMIT_QUOTA], 409600000);
 }
 
 TEST(order_bounds)

@@ -442,4 +442,29 @@ TEST(a_map_inherits_the_cores_that_are_left)
 	CHECK(!cpumap_has_cpus(map, &order));
 }
 
+TEST(a_host_with_512_cores_some_of_them_off)
+{
+	struct cpu_list cpus = {0};
+
+	map_of("0-63,128-575");
+	CHECK_INT(cpumap_total(map), 51200);
+	CHECK_INT(cpumap_grow(map, "half", 25650), 25650);
+	CHECK_INT(cpumap_grow(map, "rest", 51200), 25550);
+	CHECK_INT(cpumap_free_shares(map), 0);
+	check_adds_up();
+	CHECK_INT(cpumap_cpus(map, "half", &cpus), 0);
+	CHECK_INT(cpus.n, 257);
+	_cleanup_free_ char *half = cpu_list_format_ranges(&cpus);
+	CHECK_STR(half, "0-63,128-320");
+	cpu_list_clear(&cpus);
+	CHECK_INT(shares_on("320", "half"), 50);
+	CHECK_INT(shares_on("320", "rest"), 50);
+	CHECK_INT(cpumap_shrink(map, "half", 25600), 25600);
+	CHECK_INT(cpumap_free_shares(map), 25600);
+	check_adds_up();
+	json = cpumap_to_json(map);
+	CHECK_INT(json_object_size(json), 512);
+	CHECK(!json_object_get(json, "64"));
+}
+
 TEST_MAIN()

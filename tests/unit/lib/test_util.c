@@ -104,6 +104,26 @@ TEST(parse_double)
 	CHECK_NEAR(value, -1000, 0);
 }
 
+static void ranges(const char *given, const char *want)
+{
+	struct cpu_list list;
+
+	CHECK_INT(cpu_list_parse(given, &list), 0);
+	_cleanup_free_ char *text = cpu_list_format_ranges(&list);
+	CHECK_STR(text, want);
+	cpu_list_clear(&list);
+}
+
+TEST(cpu_list_as_ranges)
+{
+	ranges("", "");
+	ranges("5", "5");
+	ranges("0,1,2,5", "0-2,5");
+	ranges("7,0-2,6,3", "0-3,6-7");
+	ranges("0-8191", "0-8191");
+	ranges("65535,65534,65532", "65532,65534-65535");
+}
+
 TEST(cpu_list_parse_and_format)
 {
 	struct cpu_list list = {0};
