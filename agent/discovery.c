@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,7 +64,8 @@ struct discovery {
 	struct exclusion_set excluded; /* by what their engines said */
 
 	unsigned generation;
-	bool full; /* a container was left out for max_containers */
+	bool full;      /* a container was left out for max_containers or spare_descriptors */
+	bool told_full; /* and since then there was no scan that left out none */
 	bool told_deep;
 	bool complained; /* about another reason to leave one out, since the last scan */
 
@@ -280,6 +282,17 @@ static int take_key_for_name(struct container *container)
 	return label_take_name(&container->labels.name, container->key) ? 0 : -ENOMEM;
 }
 
+/* `fd` was just opened: all below it are taken, for the kernel gives the lowest. */
+static bool few_descriptors(const struct discovery *d, int fd)
+{
+	struct rlimit limit;
+
+	if (!d->options.spare_descriptors || getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return false;
+	return (rlim_t)fd >=
+	       limit.rlim_cur - MIN((rlim_t)d->options.spare_descriptors, limit.rlim_cur / 2);
+}
+
 /*
  * Adds the container at `path`, if it is one. `expected`: its announced id, 0: any. 0 also when
  * there is nothing to add; -ENOENT when it cannot be opened.
@@ -328,11 +341,21 @@ static int consider(struct discovery *d, const char *path, uint64_t expected)
 
 	if (d->options.max_containers &&
 	    container_table_count(d->table) >= d->options.max_containers) {
-		if (!d->full)
+		if (!d->told_full)
 			log_warning("more than %u containers: %s and others are left out (raise "
 				    "--max-containers)",
 				    d->options.max_containers, path);
-		d->full = true;
+		d->full = d->told_full = true;
+		return 0;
+	}
+
+	if (few_descriptors(d, fd)) {
+		if (!d->told_full)
+			log_warning(
+				"descriptors are running out: %s and others are left out (raise "
+				"the limit of open files, LimitNOFILE= in the unit)",
+				path);
+		d->full = d->told_full = true;
 		return 0;
 	}
 
@@ -631,6 +654,7 @@ int discovery_scan(struct discovery *discovery)
 	else
 		exclusion_set_prune(&d->excluded, d->generation);
 
+	d->told_full = d->told_full && d->full;
 	for (size_t i = container_table_count(d->table); i-- > 0;) {
 		struct container *container = container_table_at(d->table, i);
 		if (container->generation != d->generation) {

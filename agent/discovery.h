@@ -27,6 +27,9 @@ struct discovery_options {
 	struct name_record *record; /* see container_table_set_record() */
 	const char *host_name;
 	unsigned max_containers; /* 0: any number */
+	/* Descriptors that containers leave to the rest of the agent, of what RLIMIT_NOFILE allows.
+	 */
+	unsigned spare_descriptors;
 	/* Called after the table has it / before it leaves the table. */
 	void (*added)(void *userdata, struct container *container);
 	void (*removed)(void *userdata, struct container *container);

@@ -51,6 +51,8 @@
 #define CHECK_ONLINE_NS EBB_NS_PER_SEC
 /* Directories on v1, the kept-open files of the `files` sampler, and those of the series. */
 #define FDS_PER_CONTAINER 15
+/* Not for containers: the API's connections, the feed, state files, one container more. */
+#define SPARE_DESCRIPTORS (API_CONNECTIONS_MAX + 64)
 /* At start, for what the engines say of the containers that are there already. */
 #define SETTLE_NAMES_MS 1000
 
@@ -546,6 +548,7 @@ static int start_discovery(struct manager *manager)
 			.record = manager->record,
 			.host_name = options->name,
 			.max_containers = options->max_containers,
+			.spare_descriptors = SPARE_DESCRIPTORS,
 			.added = on_added,
 			.removed = on_removed,
 			.joined = on_joined,

@@ -24,6 +24,7 @@ static char glob[128];
 static char *globs[] = {glob, NULL};
 static char *excludes[] = {"skip*"};
 static struct string_list glob_list = {globs, 1}, exclude_list = {excludes, 1};
+static unsigned spare_descriptors;
 static char calls[1024]; /* "+a ~a -a " */
 
 /* Of this test: the machine may have containers that come and go meanwhile. */
@@ -92,6 +93,7 @@ static void set_up(unsigned max_containers)
 		.globs = &glob_list,
 		.excludes = &exclude_list,
 		.max_containers = max_containers,
+		.spare_descriptors = spare_descriptors,
 		.added = on_added,
 		.removed = on_removed,
 		.joined = on_joined,
@@ -524,6 +526,37 @@ TEST(a_limit_on_their_number)
 		loop_turn(loop, 10);
 	expect_calls("-a +c ");
 	exclude_list = (struct string_list){excludes, ARRAY_SIZE(excludes)};
+}
+
+TEST(descriptors_are_left_to_others)
+{
+	struct rlimit limit, few;
+	char name[16];
+	int lowest;
+
+	spare_descriptors = 20;
+	set_up(0);
+	lowest = dup(0);
+	CHECK(lowest >= 0);
+	close(lowest);
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	few = limit;
+	few.rlim_cur = (rlim_t)lowest + 20 + 30;
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), 0);
+	for (int i = 0; i < 60; i++) {
+		snprintf(name, sizeof(name), "c%d", i);
+		make_and_tell(hierarchies.primary, name);
+	}
+	/* Some are there; and what was spared can be opened. */
+	CHECK(by_name("c0"));
+	CHECK(!by_name("c59"));
+	CHECK(count_ours() >= 10);
+	for (int i = 0; i < 10; i++)
+		CHECK(dup(0) >= 0);
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	CHECK_INT(discovery_scan(discovery), 0);
+	CHECK_INT(count_ours(), 60);
+	spare_descriptors = 0;
 }
 
 TEST(freeing_removes_all)
