@@ -730,6 +730,7 @@ static int give_up_privileges(struct manager *manager)
 		return r;
 	return sandbox_enter(&(struct sandbox_options){
 		.net = manager->net,
+		.bpf = manager->bpf && sandbox_bpf_needs_capability(),
 		.low_ports = address_parse(options->listen, &address) == 0 && address.port &&
 			     address.port < 1024,
 	});

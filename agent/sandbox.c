@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ebb/cleanup.h"
@@ -41,6 +42,8 @@ uint64_t sandbox_capabilities(const struct sandbox_options *options)
 	/* Whose network a device belongs to is told by /proc/PID/ns of a process in it. */
 	if (options->net)
 		kept |= 1ULL << CAP_NET_ADMIN | 1ULL << CAP_SYS_PTRACE;
+	if (options->bpf)
+		kept |= 1ULL << CAP_BPF;
 	if (options->low_ports)
 		kept |= 1ULL << CAP_NET_BIND_SERVICE;
 	return kept;
@@ -92,6 +95,33 @@ static int drop_capabilities(uint64_t kept)
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
 		return -errno;
 	return keep_only(kept);
+}
+
+/* Asks the kernel for what cannot be there: is it refused before it is looked for? */
+static bool bpf_is_denied(void)
+{
+	union bpf_attr attr = {0};
+
+	attr.map_fd = UINT32_MAX;
+	return syscall(SYS_bpf, BPF_MAP_LOOKUP_ELEM, &attr, sizeof(attr)) < 0 && errno == EPERM;
+}
+
+bool sandbox_bpf_needs_capability(void)
+{
+	static const cap_value_t either[] = {CAP_BPF, CAP_SYS_ADMIN};
+	cap_t now = cap_get_proc(), without = now ? cap_dup(now) : NULL;
+	bool denied = false;
+
+	if (without &&
+	    cap_set_flag(without, CAP_EFFECTIVE, ARRAY_SIZE(either), either, CAP_CLEAR) == 0 &&
+	    cap_set_proc(without) == 0) {
+		denied = bpf_is_denied();
+		if (cap_set_proc(now) < 0)
+			log_warning_errno(errno, "capabilities do not come back");
+	}
+	cap_free(now);
+	cap_free(without);
+	return denied;
 }
 
 /* --- System calls ----------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 struct sandbox_options {
 	bool net;       /* limits networks: may configure devices, and look for the containers' */
 	bool low_ports; /* is going to listen on a port below 1024 */
+	bool bpf;       /* uses maps, and sandbox_bpf_needs_capability() */
 };
 
 /*
@@ -21,6 +22,13 @@ struct sandbox_options {
  * errno: capabilities that should have gone are still there.
  */
 int sandbox_enter(const struct sandbox_options *options);
+
+/*
+ * Whether this kernel denies CAP_BPF's absence even to who only uses the maps and programs that it
+ * has open, as those before 5.19 do unless kernel.unprivileged_bpf_disabled is 0. To be asked
+ * before sandbox_enter().
+ */
+bool sandbox_bpf_needs_capability(void);
 
 /* 1 << CAP_...: those that are kept where they are there. Pure. */
 uint64_t sandbox_capabilities(const struct sandbox_options *options);

@@ -26,6 +26,8 @@
 			return __LINE__; \
 	} while (0)
 
+static bool needs_bpf;
+
 /* 0, or the line of the WANT that did not hold. */
 static int in_sandbox(int (*fn)(void))
 {
@@ -37,7 +39,7 @@ static int in_sandbox(int (*fn)(void))
 	CHECK(child >= 0);
 	if (child == 0) {
 		log_set_level(LOG_LEVEL_ERROR);
-		line = sandbox_enter(&(struct sandbox_options){.net = true});
+		line = sandbox_enter(&(struct sandbox_options){.net = true, .bpf = needs_bpf});
 		if (line == 0)
 			line = fn();
 		_exit(write(ends[1], &line, sizeof(line)) != sizeof(line));
@@ -71,6 +73,35 @@ TEST(few_capabilities_are_kept)
 		  1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_NET_ADMIN | 1ULL << CAP_SYS_PTRACE);
 	CHECK_INT(sandbox_capabilities(&(struct sandbox_options){.low_ports = true}),
 		  1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_NET_BIND_SERVICE);
+	CHECK_INT(sandbox_capabilities(&(struct sandbox_options){.bpf = true}),
+		  1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_BPF);
+}
+
+static int bpf_look_up(void)
+{
+	union bpf_attr attr = {0};
+
+	attr.map_fd = UINT32_MAX;
+	return syscall(SYS_bpf, BPF_MAP_LOOKUP_ELEM, &attr, sizeof(attr)) < 0 ? -errno : 0;
+}
+
+static int use_what_is_open(void)
+{
+	WANT(bpf_look_up() == -EBADF);
+	return 0;
+}
+
+/* Whatever this kernel wants for it: what is open stays of use. */
+TEST(open_maps_can_be_used_without_more_than_is_kept)
+{
+	if (geteuid() != 0 || bpf_look_up() != -EBADF)
+		SKIP("needs root, and BPF");
+	needs_bpf = sandbox_bpf_needs_capability();
+	CHECK_INT(in_sandbox(use_what_is_open), 0);
+	/* Asked without, and got back. */
+	CHECK_INT(bpf_look_up(), -EBADF);
+	CHECK_INT(sandbox_bpf_needs_capability(), needs_bpf);
+	needs_bpf = false;
 }
 
 TEST(status_is_told_as_the_kernel_has_it)
