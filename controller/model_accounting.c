@@ -320,12 +320,14 @@ void host_rebuild_accounting(struct model *model, struct host *host)
 			 * whoever owns cores is accounted with all of its limits. */
 			if (!says && owns && state->present && state->current > 0)
 				state->allocated = state->current;
+			if (state->allocated <= 0)
+				continue;
 			/* More than `current` was growth under way when the controller ended: kept
 			 * until the agent says what is in force. An operation that was not done is
 			 * taken back as a whole. */
 			if (s->operating & 1u << i && state->current > 0)
 				state->allocated = state->current;
-			else if (state->allocated > 0)
+			else
 				state->allocated = MAX(state->allocated, state->current);
 		}
 	}

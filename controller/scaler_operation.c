@@ -623,7 +623,10 @@ static const char *overtaken(const struct scaler *scaler, const struct change *c
 	if (change->to != change->from &&
 	    (state->current != change->from || s->apply & bit_of(change->operation)))
 		return "its limit was changed meanwhile";
-	return gives(change) && change->to < state->min ? "its min was raised meanwhile" : NULL;
+	if ((gives(change) && change->to < state->min) ||
+	    (change->max_to < change->max_from && change->max_to < state->min))
+		return "its min was raised meanwhile";
+	return NULL;
 }
 
 static void commit_change(struct scaler *scaler, struct change *change)
@@ -640,17 +643,17 @@ static void commit_change(struct scaler *scaler, struct change *change)
 		s->automatic = false;
 	}
 	if (change->to != change->from) {
-		bool overwritten = s->physical[resource] != change->in_force;
+		int64_t found = s->physical[resource];
 
 		model_limit_applied(model, s, resource, change->in_force);
-		/* By another hand, while the operation waited for others. */
-		if (overwritten && s->guard && state->guard)
-			model_apply(model, s, resource);
+		s->physical[resource] = found;
 		scaler->stats.applied++;
 	} else {
 		/* What is away, and could not be ordered, comes back to its new max. */
 		accounting_below_max(model, s, resource);
 	}
+	/* By another hand, while the operation waited for others. */
+	scaler_settle_overwritten(scaler, s, resource);
 	if (boundaries_adjust(state))
 		model_touch(model, s, MODEL_DIRTY_LIMITS);
 	model_touch(model, s, MODEL_DIRTY_STRUCTURE);
@@ -761,8 +764,10 @@ static void finish_back(struct scaler *scaler, struct operation *operation)
 	{
 		struct structure *s = structure_of(scaler, change);
 
-		if (s)
-			scaler_below_max(scaler, s, operation->request.resource);
+		if (!s)
+			continue;
+		scaler_below_max(scaler, s, operation->request.resource);
+		scaler_settle_overwritten(scaler, s, operation->request.resource);
 	}
 	let_go(scaler, operation);
 	foreach_parent(parent, operation)

@@ -363,21 +363,18 @@ static bool part_failed(struct scaler *scaler, struct slot *slot, struct part *p
 	return scaler_worth_a_line(slot->failures[part->resource]);
 }
 
-/* Somebody wrote another limit while the order was under way, which was no time to put it back. */
-static bool was_overwritten(const struct structure *s, int resource)
+void scaler_settle_overwritten(struct scaler *scaler, struct structure *s,
+			       enum ebb_resource resource)
 {
 	const struct resource_state *state = &s->resources[resource];
 
-	return state->allocated > 0 && s->physical[resource] != INT64_MIN &&
-	       s->physical[resource] != state->current;
-}
-
-static void settle_overwritten(struct model *model, struct structure *s, int resource)
-{
-	if (s->guard && s->resources[resource].guard)
-		model_apply(model, s, resource);
+	if (s->apply & 1u << resource || state->allocated <= 0 ||
+	    s->physical[resource] == INT64_MIN || s->physical[resource] == state->current)
+		return;
+	if (s->guard && state->guard)
+		model_apply(scaler->model, s, resource);
 	else
-		model_adopt_limit(model, s, resource);
+		model_adopt_limit(scaler->model, s, resource);
 }
 
 bool scaler_below_max(struct scaler *scaler, struct structure *s, enum ebb_resource resource)
@@ -395,8 +392,8 @@ static void undo_part(struct scaler *scaler, struct slot *slot, struct structure
 	scaler_hold_physical(scaler, s, part->resource);
 	if (part->apply)
 		model_apply(scaler->model, s, part->resource);
-	else if (was_overwritten(s, part->resource))
-		settle_overwritten(scaler->model, s, part->resource);
+	else
+		scaler_settle_overwritten(scaler, s, part->resource);
 	/* It was taken into the accounts for this order, with more than its max in force. */
 	scaler_below_max(scaler, s, part->resource);
 	if (part_failed(scaler, slot, part, why, grown, now))

@@ -242,6 +242,10 @@ void scaler_flush(struct scaler *scaler, uint64_t now);
 void scaler_limit_in_force(struct scaler *scaler, struct slot *slot, struct structure *s,
 			   enum ebb_resource resource, int64_t from, int64_t applied,
 			   const struct order_result *result);
+/* Somebody wrote another limit while an order or an operation was under way, which was no time to
+ * put it back: now it is, or it is adopted where nothing is guarded. */
+void scaler_settle_overwritten(struct scaler *scaler, struct structure *s,
+			       enum ebb_resource resource);
 /* What is guarded and above its max after an order failed comes down to it. True: it was above. */
 bool scaler_below_max(struct scaler *scaler, struct structure *s, enum ebb_resource resource);
 /* The first, the second, the fourth, the eighth time in a row. */
