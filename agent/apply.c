@@ -121,12 +121,23 @@ static bool job_must_wait(const struct job *job)
 	return false;
 }
 
-/* What the job writes now, those that it passes by must not put back later. */
-static void overtake(struct job *job)
+/*
+ * What holds by this job, implied limits too, those that it has passed by must not put back later.
+ * What it has not come to, or has put back itself, is still theirs.
+ */
+static void overtake(const struct job *job)
 {
+	unsigned holds = 0;
+
+	for (int kind = 0; kind < LIMIT_KIND_MAX; kind++) {
+		enum apply_state state = job->result.states[kind];
+
+		if (state == APPLY_EQUAL || state == APPLY_WRITTEN || state == APPLY_NOT_PUT_BACK)
+			holds |= 1U << kind;
+	}
 	for (struct job *ahead = job->applier->first; ahead != job; ahead = ahead->next) {
-		if (ahead->id == job->id)
-			ahead->overtaken |= job->order.asked;
+		if (ahead->id == job->id && ahead->started)
+			ahead->overtaken |= holds;
 	}
 }
 
@@ -167,6 +178,7 @@ static void job_finish(struct job *job, int error)
 	struct container *container = container_table_by_id(applier->options.table, job->id);
 	bool wrote = false;
 
+	overtake(job);
 	job_unlink(job);
 	job->result.error = error;
 	job->result.gone = !container;
@@ -370,7 +382,6 @@ static void job_start(struct job *job)
 	int r;
 
 	job->started = true;
-	overtake(job);
 	r = container ? limits_read(options->hierarchies, container, options->disk, &job->before)
 		      : -ENODEV;
 	if (r == 0)

@@ -343,6 +343,86 @@ TEST(apply_takes_the_burst_down_with_the_quota)
 	CHECK(strstr(outcomes[2].got.message, "20 shares"));
 }
 
+/* Orders `lowering` with memory to come down, then `next` while it does, and fails the first.
+ * False: the shrinker has been faster. */
+static bool fail_after(struct limit_order lowering, const struct limit_order *next)
+{
+	memset(outcomes, 0, sizeof(outcomes));
+	lowering.asked |= 1U << LIMIT_MEM;
+	lowering.value[LIMIT_MEM] = 300 * EBB_MIB;
+	CHECK_INT(applier_submit(applier, container, &lowering, on_done, &outcomes[0]), 0);
+	CHECK_INT(outcomes[0].calls, 0);
+	CHECK_INT(applier_submit(applier, container, next, on_done, &outcomes[1]), 0);
+	CHECK_INT(outcomes[1].calls, 1);
+	shrinker_cancel(shrinker, container->id);
+	wait_for(&outcomes[0]);
+	CHECK(outcomes[0].got.error == 0 || outcomes[0].got.error == -ECANCELED);
+	if (outcomes[0].got.error)
+		return true;
+	submit(100000, 512, &outcomes[2]);
+	CHECK_INT(outcomes[2].got.error, 0);
+	return false;
+}
+
+TEST(apply_does_not_undo_a_burst_that_a_newer_quota_took_down)
+{
+	struct limit_order first = order_of(90000, 0), newer = order_of(20000, 0);
+	bool failed = false;
+
+	set_up();
+	if (!(more().has_more & 1U << LIMIT_BURST))
+		SKIP("this kernel has no CPU burst");
+	first.asked |= 1U << LIMIT_BURST;
+	first.value[LIMIT_BURST] = 80000;
+	for (int i = 0; i < 200 && !failed; i++) {
+		submit_one(LIMIT_BURST, 60000, &outcomes[3]);
+		failed = fail_after(first, &newer);
+	}
+	if (!failed)
+		SKIP("the shrinker was faster each time");
+	CHECK_INT(outcomes[1].got.error, 0);
+	CHECK_INT(outcomes[0].got.states[LIMIT_QUOTA], APPLY_REPLACED);
+	CHECK_INT(outcomes[0].got.states[LIMIT_BURST], APPLY_REPLACED);
+	CHECK_INT(more().cpu.burst_us, 20000);
+	check_limits(20000, 512);
+}
+
+/* A newer order that changes nothing in the end is no reason to leave what a failed one has set. */
+TEST(apply_undoes_in_spite_of_orders_that_failed)
+{
+	struct limit_order first = order_of(150000, 0), newer = order_of(200000, 0);
+	bool failed = false;
+
+	set_up();
+	if (!more().has_cpuset)
+		SKIP("no cpuset controller here");
+	newer.asked |= 1U << LIMIT_CPUS;
+	snprintf(newer.cpus, sizeof(newer.cpus), "9999");
+	for (int i = 0; i < 200 && !failed; i++)
+		failed = fail_after(first, &newer);
+	if (!failed)
+		SKIP("the shrinker was faster each time");
+	CHECK(outcomes[1].got.error < 0);
+	CHECK_INT(outcomes[1].got.failed, LIMIT_CPUS);
+	CHECK_INT(outcomes[0].got.states[LIMIT_QUOTA], APPLY_PUT_BACK);
+	check_limits(100000, 512);
+
+	if (!(more().has_more & 1U << LIMIT_BURST))
+		return;
+	/* Refused before any write. */
+	newer = order_of(200000, 0);
+	newer.asked |= 1U << LIMIT_BURST;
+	newer.value[LIMIT_BURST] = 300000;
+	failed = false;
+	for (int i = 0; i < 200 && !failed; i++)
+		failed = fail_after(first, &newer);
+	if (!failed)
+		SKIP("the shrinker was faster each time");
+	CHECK_INT(outcomes[1].got.error, -EOPNOTSUPP);
+	CHECK_INT(outcomes[0].got.states[LIMIT_QUOTA], APPLY_PUT_BACK);
+	check_limits(100000, 512);
+}
+
 TEST(apply_by_weight)
 {
 	set_up();
