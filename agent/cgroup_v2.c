@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Limits on cgroup v2. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
+#include "ebb/cleanup.h"
 #include "ebb/log.h"
 #include "ebb/units.h"
 #include "limits.h"
@@ -74,10 +77,21 @@ static int put_cpus(int fd, const char *cpus)
 	return cgroup_write(fd, "cpuset.cpus", *cpus ? cpus : "\n");
 }
 
+/* What the parent has, by name: a set with tasks in it is not taken away (-ENOSPC). */
+static int put_parents_cpus(int fd, char *ret_cpus, size_t size)
+{
+	_cleanup_close_ int parent = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (parent < 0)
+		return -errno;
+	ssize_t n = cgroup_read(parent, "cpuset.cpus.effective", ret_cpus, size);
+	return n < 0 ? (int)n : put_cpus(fd, ret_cpus);
+}
+
 static int v2_write_cpus(const struct container *container, const char *cpus)
 {
 	int fd = container->dir_fds[CGROUP_CPUSET];
-	char present[LIMIT_CPUS_TEXT], now[LIMIT_CPUS_TEXT];
+	char present[LIMIT_CPUS_TEXT], now[LIMIT_CPUS_TEXT], parents[LIMIT_CPUS_TEXT];
 
 	ssize_t n = cgroup_read(fd, "cpuset.cpus", present, sizeof(present));
 	if (n < 0)
@@ -86,6 +100,10 @@ static int v2_write_cpus(const struct container *container, const char *cpus)
 		return 0;
 
 	int r = put_cpus(fd, cpus);
+	if (r == -ENOSPC && !*cpus) {
+		r = put_parents_cpus(fd, parents, sizeof(parents));
+		cpus = parents;
+	}
 	if (r < 0)
 		return r;
 	n = cgroup_read(fd, "cpuset.cpus", now, sizeof(now));

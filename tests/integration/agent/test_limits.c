@@ -325,6 +325,21 @@ TEST(cpuset_taken_off_again)
 	CHECK(limits.cpu.n_effective >= 2);
 }
 
+TEST(cpuset_taken_off_again_with_a_task_inside)
+{
+	need_cpuset();
+	char all[LIMIT_CPUS_TEXT];
+	snprintf(all, sizeof(all), "%s", limits.cpu.effective_cpus);
+	CHECK_INT(write_cpus("1"), 0);
+	child = cgroup_tree_spawn(&tree, "a", NULL, NULL);
+	for (int i = 0; i < 3000 && !*get("cpuset", "a", "cgroup.procs"); i++)
+		usleep(10000);
+	CHECK_INT(write_cpus(""), 0);
+	CHECK_STR(read_limits()->cpu.effective_cpus, all);
+	CHECK_INT(write_cpus(""), 0);
+	CHECK_STR(read_limits()->cpu.effective_cpus, all);
+}
+
 TEST(v1_cpuset_narrower_than_a_nested_one_is_refused)
 {
 	need_cpuset();
