@@ -15,6 +15,8 @@ fi
 
 tests/run "${integration[@]/#/${BUILD:-build}/tests/integration/agent/test_}"
 status=$?
+# Emulated, each order takes as long as ten elsewhere.
+EBB_TEST_STEPS=${EBB_TEST_STEPS:-3000} tests/run "${BUILD:-build}/tests/integration/agent/test_limits_random" || status=1
 # The other kind of file cache lists; it can be switched at any time.
 lists=/sys/kernel/mm/lru_gen/enabled
 if [ -e $lists ] && [ -z "$few" ]; then
