@@ -115,6 +115,9 @@ static bool job_must_wait(const struct job *job)
 	for (const struct job *ahead = job->applier->first; ahead != job; ahead = ahead->next) {
 		unsigned busy = ahead->shrinking ? MEMORY_KINDS : ahead->order.asked;
 
+		/* It may take the burst down with it. */
+		if (busy & 1U << LIMIT_QUOTA)
+			busy |= 1U << LIMIT_BURST;
 		if (ahead->id == job->id && busy & job->order.asked)
 			return true;
 	}

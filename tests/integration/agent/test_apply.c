@@ -387,6 +387,24 @@ TEST(apply_does_not_undo_a_burst_that_a_newer_quota_took_down)
 	check_limits(20000, 512);
 }
 
+/* The quota that waits will take the burst down: a newer burst comes after it. */
+TEST(apply_keeps_a_burst_behind_a_quota_that_waits)
+{
+	set_up();
+	if (!(more().has_more & 1U << LIMIT_BURST))
+		SKIP("this kernel has no CPU burst");
+	submit(0, 300, &outcomes[0]);
+	submit(20000, 280, &outcomes[1]);
+	CHECK_INT(outcomes[1].calls, 0);
+	submit_one(LIMIT_BURST, 60000, &outcomes[2]);
+	wait_for(&outcomes[1]);
+	wait_for(&outcomes[2]);
+	CHECK_INT(outcomes[1].got.error, 0);
+	CHECK_INT(outcomes[2].got.error, -EOPNOTSUPP);
+	CHECK_INT(more().cpu.burst_us, 0);
+	check_limits(20000, 280);
+}
+
 /* A newer order that changes nothing in the end is no reason to leave what a failed one has set. */
 TEST(apply_undoes_in_spite_of_orders_that_failed)
 {
