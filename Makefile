@@ -171,6 +171,11 @@ $(BUILD)/flood: $(BUILD)/tests/e2e/flood.o
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
+# Runs the packaged programs with the system calls that their units leave them.
+$(BUILD)/filtered: $(BUILD)/tests/e2e/filtered.o
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lseccomp
+
 # --- Tests: tests/KIND/PART/NAME.c becomes build/tests/KIND/PART/NAME, linked with PART.a ----------
 test_bins = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1)/*/*.c))
 UNIT_TESTS  := $(call test_bins,unit)
@@ -220,7 +225,7 @@ check: deps-missing peers
 # A second make, so that packages which `deps` just installed are seen. gcc has built it; clang has
 # an opinion too, which it has without optimizing.
 .PHONY: check-built
-check-built: all generated tests $(BUILD)/demo_load $(BUILD)/flood
+check-built: all generated tests $(BUILD)/demo_load $(BUILD)/flood $(BUILD)/filtered
 ifeq ($(SAN),)
 	$(Q)$(MAKE) --no-print-directory SAN=1 unit-tests fuzzers
 	$(Q)$(MAKE) --no-print-directory CC=$(CLANG) BUILD=$(BUILD)-clang CFLAGS=-O0 all tests
@@ -244,7 +249,7 @@ check-unit: $(UNIT_TESTS)
 	$(Q)BUILD=$(BUILD) tests/run $^
 check-integration: all $(INTEG_TESTS)
 	$(Q)BUILD=$(BUILD) tests/run $(INTEG_TESTS) $(SCRIPTS)
-check-e2e: all $(BUILD)/demo_load $(BUILD)/flood
+check-e2e: all generated $(BUILD)/demo_load $(BUILD)/flood $(BUILD)/filtered
 	$(Q)BUILD=$(BUILD) tests/run $(E2E)
 
 # On other kernels, with cgroup v2, in machines of QEMU's.

@@ -712,6 +712,9 @@ static void watch_hands(struct manager *manager)
 	if (r == -EOPNOTSUPP)
 		log_info("limits that others change are seen with the next sample, but not who did "
 			 "it: this kernel does not tell (Linux 6.6 and later do)");
+	else if (r == -EPERM)
+		log_info("limits that others change are seen with the next sample, but not who did "
+			 "it: that takes CAP_SYS_ADMIN (drop-in ebb-agent-changes.conf)");
 	else if (r < 0)
 		log_warning_errno(r, "who changes limits beside this agent will not be known");
 }

@@ -248,7 +248,6 @@ static const char *const allowed_calls[] = {
 	"getrandom",
 	"madvise",
 	"membarrier",
-	"mincore",
 	"mlock",
 	"mmap",
 	"mprotect",

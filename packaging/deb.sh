@@ -27,6 +27,6 @@ cp -r packaging/debian "$output/source/debian"
 cd "$output/source"
 # What make passes down is for the tree that it was started in.
 unset MAKEFLAGS MFLAGS MAKELEVEL BUILD CFLAGS
-DEB_BUILD_OPTIONS="nocheck parallel=$(nproc)" dpkg-buildpackage -us -uc "$@"
+DEB_BUILD_OPTIONS="nocheck parallel=$(nproc) ${DEB_BUILD_OPTIONS:-}" dpkg-buildpackage -us -uc "$@"
 cd ..
 rm -rf source

@@ -97,8 +97,8 @@ if command -v systemd-analyze >/dev/null; then
 	check controller_s_exposure_is_at_most_1.5 security 15 "$units/ebb-controller.service"
 	tail -n 1 "$TMP/security"
 	mkdir "$units/ebb-agent.service.d"
-	cp packaging/examples/ebb-agent-network.conf "$units/ebb-agent.service.d/"
-	same network_drop_in_is_valid "$(SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --man=no "$units/ebb-agent.service" 2>&1 |
+	cp packaging/examples/ebb-agent-*.conf "$units/ebb-agent.service.d/"
+	same drop_ins_are_valid "$(SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --man=no "$units/ebb-agent.service" 2>&1 |
 		grep -E "$units|^ebb[-.]")" ""
 	rm -r "$units/ebb-agent.service.d"
 else
