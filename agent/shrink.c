@@ -110,7 +110,7 @@ static void run(struct shrinker *shrinker, struct job *job)
 static void *shrinker_thread(void *arg)
 {
 	struct shrinker *shrinker = arg;
-	struct job *job;
+	struct job *job = NULL;
 
 	pthread_mutex_lock(&shrinker->lock);
 	for (;;) {
