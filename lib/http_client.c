@@ -384,8 +384,9 @@ static void explain(const struct transfer *transfer, CURLcode code, char *buffer
 	else if (code != CURLE_OK && strstr(why, "alert"))
 		snprintf(buffer, size, "%s: it does not take our certificate (%s)",
 			 transfer->address, why);
+	/* In TLS 1.3 the client is done first: sending may be what fails. */
 	else if ((code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR ||
-		  code == CURLE_SSL_CONNECT_ERROR) &&
+		  code == CURLE_SEND_ERROR || code == CURLE_SSL_CONNECT_ERROR) &&
 		 !strncmp(transfer->address, "https://", 8) && !answered)
 		snprintf(buffer, size,
 			 "%s: %s; if it lets only clients with a certificate in, it did not take "

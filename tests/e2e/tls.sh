@@ -13,6 +13,9 @@ SAN=DNS:localhost,IP:127.0.0.1
 make_ca ca && make_ca stranger && make_cert ca agent $SAN && make_cert ca controller $SAN &&
 	make_cert ca person DNS:person && make_cert stranger intruder $SAN && make_cert ca renewed $SAN &&
 	make_cert ca elsewhere DNS:elsewhere.example && make_cert ca old $SAN 0 || exit 1
+# Good to the end of the second in which it was made.
+while openssl x509 -checkend 0 -noout -in "$TMP/old.pem" >/dev/null; do sleep 0.1; done
+sleep 1.1
 TOKEN=0123456789abcdef-of-the-site
 (umask 077 && echo $TOKEN >"$TMP/token")
 for who in agent controller person; do cp "$TMP/$who.pem" "$TMP/$who.now.pem" && cp "$TMP/$who.key" "$TMP/$who.now.key"; done
