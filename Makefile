@@ -43,6 +43,10 @@ WARN    := -Wall -Wextra -Werror -Wno-unused-parameter -Wstrict-prototypes -Wmis
            -Wshadow -Wpointer-arith -Wvla
 HARDEN  := -fstack-protector-strong -fPIE
 
+# What gcc says of values it follows less far there is not so, and the usual build has been asked.
+ifneq ($(SAN),)
+  WARN += $(if $(findstring clang,$(CC)),,-Wno-format-truncation -Wno-maybe-uninitialized)
+endif
 ifeq ($(SAN),1)
   SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
   override BUILD := $(BUILD)-san

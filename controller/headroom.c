@@ -37,6 +37,25 @@ static char *spare_cpus(const struct host *host)
 	return text;
 }
 
+/* What containers have in force beyond what is set aside for them, until it is cut: the books call
+ * it free, and it is not. */
+static int64_t beyond_books(const struct host *host, enum ebb_resource resource)
+{
+	int64_t beyond = 0;
+
+	for (const struct structure *s = host->containers; s; s = s->host_next) {
+		int64_t allocated = s->resources[resource].allocated;
+
+		if (allocated <= 0 || s->physical[resource] == INT64_MIN)
+			continue;
+		/* Unlimited. */
+		if (s->physical[resource] < 0)
+			return INT64_MAX;
+		beyond += MAX(s->physical[resource] - allocated, (int64_t)0);
+	}
+	return beyond;
+}
+
 json_t *headroom_lease(const struct model *model, const struct host *host)
 {
 	_cleanup_free_ char *cpus = NULL;
@@ -48,10 +67,11 @@ json_t *headroom_lease(const struct model *model, const struct host *host)
 			  (json_int_t)(model->scaler.reflex_lease * 1000));
 	for (size_t i = 0; lease && i < ARRAY_SIZE(growing); i++) {
 		enum ebb_resource r = growing[i];
+		int64_t beyond = host->max[r] > 0 && host->free[r] > 0 ? beyond_books(host, r) : 0;
 
-		if (host->max[r] > 0 && host->free[r] > 0)
+		if (host->max[r] > 0 && host->free[r] > beyond)
 			json_object_set_new(lease, ebb_resource_name(r),
-					    json_integer(host->free[r]));
+					    json_integer(host->free[r] - beyond));
 	}
 	cpus = model_pins_cores(model, host) ? spare_cpus(host) : NULL;
 	if (lease && cpus)

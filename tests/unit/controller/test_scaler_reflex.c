@@ -481,6 +481,20 @@ TEST(an_answer_overtaken_by_the_report)
 	model_unlock(model);
 }
 
+TEST(what_is_in_force_beyond_the_books_is_not_leased)
+{
+	start();
+	settle();
+	CHECK_INT(made_lease().pool[0], SHARES - 4 * 50);
+	/* To be cut, and not yet. */
+	web[1]->physical[EBB_CPU] = 80;
+	CHECK_INT(made_lease().pool[0], SHARES - 4 * 50 - 30);
+	web[2]->physical[EBB_CPU] = -1;
+	CHECK_INT(made_lease().pool[0], 0);
+	CHECK_INT(made_lease().pool[1], MEM_MIB - 4 * 512);
+	model_unlock(model);
+}
+
 TEST(who_may_grow)
 {
 	json_t *ceilings;
