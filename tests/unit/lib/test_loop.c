@@ -246,8 +246,8 @@ TEST(stop_from_another_thread)
 	/* A stop before the run counts, once. */
 	loop_stop(loop);
 	CHECK_INT(loop_run(loop), 0);
-	CHECK_INT(loop_add_timer(loop, EBB_NS_PER_MS, 0, stop_timer, loop, NULL), 0);
 	uint64_t start = now_ns();
+	CHECK_INT(loop_add_timer(loop, EBB_NS_PER_MS, 0, stop_timer, loop, NULL), 0);
 	CHECK_INT(loop_run(loop), 0);
 	CHECK(now_ns() - start >= EBB_NS_PER_MS);
 }
