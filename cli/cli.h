@@ -42,7 +42,8 @@ struct verb {
 };
 extern const struct verb verb_ps, verb_top, verb_guard, verb_unguard, verb_set, verb_rules,
 	verb_why, verb_doctor, verb_migrate, verb_simulate, verb_rule, verb_subscribe,
-	verb_desubscribe, verb_app, verb_user, verb_limits, verb_service, verb_apply, verb_sanity;
+	verb_desubscribe, verb_app, verb_user, verb_limits, verb_service, verb_apply, verb_sanity,
+	verb_reflex;
 
 /* Prints "ebb: ..." as one line on standard error; EXIT_FAILED. */
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

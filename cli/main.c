@@ -22,7 +22,7 @@ static const struct verb *const verbs[] = {
 	&verb_ps,        &verb_top,         &verb_guard,    &verb_unguard, &verb_set,
 	&verb_subscribe, &verb_desubscribe, &verb_app,      &verb_user,    &verb_apply,
 	&verb_rules,     &verb_limits,      &verb_service,  &verb_why,     &verb_doctor,
-	&verb_sanity,    &verb_migrate,     &verb_simulate, &verb_rule,
+	&verb_sanity,    &verb_migrate,     &verb_simulate, &verb_rule,    &verb_reflex,
 };
 
 static const struct verb *find_verb(const char *name)

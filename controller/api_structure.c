@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "drift.h"
+#include "headroom.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
 
@@ -242,6 +243,32 @@ static void drift_put(void *userdata, struct http_call *call)
 	api_end_change(api, call, s, DB_STRUCTURES, r, "Only a container's limits drift");
 }
 
+/* {"value": false}: its agent raises nothing of it by itself. */
+static void reflex_put(void *userdata, struct http_call *call)
+{
+	struct api *api = userdata;
+	_cleanup_json_ json_t *body = NULL;
+	const char *text;
+	json_t *value;
+	struct structure *s;
+	bool on;
+	int r;
+
+	if (!api_body_member(call, "value", &body, &value))
+		return;
+	text = json_string_value(value);
+	on = json_is_true(value) || (text && !strcmp(text, "true"));
+	if (!on && !json_is_false(value) && !(text && !strcmp(text, "false"))) {
+		http_reply_error(call, 400, "reflex is true or false");
+		return;
+	}
+	s = api_lock_structure(api, call);
+	if (!s)
+		return;
+	r = headroom_set_reflex(api->model, s, on);
+	api_end_change(api, call, s, DB_STRUCTURES, r, "Only a container has a reflex");
+}
+
 static void core_distribution_put(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
@@ -270,6 +297,7 @@ const struct http_route api_structure_routes[] = {
 	{HTTP_PUT, "/structure/*/feed", feed_put, false},
 	{HTTP_PUT, "/structure/*/core_distribution", core_distribution_put, false},
 	{HTTP_PUT, "/structure/*/drift", drift_put, false},
+	{HTTP_PUT, "/structure/*/reflex", reflex_put, false},
 	{HTTP_PUT, "/structure/*/guard", structure_guard, false},
 	{HTTP_PUT, "/structure/*/unguard", structure_unguard, false},
 	{HTTP_PUT, "/structure/*/resources/guard", resources_guard, false},

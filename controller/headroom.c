@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "headroom.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,15 @@ static int64_t below_parent(const struct structure *parent, enum ebb_resource re
 	return MIN(ceiling, current + MAX(state->max - in_force, (int64_t)0) / members);
 }
 
+/* Documents written by others have it as text too. */
+static bool is_kept_out(const struct structure *container)
+{
+	const json_t *reflex = json_object_get(container->doc, REFLEX_KEY);
+	const char *text = json_string_value(reflex);
+
+	return json_is_false(reflex) || (text && !strcmp(text, "false"));
+}
+
 int64_t headroom_ceiling(const struct model *model, const struct structure *container,
 			 enum ebb_resource resource)
 {
@@ -107,8 +117,7 @@ int64_t headroom_ceiling(const struct model *model, const struct structure *cont
 	if (!container->guard || !container->live || !state->present || !state->guard ||
 	    !state->has_boundary || state->allocated <= 0 || state->current <= 0 || state->max <= 0)
 		return 0;
-	if (container->operating & bit || container->subscription ||
-	    json_is_false(json_object_get(container->doc, "reflex")))
+	if (container->operating & bit || container->subscription || is_kept_out(container))
 		return 0;
 	for (const struct structure *parent = hierarchy_parent(container); parent;
 	     parent = hierarchy_parent(parent))
@@ -139,4 +148,19 @@ json_t *headroom_ceilings(const struct model *model, const struct host *host)
 			json_object_set_new(ceilings, s->name, own);
 	}
 	return ceilings;
+}
+
+int headroom_set_reflex(struct model *model, struct structure *structure, bool on)
+{
+	json_t *doc;
+
+	if (structure->subtype != STRUCTURE_CONTAINER)
+		return -EINVAL;
+	doc = structure_own_doc(&structure->doc);
+	if (!doc || json_object_set_new(doc, REFLEX_KEY, json_boolean(on)) < 0)
+		return -ENOMEM;
+	structure->automatic = false;
+	model_touch(model, structure, MODEL_DIRTY_STRUCTURE);
+	model_guard_changed(model, structure);
+	return 0;
 }

@@ -9,6 +9,9 @@
 
 #include "model.h"
 
+/* In a container's document: false, and its limits are raised by the controller alone. */
+#define REFLEX_KEY "reflex"
+
 /*
  * {"number", "ttl_ms", "cpu", "mem", "cpus"}: what is free on the host now. NULL: nothing is leased
  * there (REFLEX is off, its agent has none, nobody guards), or no memory. New reference.
@@ -25,5 +28,8 @@ json_t *headroom_ceilings(const struct model *model, const struct host *host);
 /* One of them; 0: it may not grow. */
 int64_t headroom_ceiling(const struct model *model, const struct structure *container,
 			 enum ebb_resource resource);
+
+/* May its agent raise it by itself, once something is leased there? -EINVAL: no container. */
+int headroom_set_reflex(struct model *model, struct structure *structure, bool on);
 
 #endif

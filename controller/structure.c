@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "drift.h"
+#include "headroom.h"
 #include "fail.h"
 #include "ebb/cleanup.h"
 #include "ebb/util.h"
@@ -438,7 +439,7 @@ static int from_json(const json_t *doc, const json_t *limits, bool user,
 	const json_t *host = json_object_get(doc, "host");
 	const json_t *drift = json_object_get(doc, DRIFT_KEY);
 	enum structure_subtype subtype;
-	bool subscribing = false;
+	bool subscribing = false, reflex = true;
 	int r;
 
 	if (!json_is_object(doc))
@@ -466,6 +467,8 @@ static int from_json(const json_t *doc, const json_t *limits, bool user,
 	if (r >= 0)
 		r = get_bool(doc, "", "subscribing", &subscribing, ret_error);
 	structure->subscription = subscribing;
+	if (r >= 0)
+		r = get_bool(doc, "", REFLEX_KEY, &reflex, ret_error);
 	if (r >= 0)
 		r = resources_from_json(doc, "resources", resource_from_json, structure->resources,
 					ret_error);

@@ -14,8 +14,8 @@ check doctor_tells_the_kernel grep -qF "OK    kernel        $(uname -r)" "$TMP/o
 same no_verb_is_usage "$(ebb)" 2
 same unknown_verb_is_usage "$(ebb dance)" 2
 same unknown_option_is_usage "$(ebb ps --dance)" 2
-same help "$(ebb --help) $(out | grep -cE '^  (ps|top|guard|unguard|set|subscribe|desubscribe|app|user|apply|rules|limits|service|why|doctor|sanity|migrate) ')" "0 17"
-for verb in ps top guard unguard set subscribe desubscribe app user apply rules limits service why doctor sanity migrate; do
+same help "$(ebb --help) $(out | grep -cE '^  (ps|top|guard|unguard|set|subscribe|desubscribe|app|user|apply|rules|limits|service|why|doctor|sanity|migrate|reflex) ')" "0 18"
+for verb in ps top guard unguard set subscribe desubscribe app user apply rules limits service why doctor sanity migrate reflex; do
 	same "help_$verb" "$(ebb help $verb) $(head -n 1 "$TMP/out" | grep -c "^Usage: ebb $verb")" "0 1"
 done
 same version "$(ebb --version) $(out | grep -cE '^ebb [0-9]+\.')" "0 1"
@@ -68,6 +68,10 @@ same guard_refused "$(ebb guard c0 --cpu 50..99999) $(ctl GET /structure/c0) $(b
 same guard_bad_range "$(ebb guard c0 --cpu 200..20)" 2
 same guard_of_nobody "$(ebb guard nobody) $(err | wc -l)" "1 1"
 same ps_shows_guarded "$(ebb ps c0) $(out | sed 's/ (away)//' | awk 'NR == 2 {print $3}')" "0 cpu,mem"
+same reflex_off "$(ebb reflex c0 off) $(out) $(ctl GET /structure/c0) $(body .reflex)" "0 reflex of c0 is off 200 false"
+same reflex_shown "$(ebb reflex c0) $(out) $(ebb --json reflex c0) $(jq .reflex "$TMP/out")" "0 reflex of c0 is off 0 false"
+same reflex_on "$(ebb reflex c0 on) $(out) $(ctl GET /structure/c0) $(body .reflex)" "0 reflex of c0 is on 200 true"
+same reflex_never "$(ebb reflex c0 never) $(ebb reflex) $(ebb reflex nobody off) $(ebb reflex h0 off) $(err | grep -c 'Only a container')" "2 2 1 1 1"
 same unguard "$(ebb unguard c0) $(out | grep -c '^c0 is not guarded') $(ctl GET /structure/c0) $(body .guard)" "0 1 200 false"
 
 # --- a live screen, in a terminal of 80 columns made by script(1)

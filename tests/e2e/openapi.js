@@ -176,6 +176,8 @@ async function main() {
 		[200, 'put', '/structure/{name}/drift', { name: 'c0' }, { value: 'accept' }],
 		[200, 'put', '/structure/{name}/drift', { name: 'c0' }, { value: null }],
 		[400, 'put', '/structure/{name}/drift', { name: 'c0' }, { value: 'x' }],
+		[200, 'put', '/structure/{name}/reflex', { name: 'c0' }, { value: false }],
+		[400, 'put', '/structure/{name}/reflex', { name: 'c0' }, { value: 'x' }],
 		[200, 'put', '/structure/{name}/core_distribution', { name: 'h0' }, { value: 'Group_PP_LL' }],
 		[400, 'put', '/structure/{name}/core_distribution', { name: 'h0' }, { value: 'x' }],
 		[200, 'get', '/structure/{name}/limits', c0], [200, 'get', '/structure/{name}/limits/{resource}', c0cpu],

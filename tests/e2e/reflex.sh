@@ -22,6 +22,7 @@ throttled() {
 	sed -n 's/^nr_throttled //p' "$(cg cpu "$1")/cpu.stat"
 }
 throttled_past() { [ "$(throttled "$1")" -ge "$2" ]; }
+nobody_watched() { curl -sf "http://$ADDRESS/metrics" | grep -qx 'ebb_agent_reflex_watched 0'; }
 has_new_lease() { lease_at_least 10; }
 
 make_cgroup web
@@ -64,6 +65,27 @@ kill -CONT "$CONTROLLER"
 check the_controller_goes_on wait_long quota_at_least web 50
 idle
 check falls_a_last_time wait_long is_idle web
+
+# Off for one container, also after the controller was started again.
+check lease_for_long_again service REFLEX_LEASE 30
+check leased_again wait_long has_new_lease
+check kept_out "$BUILD/ebb" --controller "http://$CONTROLLER_LISTEN" reflex web off
+kill_controller TERM
+check comes_again start_controller
+check has_a_lease_again wait_long has_new_lease
+check knows_it_again wait_long has_structure web
+same is_kept_out "$(ask GET /structure/web | jq .reflex)" false
+check told_again wait_long nobody_watched
+kill -STOP "$CONTROLLER"
+before=$(quota web)
+seen=$(throttled web)
+busy web 2
+check throttled_and_kept_out wait_long throttled_past web $((seen + 3))
+same was_kept_out "$(quota web)" "$before"
+kill -CONT "$CONTROLLER"
+check guarded_without_its_reflex wait_long quota_at_least web 50
+idle
+check falls_once_more wait_long is_idle web
 
 # Off with one switch.
 check switch_off service REFLEX false

@@ -534,6 +534,29 @@ TEST(the_drift_of_a_container_can_be_chosen)
 	refused("/structure/nobody/drift", "{'value':'accept'}", 404, "nobody");
 }
 
+TEST(the_reflex_of_a_container_can_be_switched)
+{
+	_cleanup_json_ json_t *off = NULL, *on = NULL, *kept = NULL;
+	unsigned long told;
+
+	start();
+	told = f.model->generation;
+	off = put("/structure/c0/reflex", "{'value':false}");
+	CHECK(json_is_false(json_object_get(off, "reflex")));
+	/* Its agent is to hear of it. */
+	CHECK(f.model->generation > told);
+	kept = get("/structure/c0");
+	CHECK(json_is_false(json_object_get(kept, "reflex")));
+	refused("/structure/c0/reflex", "{'value':'never'}", 400, "true or false");
+	refused("/structure/c0/reflex", "{'value':0}", 400, "true or false");
+	refused("/structure/c0/reflex", "{'value':null}", 400, "true or false");
+	refused("/structure/c0/reflex", "{}", 400, "value");
+	refused("/structure/h0/reflex", "{'value':false}", 400, "container");
+	refused("/structure/nobody/reflex", "{'value':false}", 404, "nobody");
+	on = put("/structure/c0/reflex", "{'value':'true'}");
+	CHECK(json_is_true(json_object_get(on, "reflex")));
+}
+
 TEST(the_feed_of_a_host_can_be_chosen)
 {
 	json_t *doc;

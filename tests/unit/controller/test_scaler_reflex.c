@@ -497,6 +497,7 @@ TEST(what_is_in_force_beyond_the_books_is_not_leased)
 
 TEST(who_may_grow)
 {
+	unsigned long version;
 	json_t *ceilings;
 	char *error = NULL;
 
@@ -512,8 +513,19 @@ TEST(who_may_grow)
 	CHECK_INT(headroom_ceiling(model, web[0], EBB_CPU), 0);
 	web[0]->operating = 0;
 	CHECK_INT(headroom_ceiling(model, web[0], EBB_CPU), 300);
-	json_object_set_new(structure_own_doc(&web[0]->doc), "reflex", json_false());
+	version = host->guard_version;
+	CHECK_INT(headroom_set_reflex(model, web[0], false), 0);
 	CHECK_INT(headroom_ceiling(model, web[0], EBB_CPU), 0);
+	CHECK_INT(headroom_ceiling(model, web[0], EBB_MEM), 0);
+	CHECK(host->guard_version > version);
+	ceilings = headroom_ceilings(model, host);
+	CHECK(!json_object_get(ceilings, "web0") && json_object_get(ceilings, "web1"));
+	json_decref(ceilings);
+	CHECK_INT(headroom_set_reflex(model, web[0], true), 0);
+	CHECK_INT(headroom_ceiling(model, web[0], EBB_CPU), 300);
+	json_object_set_new(structure_own_doc(&web[0]->doc), "reflex", json_string("false"));
+	CHECK_INT(headroom_ceiling(model, web[0], EBB_CPU), 0);
+	CHECK_INT(headroom_set_reflex(model, host->structure, false), -EINVAL);
 	CHECK_INT(model_guard(model, web[1], false, &error), 0);
 	CHECK_INT(headroom_ceiling(model, web[1], EBB_CPU), 0);
 	/* Off with one switch. */
