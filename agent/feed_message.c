@@ -6,6 +6,20 @@
 
 #include "resources.h"
 
+void feed_message_member(struct text *text, const char *list, size_t *n)
+{
+	if ((*n)++)
+		text_char(text, ',');
+	else
+		text_printf(text, ",\"%s\":[", list);
+}
+
+void feed_message_end_list(struct text *text, size_t n)
+{
+	if (n)
+		text_char(text, ']');
+}
+
 /* 13 numbers of at most 20 digits, with their commas and brackets. */
 #define ROW_MAX (13 * 21 + 2)
 

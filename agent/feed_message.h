@@ -12,6 +12,10 @@
 #include "text.h"
 #include "ebb/sample.h"
 
+/* Before each member of a list, which the first of them opens; `n`: so many before it, one more. */
+void feed_message_member(struct text *text, const char *list, size_t *n);
+/* After all its members. */
+void feed_message_end_list(struct text *text, size_t n);
 /* [c, t, cpu_ns, ...]; a counter that the host does not have is null. */
 void feed_message_sample(struct text *text, uint64_t c, const struct ebb_sample *sample);
 /*
