@@ -1,327 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Starts the parts in their order, samples, heeds signals, and ends all in the other order. */
 #include "manager.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "api.h"
-#include "apply.h"
-#include "bpf_programs.h"
-#include "discovery.h"
-#include "feed.h"
-#include "grower.h"
-#include "hands.h"
-#include "host.h"
-#include "instance.h"
-#include "lifecycle.h"
-#include "metrics.h"
-#include "names.h"
-#include "net_link.h"
-#include "restore.h"
-#include "sampler.h"
+#include "manager_private.h"
 #include "sandbox.h"
-#include "series.h"
-#include "pressure_lane.h"
-#include "shrink.h"
 #include "subtree.h"
-#include "tasks.h"
-#include "term.h"
 #include "ebb/cleanup.h"
-#include "ebb/identity.h"
 #include "ebb/log.h"
-#include "ebb/loop.h"
-#include "ebb/notify.h"
 #include "ebb/units.h"
 #include "ebb/util.h"
 
-/*
- * With events only what they missed is left to find, and a look through 1,000 containers on v1
- * costs as much as 20 sweeps; without them this is all there is.
- */
-#define RESCAN_S       30
-#define RESCAN_BLIND_S 1
-/* Well within the 90 s after which systemd kills. */
-#define RESTORE_NS (30 * EBB_NS_PER_SEC)
 /* One pread. */
 #define CHECK_ONLINE_NS EBB_NS_PER_SEC
 /* Directories on v1, the kept-open files of the `files` sampler, and those of the series. */
 #define FDS_PER_CONTAINER 15
-/* Not for containers: the API's connections, the feed, state files, one container more. */
-#define SPARE_DESCRIPTORS (API_CONNECTIONS_MAX + 64)
-/* At start, for what the engines say of the containers that are there already. */
-#define SETTLE_NAMES_MS 1000
 
-struct manager {
-	struct agent_options *options;
-	struct identity *identity;
-	char *api_url;
-	char *io_path; /* where counts of block I/O wait for the next run */
-	struct instance instance;
-	struct term term;
-	struct loop *loop;
-	struct hierarchies hierarchies;
-	struct host host;
-	struct bpf_programs *bpf; /* NULL: none here */
-	struct sampler *sampler;
-	struct discovery *discovery;
-	struct name_record *record;
-	struct names *names;
-	struct lifecycle *lifecycle; /* NULL: no events */
-	struct shrinker *shrinker;
-	struct pressure_lane *pressure;
-	unsigned controllers;  /* 1 << enum: to be handed down, as the operator asked */
-	unsigned told_missing; /* 1 << set of controllers: said that a container lacks them */
-	struct applier *applier;
-	struct applier_options applying;
-	struct restore *restore; /* NULL: limits stay as they are at the end */
-	struct grower *grower;   /* NULL: no reflex */
-	struct net_links *net;   /* NULL: no network limits */
-	struct metrics_source metrics;
-	struct api *api;
-	struct feed *feed;   /* NULL: no controller */
-	struct hands *hands; /* NULL: no controller, or a kernel that does not tell */
-	struct tsdb *tsdb;   /* NULL: no OpenTSDB */
-	struct tasks *tasks; /* NULL: not loaded, or the series' by now */
-	struct series *series;
-	struct loop_source *sweep_timer, *rescan_timer, *online_timer, *restore_timer;
-	int online_fd; /* host_watch_online() */
-	struct watchdog watchdog;
-	bool sweep_failing, full, discovered, stopping, restoring;
-};
-
-/* --- Containers come and go ------------------------------------------------------------------- */
-
-static void not_sampled(struct manager *manager, struct container *container, int r)
-{
-	if (r == -ENOENT)
-		return;
-	if (r != -ENOSPC) {
-		/* Once: every rescan tries again. */
-		if (!container->told_unsampled)
-			log_warning_errno(r, "%s is not sampled; trying again", container->name);
-		container->told_unsampled = true;
-	} else if (!manager->full) {
-		/* Once: on a full host every further container would say it. */
-		manager->full = true;
-		log_warning("%s is not sampled: all %u slots are taken; raise --max-containers",
-			    container->name, manager->options->max_containers);
-	}
-}
-
-static int sample_container(struct manager *manager, struct container *container)
-{
-	int r = sampler_add(manager->sampler, container);
-
-	if (r < 0) {
-		not_sampled(manager, container, r);
-		return r;
-	}
-	if (container->told_unsampled)
-		log_info("%s is sampled now", container->name);
-	container->told_unsampled = false;
-	return 0;
-}
-
-/* Those that found no slot, or no descriptor or memory, when they came. */
-static void sample_the_rest(struct manager *manager)
-{
-	struct container *container;
-
-	container_table_foreach(discovery_table(manager->discovery), container) {
-		if (container->slot < 0 && sample_container(manager, container) == -ENOSPC)
-			return;
-	}
-}
-
-static void resample_container(struct manager *manager, struct container *container)
-{
-	int r = sampler_update(manager->sampler, container);
-
-	if (r >= 0)
-		return;
-	/* Out, so that the next rescan takes it in again as a whole. */
-	sampler_remove(manager->sampler, container);
-	not_sampled(manager, container, r);
-}
-
-/* Before it is sampled, so that what comes with a controller is there. */
-static void see_controllers(struct manager *manager, const struct container *container)
-{
-	unsigned missing = subtree_missing(&manager->hierarchies, container, SUBTREE_ALL);
-	char names[64];
-
-	if (missing & manager->controllers)
-		missing &= ~manager->controllers |
-			   subtree_enable(&manager->hierarchies, container, manager->controllers);
-	if (!missing || manager->told_missing & 1U << missing)
-		return;
-	/* Once for each set of them: thousands of containers lack the same. */
-	manager->told_missing |= 1U << missing;
-	subtree_names(missing, names, sizeof(names));
-	log_info("%s has no limits of %s: the cgroups above it do not hand down %s; the agent does "
-		 "it with --enable-controllers",
-		 container->path, names, missing & (missing - 1) ? "these controllers" : "it");
-}
-
-static void on_added(void *userdata, struct container *container)
-{
-	struct manager *manager = userdata;
-
-	if (!container->unnamed)
-		log_info("container %s (%s, %s)", container->name, container->engine,
-			 container->path);
-	see_controllers(manager, container);
-	if (shrink_ladder_recover(&manager->hierarchies, container))
-		log_warning("%s: memory.high was still where an agent that was killed held it: put "
-			    "back",
-			    container->path);
-	sample_container(manager, container);
-	if (manager->feed)
-		feed_container_added(manager->feed, container);
-	/* Last: no name is waited for where it cannot even be asked for. */
-	if (container->unnamed && names_add(manager->names, container) < 0)
-		log_error_errno(ENOMEM, "the name of the container at %s", container->path);
-}
-
-/* What its engine says of a container, if anything. */
-static void on_named(void *userdata, uint64_t id, struct engine_answer *answer)
-{
-	struct manager *manager = userdata;
-	struct container *container =
-		container_table_by_id(discovery_table(manager->discovery), id);
-	_cleanup_free_ char *before = container ? strdup(container->name) : NULL;
-	char owner[64];
-	bool was_unnamed, other_labels;
-	int r;
-
-	if (!container)
-		return;
-	was_unnamed = container->unnamed;
-	other_labels = answer && !labels_equal(&answer->labels, &container->labels);
-	if (!answer) {
-		r = discovery_name(manager->discovery, container, NULL, NULL, NULL, false);
-	} else {
-		const char *engine = answer->engine ? answer->engine : container->engine;
-
-		/* A user must not get what the controller holds for a container of root's. */
-		snprintf(owner, sizeof(owner), answer->of_user ? "%s.%u" : "%s", engine,
-			 (unsigned)answer->uid);
-		r = discovery_name(manager->discovery, container, &answer->labels, engine, owner,
-				   answer->of_user);
-	}
-	if (r == -ECANCELED)
-		return;
-	if (r < 0)
-		log_error_errno(r, "the name of the container at %s", container->path);
-	else if (was_unnamed)
-		log_info("container %s (%s, %s)", container->name, container->engine,
-			 container->path);
-	else if (r == 1)
-		log_info("container %s is called %s now", before ? before : "?", container->name);
-	if (manager->feed && (r == 1 || other_labels))
-		feed_container_named(manager->feed, container, r == 1);
-}
-
-static void on_name_taken(void *userdata, struct container *container)
-{
-	struct manager *manager = userdata;
-	_cleanup_free_ char *before = strdup(container->name);
-	int r = discovery_name_taken(manager->discovery, container);
-
-	if (r < 0)
-		log_error_errno(r, "no other name for %s, which a container of another host has",
-				container->name);
-	if (r <= 0)
-		return;
-	log_info("container %s is called %s now: one of another host has that name",
-		 before ? before : "?", container->name);
-	feed_container_named(manager->feed, container, true);
-}
-
-static void on_removed(void *userdata, struct container *container)
-{
-	struct manager *manager = userdata;
-
-	if (!manager->stopping && !container->unnamed)
-		log_info("container %s has gone", container->name);
-	if (manager->names)
-		names_remove(manager->names, container->id);
-	if (manager->feed)
-		feed_container_removed(manager->feed, container);
-	if (manager->grower)
-		grower_container_removed(manager->grower, container);
-	if (manager->series)
-		series_container_removed(manager->series, container);
-	if (manager->net)
-		net_links_forget(manager->net, container->id);
-	if (manager->restore)
-		restore_forget(manager->restore, container->id);
-	sampler_remove(manager->sampler, container);
-	manager->full = false;
-}
-
-static void on_joined(void *userdata, struct container *container)
-{
-	struct manager *manager = userdata;
-
-	if (container->slot >= 0)
-		resample_container(manager, container);
-	else
-		sample_container(manager, container);
-	if (manager->feed)
-		feed_container_joined(manager->feed, container);
-	if (manager->grower)
-		grower_container_joined(manager->grower, container);
-	if (manager->series)
-		series_container_joined(manager->series, container);
-}
-
-static void tell_oom_kill(struct manager *manager, const struct lifecycle_event *event)
-{
-	const struct container *container =
-		container_table_by_id(discovery_table(manager->discovery), event->cgroup_id);
-
-	if (container)
-		log_warning("%s: the kernel killed process %d for want of memory", container->name,
-			    event->pid);
-}
-
-static void on_lifecycle(void *userdata, const struct lifecycle_event *event)
-{
-	struct manager *manager = userdata;
-
-	if (event->kind == LIFECYCLE_LOST)
-		log_warning("cgroup events were lost; looking through all cgroups");
-	if (event->kind == LIFECYCLE_OOM_KILL)
-		tell_oom_kill(manager, event);
-	discovery_event(manager->discovery, event);
-}
-
-static void tell_status(const struct manager *manager)
-{
-	notify_status("%zu containers, sampler %s%s",
-		      container_table_count(discovery_table(manager->discovery)),
-		      sampler_name(manager->sampler),
-		      manager->sweep_failing ? ", which fails"
-		      : manager->feed        ? ""
-					     : ", no controller");
-}
-
-static void on_rescan(void *userdata)
-{
-	struct manager *manager = userdata;
-
-	discovery_scan(manager->discovery);
-	sample_the_rest(manager);
-	tell_status(manager);
-}
-
-/* --- Sampling and orders ---------------------------------------------------------------------- */
+/* --- In the loop ------------------------------------------------------------------------------ */
 
 static void on_sweep(void *userdata)
 {
@@ -360,45 +61,6 @@ static void on_check_online(void *userdata)
 		feed_host_changed(manager->feed);
 }
 
-static void on_limits_writing(void *userdata, const struct container *container,
-			      enum limit_kind kind, const struct limits *before)
-{
-	struct manager *manager = userdata;
-
-	if (manager->restore)
-		restore_writing(manager->restore, container->id, kind, before);
-}
-
-static void on_limits_changed(void *userdata, struct container *container)
-{
-	struct manager *manager = userdata;
-	struct limits present;
-
-	if (manager->restore &&
-	    restore_read(manager->restore, &manager->applying, container, &present))
-		restore_wrote(manager->restore, container->id, &present);
-	if (manager->feed)
-		feed_limits_changed(manager->feed, container);
-}
-
-static void on_limits_changing(void *userdata, struct container *container, bool under_way)
-{
-	struct manager *manager = userdata;
-
-	if (manager->feed)
-		feed_limits_changing(manager->feed, container, under_way);
-}
-
-static void on_hand(void *userdata, enum cgroup_controller controller, uint64_t id,
-		    const struct hand *hand)
-{
-	struct manager *manager = userdata;
-	struct container *container = discovery_find(manager->discovery, controller, id);
-
-	if (container && manager->feed)
-		feed_limits_touched(manager->feed, container, hand);
-}
-
 /* Each part by itself: a broken one keeps what it had, and has said why. */
 static void reload(struct manager *manager)
 {
@@ -411,53 +73,6 @@ static void reload(struct manager *manager)
 		log_warning("SIGHUP: what cannot be read stays as it was");
 	else
 		log_info("SIGHUP: options and files were read again");
-}
-
-static void on_put_back(void *userdata, unsigned restored, unsigned failed)
-{
-	struct manager *manager = userdata;
-
-	log_info("put back the limits of %u containers%s", restored, failed ? ", not of all" : "");
-	loop_stop(manager->loop);
-}
-
-static void on_put_back_late(void *userdata)
-{
-	struct manager *manager = userdata;
-
-	log_warning("memory limits take too long to be put back: some stay as they are");
-	loop_stop(manager->loop);
-}
-
-/* The loop goes on until it is done: memory comes down step by step. */
-static void put_limits_back(struct manager *manager, int signo)
-{
-	manager->restoring = true;
-	log_info("%s: stopping; limits are put back to what they were, another signal leaves them",
-		 strsignal(signo));
-	/* No more orders, and nobody is to take what is put back for another hand's doing. */
-	api_refuse_orders(manager->api);
-	manager->metrics.feed = NULL;
-	feed_free(TAKE_PTR(manager->feed));
-	if (manager->grower)
-		grower_lease(manager->grower, NULL, 0);
-	if (loop_add_timer(manager->loop, RESTORE_NS, 0, on_put_back_late, manager,
-			   &manager->restore_timer) < 0)
-		loop_stop(manager->loop);
-	restore_all(manager->restore, &(struct restore_run){
-					      .reader = &manager->applying,
-					      .applier = manager->applier,
-					      .done = on_put_back,
-					      .userdata = manager,
-				      });
-}
-
-static void on_grown(void *userdata)
-{
-	struct manager *manager = userdata;
-
-	if (manager->feed)
-		feed_grown(manager->feed);
 }
 
 static void on_signal(void *userdata, int signo)
@@ -473,7 +88,7 @@ static void on_signal(void *userdata, int signo)
 
 	notify_send("STOPPING=1");
 	if (manager->restore && !manager->restoring) {
-		put_limits_back(manager, signo);
+		manager_put_limits_back(manager, signo);
 		return;
 	}
 	log_info("%s: stopping; limits stay as they are", strsignal(signo));
@@ -520,203 +135,6 @@ static int start_bpf(struct manager *manager)
 	log_warning_errno(r, "no BPF: cgroup files are read instead, and new containers are looked "
 			     "for once a second");
 	return 0;
-}
-
-static int start_discovery(struct manager *manager)
-{
-	const struct agent_options *options = manager->options;
-	int r = name_record_open(options->name_record, &manager->record);
-
-	if (r >= 0)
-		r = names_new(
-			&(struct names_options){
-				.loop = manager->loop,
-				.roots = {.given = &options->engine_state},
-				.named = on_named,
-				.userdata = manager,
-			},
-			&manager->names);
-	if (r < 0)
-		return log_error_errno(r, "cannot start the thread that asks engines for names");
-	r = discovery_new(
-		&(struct discovery_options){
-			.hierarchies = &manager->hierarchies,
-			.loop = manager->loop,
-			.globs = &options->containers,
-			.excludes = &options->exclude,
-			.names_follow = true,
-			.record = manager->record,
-			.host_name = options->name,
-			.max_containers = options->max_containers,
-			.spare_descriptors = SPARE_DESCRIPTORS,
-			.added = on_added,
-			.removed = on_removed,
-			.joined = on_joined,
-			.userdata = manager,
-		},
-		&manager->discovery);
-
-	if (r < 0)
-		return log_error_errno(r, "cannot start the discovery of containers");
-
-	/* Events first, so that nothing falls between the scan and them. */
-	if (manager->bpf) {
-		r = lifecycle_new(manager->bpf, manager->loop, on_lifecycle, manager,
-				  &manager->lifecycle);
-		if (r < 0)
-			log_warning_errno(r, "no cgroup events: new containers are looked for once "
-					     "a second");
-	}
-	r = discovery_scan(manager->discovery);
-	if (r < 0)
-		return log_error_errno(r, "cannot look through the cgroups");
-	names_settle(manager->names, SETTLE_NAMES_MS);
-
-	uint64_t rescan_ns =
-		(manager->lifecycle ? RESCAN_S : RESCAN_BLIND_S) * (uint64_t)EBB_NS_PER_SEC;
-	return loop_add_timer(manager->loop, rescan_ns, rescan_ns, on_rescan, manager,
-			      &manager->rescan_timer);
-}
-
-static int start_api(struct manager *manager)
-{
-	const struct agent_options *options = manager->options;
-	struct container_table *table = discovery_table(manager->discovery);
-	int r = shrinker_new(manager->loop, &manager->hierarchies, &manager->shrinker);
-
-	if (r < 0)
-		return log_error_errno(r, "cannot start the thread that lowers memory limits");
-	r = pressure_lane_new(manager->loop, &manager->hierarchies, table, &manager->pressure);
-	if (r < 0)
-		return r;
-	manager->applying = (struct applier_options){
-		.hierarchies = &manager->hierarchies,
-		.table = table,
-		.sampler = manager->sampler,
-		.net = manager->net,
-		.shrinker = manager->shrinker,
-		.disk = manager->host.disk,
-		.writing = on_limits_writing,
-		.changed = on_limits_changed,
-		.changing = on_limits_changing,
-		.userdata = manager,
-	};
-	r = applier_new(&manager->applying, &manager->applier);
-	if (r >= 0 && options->restore_on_exit)
-		r = restore_new(&manager->restore);
-	if (r < 0)
-		return r;
-	if (options->reflex && options->controllers.n)
-		r = grower_new(
-			&(struct grower_options){
-				.loop = manager->loop,
-				.table = table,
-				.hierarchies = &manager->hierarchies,
-				.sampler = manager->sampler,
-				.applier = manager->applier,
-				.term = &manager->term,
-				.n_cpus = (unsigned)manager->host.online.n,
-				.grown = on_grown,
-				.userdata = manager,
-			},
-			&manager->grower);
-	if (r < 0)
-		return r;
-	manager->metrics = (struct metrics_source){
-		.table = table,
-		.sampler = manager->sampler,
-		.hierarchies = &manager->hierarchies,
-		.bpf = manager->bpf,
-		.applier = manager->applier,
-		.grower = manager->grower,
-		.term = &manager->term,
-	};
-	r = api_new(
-		&(struct api_options){
-			.loop = manager->loop,
-			.listen = options->listen,
-			.identity = manager->identity,
-			.token_on_reads = !address_is_local(options->listen),
-			.hierarchies = &manager->hierarchies,
-			.host = &manager->host,
-			.table = table,
-			.applier = manager->applier,
-			.grower = manager->grower,
-			.net = manager->net,
-			.metrics = &manager->metrics,
-			.term = &manager->term,
-		},
-		&manager->api);
-	if (r < 0)
-		return r;
-	log_info("listening on %s", api_address(manager->api));
-	if (!address_is_local(options->listen) && !identity_has_tls(manager->identity))
-		log_warning("without --tls-cert and --tls-key whoever listens in on the network "
-			    "can read the token and set limits with it");
-	return 0;
-}
-
-static int start_feed(struct manager *manager)
-{
-	const struct agent_options *options = manager->options;
-
-	if (!options->controllers.n) {
-		log_info("no --controller: nothing is fed");
-		return 0;
-	}
-	manager->api_url = agent_api_url(options->advertise, api_address(manager->api),
-					 options->name, identity_has_tls(manager->identity));
-	if (!manager->api_url)
-		return -ENOMEM;
-
-	for (size_t i = 0; i < options->controllers.n; i++)
-		if (!agent_api_is_reachable(options->controllers.items[i], manager->api_url))
-			log_warning("controller %s is on another machine and cannot send orders to "
-				    "%s: --listen on an address that it reaches, with a "
-				    "--token-file, or --advertise one",
-				    options->controllers.items[i], manager->api_url);
-
-	int r = feed_new(
-		&(struct feed_options){
-			.loop = manager->loop,
-			.controllers = &options->controllers,
-			.term = &manager->term,
-			.identity = manager->identity,
-			.host_name = options->name,
-			.api_address = manager->api_url,
-			.host = &manager->host,
-			.hierarchies = &manager->hierarchies,
-			.table = discovery_table(manager->discovery),
-			.sampler = manager->sampler,
-			.net = manager->net,
-			.grower = manager->grower,
-			.period_ms = options->period_ms,
-			.name_taken = on_name_taken,
-			.userdata = manager,
-		},
-		&manager->feed);
-	if (r < 0)
-		return log_error_errno(r, "cannot start the feed");
-	manager->metrics.feed = manager->feed;
-	return 0;
-}
-
-/* With all privileges: to one who has fewer the kernel does not tell who wrote. */
-static void watch_hands(struct manager *manager)
-{
-	int r;
-
-	if (!manager->options->controllers.n)
-		return;
-	r = hands_new(manager->loop, &manager->hierarchies, on_hand, manager, &manager->hands);
-	if (r == -EOPNOTSUPP)
-		log_info("limits that others change are seen with the next sample, but not who did "
-			 "it: this kernel does not tell (Linux 6.6 and later do)");
-	else if (r == -EPERM)
-		log_info("limits that others change are seen with the next sample, but not who did "
-			 "it: that takes CAP_SYS_ADMIN (drop-in ebb-agent-changes.conf)");
-	else if (r < 0)
-		log_warning_errno(r, "who changes limits beside this agent will not be known");
 }
 
 /* After the last program is loaded, before the first thread. */
@@ -835,7 +253,7 @@ static int start(struct manager *manager)
 	if (r < 0)
 		log_warning_errno(r, "no network limits: the agent's own network namespace is not "
 				     "known; is /proc mounted?");
-	watch_hands(manager);
+	manager_watch_hands(manager);
 	r = give_up_privileges(manager);
 	if (r < 0)
 		return r;
@@ -843,7 +261,7 @@ static int start(struct manager *manager)
 	if (!manager->io_path)
 		return -ENOMEM;
 	sampler_load_io(manager->sampler, manager->io_path);
-	r = start_discovery(manager);
+	r = manager_start_discovery(manager);
 	if (r < 0)
 		return r;
 	manager->discovered = true;
@@ -859,10 +277,10 @@ static int start(struct manager *manager)
 				   manager, &manager->online_timer);
 	if (r < 0)
 		return log_error_errno(r, "cannot set the timer that looks at the CPUs");
-	r = start_api(manager);
+	r = manager_start_api(manager);
 	if (r < 0)
 		return r;
-	r = start_feed(manager);
+	r = manager_start_feed(manager);
 	return r < 0 ? r : start_series(manager);
 }
 
@@ -895,7 +313,7 @@ int manager_run(struct manager *manager)
 	if (watchdog_init(&manager->watchdog) < 0)
 		log_warning(
 			"WATCHDOG_USEC is no number: the service manager gets no signs of life");
-	tell_status(manager);
+	manager_tell_status(manager);
 	notify_send("READY=1");
 	int r = loop_run(manager->loop);
 	if (r < 0)
