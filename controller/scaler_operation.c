@@ -11,10 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "boundaries.h"
-#include "hierarchy.h"
 #include "model_private.h"
-#include "scaler_private.h"
+#include "scaler_operation_private.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
 
@@ -64,38 +62,6 @@ void operation_free(struct operation *operation)
 	free(operation);
 }
 
-static unsigned bit_of(const struct operation *operation)
-{
-	return 1u << operation->request.resource;
-}
-
-#define foreach_change(it, operation)                  \
-	for (struct change *it = (operation)->changes; \
-	     it < (operation)->changes + (operation)->n_changes; it++)
-#define foreach_parent(it, operation)                         \
-	for (struct parent_change *it = (operation)->parents; \
-	     it < (operation)->parents + (operation)->n_parents; it++)
-
-static bool gives(const struct change *change)
-{
-	return change->to < change->from;
-}
-
-static bool gets(const struct change *change)
-{
-	return change->to > change->from;
-}
-
-/* NULL: it has gone, or what has its name now is another one. */
-static struct structure *structure_of(const struct scaler *scaler, const struct change *change)
-{
-	struct structure *s = scaler_structure(scaler, change->slot);
-
-	if (change->state == CHANGE_LOST || !s || !(s->in_flight & bit_of(change->operation)))
-		return NULL;
-	return s;
-}
-
 static void link_operation(struct scaler *scaler, struct operation *operation)
 {
 	operation->next = scaler->operations;
@@ -129,7 +95,7 @@ static void set_stuck(struct scaler *scaler, struct operation *operation)
 /* Others may order what it has held back. */
 static void let_go(struct scaler *scaler, struct operation *operation)
 {
-	unsigned bit = bit_of(operation);
+	unsigned bit = operation_bit(operation);
 
 	foreach_change(change, operation)
 	{
@@ -161,7 +127,7 @@ static void let_go(struct scaler *scaler, struct operation *operation)
 
 static void hold(struct scaler *scaler, struct operation *operation)
 {
-	unsigned bit = bit_of(operation);
+	unsigned bit = operation_bit(operation);
 
 	foreach_change(change, operation)
 	{
@@ -172,7 +138,7 @@ static void hold(struct scaler *scaler, struct operation *operation)
 		s->operating |= bit;
 		s->held &= ~bit;
 		/* What a swap frees is its receiver's. */
-		if (!operation->pair && gives(change))
+		if (!operation->pair && change_gives(change))
 			change->releases =
 				scaler_release_begin(scaler, s, operation->request.resource);
 		/* The reflex leaves it alone. */
@@ -183,332 +149,6 @@ static void hold(struct scaler *scaler, struct operation *operation)
 	{
 		parent->slot->under_way[operation->request.resource] = true;
 		scaler_structure(scaler, parent->slot)->in_flight |= bit;
-	}
-}
-
-/* --- the record --- */
-
-static void describe(const struct scaler *scaler, const struct operation *operation,
-		     const struct structure *s, const char *name, enum structure_subtype subtype,
-		     struct decision *ret_asked, struct decision *ret_decision)
-{
-	const struct decision *asked = ret_asked;
-	const char *type = structure_subtype_name(subtype);
-	struct decision decision;
-
-	packed_get(operation->inputs, ret_asked, sizeof(*ret_asked));
-	decision_init(&decision);
-	if (strcmp(asked->structure, name) == 0 && strcmp(asked->subtype, type) == 0) {
-		decision = *asked;
-	} else {
-		decision.at = scaler_wall(scaler);
-		decision.resource = asked->resource;
-		memcpy(decision.origin, asked->origin, sizeof(decision.origin));
-		memcpy(decision.rule, asked->rule, sizeof(decision.rule));
-		decision.received_ms = asked->received_ms;
-		decision.evaluated_ms = asked->evaluated_ms;
-		snprintf(decision.structure, sizeof(decision.structure), "%s", name);
-		snprintf(decision.subtype, sizeof(decision.subtype), "%s", type);
-		/* Its partner in the swap is who asked. */
-		if (operation->pair && strcmp(name, asked->pair) == 0)
-			snprintf(decision.pair, sizeof(decision.pair), "%s", asked->structure);
-		if (s) {
-			const struct resource_state *state = &s->resources[asked->resource];
-
-			snprintf(decision.host, sizeof(decision.host), "%s", s->host_name ?: "");
-			decision.usage = state->usage;
-			decision.throttled = s->throttled;
-			decision.upper = state->upper;
-			decision.lower = state->lower;
-			decision.min = state->min;
-		}
-	}
-	decision.operation = operation->number;
-	*ret_decision = decision;
-}
-
-/* One field of one container. */
-static void record_field(struct scaler *scaler, const struct change *change, bool max,
-			 const char *outcome, const char *reason)
-{
-	const struct operation *operation = change->operation;
-	const struct structure *s = scaler_structure(scaler, change->slot);
-	bool done = operation->committed;
-	struct decision asked, decision;
-
-	describe(scaler, operation, s, change->slot->name, STRUCTURE_CONTAINER, &asked, &decision);
-	snprintf(decision.field, sizeof(decision.field), max ? "max" : "current");
-	decision.current = change->from;
-	decision.max = change->max_from;
-	decision.planned = max ? change->max_to : change->to;
-	/* What was asked for stands there already. */
-	if (strcmp(asked.structure, change->slot->name) != 0 ||
-	    max != (operation->request.field == REQUEST_MAX))
-		decision.requested =
-			max ? change->max_to - change->max_from : change->to - change->from;
-	if (done)
-		decision.applied = max ? change->max_to : change->in_force;
-	if (!max) {
-		memcpy(decision.cpus, change->cpus, sizeof(decision.cpus));
-		decision.sent_ms = change->sent_ms;
-		decision.applied_ms = done ? change->applied_ms : NAN;
-		memcpy(decision.steps, change->steps, sizeof(decision.steps));
-	}
-	scaler_record(scaler, &decision, outcome, reason);
-}
-
-static void record_change(struct scaler *scaler, const struct change *change, const char *outcome,
-			  const char *reason)
-{
-	if (change->max_to != change->max_from)
-		record_field(scaler, change, true, outcome, reason);
-	if (change->to != change->from)
-		record_field(scaler, change, false, outcome, reason);
-}
-
-static void record_parent(struct scaler *scaler, const struct operation *operation,
-			  const struct parent_change *parent, const char *outcome,
-			  const char *reason)
-{
-	const struct structure *s = scaler_structure(scaler, parent->slot);
-	struct decision asked, decision;
-
-	describe(scaler, operation, s, parent->slot->name, parent->subtype, &asked, &decision);
-	memcpy(decision.field, asked.field, sizeof(decision.field));
-	if (strcmp(asked.structure, parent->slot->name) != 0)
-		decision.requested = parent->amount;
-	decision.planned = parent->before + parent->amount;
-	if (operation->request.field == REQUEST_MAX)
-		decision.max = parent->before;
-	else
-		decision.current = parent->before;
-	if (operation->committed)
-		decision.applied = parent->before + parent->done;
-	scaler_record(scaler, &decision, outcome, reason);
-}
-
-/* --- shares --- */
-
-/* The cores that it has now, for the way back. -ENOMEM. */
-static int save_row(const struct host *host, const struct structure *s, struct change *change)
-{
-	if (change->operation->request.resource != EBB_CPU || !host->cpumap)
-		return 0;
-	return cpumap_save(host->cpumap, s->name, &change->row);
-}
-
-/* True: it has the very cores that it had. */
-static bool restore_row(const struct structure *s, const struct change *change)
-{
-	const struct host *host = s->host;
-
-	return !change->row || (host && host->cpumap &&
-				cpumap_owned(host->cpumap, s->name) == change->held_before &&
-				cpumap_restore(host->cpumap, s->name, change->row) == 0);
-}
-
-/* What is in force without being accounted is, from here on. */
-static bool adopt(struct scaler *scaler, struct structure *s, struct change *change)
-{
-	enum ebb_resource resource = change->operation->request.resource;
-	int64_t held = s->resources[resource].allocated, more = change->from - held;
-
-	if (more > 0 && model_allocate(scaler->model, s, resource, more) < more)
-		return false;
-	change->held_before = s->resources[resource].allocated;
-	return save_row(s->host, s, change) == 0;
-}
-
-/* All that receivers need and donors do not give up. */
-static bool set_aside(struct scaler *scaler, struct operation *operation)
-{
-	enum ebb_resource resource = operation->request.resource;
-
-	foreach_change(change, operation)
-	{
-		struct structure *s = scaler_structure(scaler, change->slot);
-
-		if (change->to == change->from)
-			continue;
-		((struct host *)s->host)->room = 0;
-		if (!adopt(scaler, s, change))
-			return false;
-	}
-	if (operation->pair)
-		foreach_change(change, operation)
-		{
-			struct host *host = scaler_structure(scaler, change->slot)->host;
-
-			if (gives(change))
-				host->room += change->held_before - change->to;
-		}
-	foreach_change(change, operation)
-	{
-		struct structure *s = scaler_structure(scaler, change->slot);
-		struct host *host = s->host;
-		int64_t need = change->to - change->held_before, given;
-
-		if (!gets(change) || need <= 0)
-			continue;
-		given = MIN(need, host->room);
-		host->room -= given;
-		if (model_allocate(scaler->model, s, resource, need - given) < need - given)
-			return false;
-	}
-	return true;
-}
-
-/* Nothing has been ordered: all as it was. */
-static void set_back(struct scaler *scaler, struct operation *operation)
-{
-	enum ebb_resource resource = operation->request.resource;
-
-	foreach_change(change, operation)
-	{
-		struct structure *s = scaler_structure(scaler, change->slot);
-		int64_t more = s->resources[resource].allocated - change->held_first;
-
-		if (more > 0)
-			model_allocate(scaler->model, s, resource, -more);
-		if (change->row && change->held_first == change->held_before)
-			(void)restore_row(s, change);
-	}
-}
-
-/* Donors are done: what they gave up is the receivers' from here on. */
-static bool move_shares(struct scaler *scaler, struct operation *operation)
-{
-	enum ebb_resource resource = operation->request.resource;
-	bool whole = true;
-
-	operation->moved = true;
-	foreach_change(change, operation)
-	{
-		struct structure *s = structure_of(scaler, change);
-
-		if (s && gives(change))
-			model_allocate(
-				scaler->model, s, resource,
-				MIN(change->to - s->resources[resource].allocated, (int64_t)0));
-	}
-	foreach_change(change, operation)
-	{
-		struct structure *s = structure_of(scaler, change);
-		int64_t need;
-
-		if (!s || !gets(change))
-			continue;
-		need = change->to - s->resources[resource].allocated;
-		if (need > 0 && model_allocate(scaler->model, s, resource, need) < need)
-			whole = false;
-	}
-	return whole;
-}
-
-/* As far as its host has it: what a donor held before. */
-static bool give_back(struct scaler *scaler, struct structure *s, const struct change *change)
-{
-	enum ebb_resource resource = change->operation->request.resource;
-	int64_t need = change->held_before - s->resources[resource].allocated;
-
-	return need <= 0 || model_allocate(scaler->model, s, resource, need) == need;
-}
-
-/*
- * What it got may be in force, and nobody answers: its shares stay its own until it is put back,
- * which goes on without the operation.
- */
-static void leave_adrift(struct scaler *scaler, struct structure *s, const struct change *change)
-{
-	enum ebb_resource resource = change->operation->request.resource;
-
-	s->physical[resource] = INT64_MIN;
-	change->slot->failures[resource] = 0;
-	model_apply(scaler->model, s, resource);
-}
-
-/* What a donor lacks comes back from one that is adrift. */
-static bool has_adrift_on(const struct scaler *scaler, const struct operation *operation,
-			  const void *host)
-{
-	foreach_change(change, operation)
-	{
-		const struct structure *s = change->adrift ? structure_of(scaler, change) : NULL;
-
-		if (s && s->host == host)
-			return true;
-	}
-	return false;
-}
-
-/* Receivers are back at what they had, and so are all shares. */
-static void restore_shares(struct scaler *scaler, struct operation *operation)
-{
-	enum ebb_resource resource = operation->request.resource;
-
-	foreach_change(change, operation)
-	{
-		struct structure *s = structure_of(scaler, change);
-		int64_t least;
-
-		if (!s || !gets(change))
-			continue;
-		if (change->adrift) {
-			leave_adrift(scaler, s, change);
-			continue;
-		}
-		/* Memory in use that could not be taken back stays its own. */
-		least = MAX(change->held_before, MIN(change->in_force, change->to));
-		if (s->resources[resource].allocated > least)
-			model_allocate(scaler->model, s, resource,
-				       least - s->resources[resource].allocated);
-		if (!restore_row(s, change))
-			model_apply(scaler->model, s, resource);
-		if (least > change->held_before)
-			accounting_set_current(scaler->model, s, resource, least);
-	}
-	foreach_change(change, operation)
-	{
-		struct structure *s = structure_of(scaler, change);
-		struct resource_state *state;
-
-		if (!s || !gives(change))
-			continue;
-		state = &s->resources[resource];
-		if (!give_back(scaler, s, change) && state->current > state->allocated &&
-		    !has_adrift_on(scaler, operation, s->host))
-			accounting_set_current(scaler->model, s, resource, state->allocated);
-		if (!restore_row(s, change) || change->state == CHANGE_DONE ||
-		    change->state == CHANGE_UNKNOWN)
-			model_apply(scaler->model, s, resource);
-	}
-}
-
-/* Its shares are still there: those that came from donors go back to them. */
-static void lose(struct scaler *scaler, struct change *change)
-{
-	struct operation *operation = change->operation;
-	enum ebb_resource resource = operation->request.resource;
-	struct structure *s = structure_of(scaler, change);
-	const void *host = s ? s->host : NULL;
-	int64_t more = s ? s->resources[resource].allocated - change->held_before : 0;
-
-	change->state = CHANGE_LOST;
-	if (!operation->failure[0])
-		snprintf(operation->failure, sizeof(operation->failure),
-			 "%s: the container has gone", change->slot->name);
-	snprintf(change->error, sizeof(change->error), "the container has gone");
-	if (!s || !gets(change) || more <= 0)
-		return;
-	model_allocate(scaler->model, s, resource, -more);
-	if (!operation->moved)
-		return;
-	foreach_change(donor, operation)
-	{
-		struct structure *d = structure_of(scaler, donor);
-
-		if (d && gives(donor) && d->host == host)
-			(void)give_back(scaler, d, donor);
 	}
 }
 
@@ -535,7 +175,7 @@ static void fail(struct change *change, const char *error)
 static void order(struct scaler *scaler, struct change *change, int64_t to)
 {
 	const struct request *request = &change->operation->request;
-	struct structure *s = structure_of(scaler, change);
+	struct structure *s = change_structure(scaler, change);
 	const char *reason = s ? out_of_reach(s) : "the container has gone";
 	int64_t from = to == change->to ? change->from : change->to;
 	struct part *part = reason ? NULL : part_new(request->resource, from, to);
@@ -557,14 +197,14 @@ static void order(struct scaler *scaler, struct change *change, int64_t to)
 
 static void order_all(struct scaler *scaler, struct operation *operation, bool donors)
 {
-	foreach_change(change, operation) if (donors ? gives(change) : gets(change))
+	foreach_change(change, operation) if (donors ? change_gives(change) : change_gets(change))
 		order(scaler, change, change->to);
 }
 
 /* It may have more in force than it had. */
 static bool is_ahead(const struct scaler *scaler, const struct change *change)
 {
-	return gets(change) && change->ordered && structure_of(scaler, change) &&
+	return change_gets(change) && change->ordered && change_structure(scaler, change) &&
 	       (change->state == CHANGE_UNKNOWN ||
 		(change->state == CHANGE_DONE && change->in_force > change->from));
 }
@@ -579,7 +219,7 @@ void operation_answered(struct scaler *scaler, struct change *change, enum chang
 	if (change->state == CHANGE_LOST)
 		return;
 	if (answer == CHANGE_LOST) {
-		lose(scaler, change);
+		change_lose(scaler, change);
 		return;
 	}
 	change->state = answer;
@@ -591,7 +231,7 @@ void operation_answered(struct scaler *scaler, struct change *change, enum chang
 		return;
 	}
 	/* What is in use cannot be given up: a part of it is what there is. */
-	if (short_of && !operation->pair && gives(change) && in_force > change->to &&
+	if (short_of && !operation->pair && change_gives(change) && in_force > change->to &&
 	    in_force <= change->from) {
 		change->to = in_force;
 		change->max_to = change->max_to < change->max_from
@@ -609,99 +249,6 @@ void operation_answered(struct scaler *scaler, struct change *change, enum chang
 
 /* --- the end --- */
 
-/* What has changed under it, so that it cannot be as planned; NULL: nothing. */
-static const char *overtaken(const struct scaler *scaler, const struct change *change)
-{
-	const struct structure *s = structure_of(scaler, change);
-	const struct resource_state *state;
-
-	if (!s)
-		return "the container has gone";
-	state = &s->resources[change->operation->request.resource];
-	if (!state->present || state->max != change->max_from)
-		return "its max was changed meanwhile";
-	if (change->to != change->from &&
-	    (state->current != change->from || s->apply & bit_of(change->operation)))
-		return "its limit was changed meanwhile";
-	if ((gives(change) && change->to < state->min) ||
-	    (change->max_to < change->max_from && change->max_to < state->min))
-		return "its min was raised meanwhile";
-	return NULL;
-}
-
-static void commit_change(struct scaler *scaler, struct change *change)
-{
-	enum ebb_resource resource = change->operation->request.resource;
-	struct structure *s = structure_of(scaler, change);
-	struct resource_state *state = &s->resources[resource];
-	struct model *model = scaler->model;
-
-	s->in_flight &= ~bit_of(change->operation);
-	s->operating &= ~bit_of(change->operation);
-	if (change->max_to != change->max_from) {
-		state->max = change->max_to;
-		s->automatic = false;
-	}
-	if (change->to != change->from) {
-		int64_t found = s->physical[resource];
-
-		model_limit_applied(model, s, resource, change->in_force);
-		s->physical[resource] = found;
-		scaler->stats.applied++;
-	} else {
-		/* What is away, and could not be ordered, comes back to its new max. */
-		accounting_below_max(model, s, resource);
-	}
-	/* By another hand, while the operation waited for others. */
-	scaler_settle_overwritten(scaler, s, resource);
-	if (boundaries_adjust(state))
-		model_touch(model, s, MODEL_DIRTY_LIMITS);
-	model_touch(model, s, MODEL_DIRTY_STRUCTURE);
-	if (s->guard)
-		model_guard_changed(model, s);
-}
-
-static void sum_up(struct operation *operation)
-{
-	bool max = operation->request.field == REQUEST_MAX;
-
-	foreach_parent(parent, operation) parent->done = parent->bare ? parent->amount : 0;
-	foreach_change(change, operation)
-	{
-		change->amount =
-			max ? change->max_to - change->max_from : change->to - change->from;
-		if (change->parent != SIZE_MAX)
-			operation->parents[change->parent].done += change->amount;
-	}
-	/* A user comes before its applications. */
-	for (size_t i = operation->n_parents; i-- > 0;)
-		if (operation->parents[i].parent != SIZE_MAX)
-			operation->parents[operation->parents[i].parent].done +=
-				operation->parents[i].done;
-}
-
-static void commit_parent(struct scaler *scaler, const struct operation *operation,
-			  const struct parent_change *parent)
-{
-	enum ebb_resource resource = operation->request.resource;
-	struct structure *s = scaler_structure(scaler, parent->slot), *user;
-
-	if (!s)
-		return;
-	if (operation->request.field == REQUEST_MAX)
-		s->resources[resource].max += parent->done;
-	operation_parent_changed(scaler, s, resource);
-	/* Its user has no part in it, but for the sum. */
-	user = parent->parent == SIZE_MAX ? hierarchy_parent(s) : NULL;
-	if (user)
-		operation_parent_changed(scaler, user, resource);
-}
-
-static bool is_partial(const struct operation *operation, int64_t done, int64_t planned)
-{
-	return done != planned || llabs(done) < llabs(operation->request.amount);
-}
-
 static void tell_swapped(const struct scaler *scaler, const struct operation *operation)
 {
 	/* A user's own change comes before those of its applications. */
@@ -718,34 +265,9 @@ static void tell_swapped(const struct scaler *scaler, const struct operation *op
 
 static void commit(struct scaler *scaler, struct operation *operation)
 {
-	foreach_change(change, operation) commit_change(scaler, change);
-	sum_up(operation);
-	foreach_parent(parent, operation) commit_parent(scaler, operation, parent);
-	operation->committed = true;
+	operation_commit(scaler, operation);
 	let_go(scaler, operation);
-	foreach_parent(parent, operation)
-	{
-		bool asked = parent->parent == SIZE_MAX && !operation->pair;
-
-		record_parent(scaler, operation, parent,
-			      parent->done != parent->amount ||
-					      (asked &&
-					       is_partial(operation, parent->done, parent->amount))
-				      ? "partial"
-				      : "applied",
-			      NULL);
-	}
-	foreach_change(change, operation)
-	{
-		bool asked = change->parent == SIZE_MAX && !operation->pair;
-
-		change->slot->under_way[operation->request.resource] = false;
-		record_change(scaler, change,
-			      asked && is_partial(operation, change->amount, change->amount)
-				      ? "partial"
-				      : "applied",
-			      NULL);
-	}
+	operation_record_applied(scaler, operation);
 	if (operation->pair) {
 		scaler->stats.swaps++;
 		tell_swapped(scaler, operation);
@@ -759,10 +281,10 @@ static void finish_back(struct scaler *scaler, struct operation *operation)
 	char reason[sizeof(operation->failure)];
 
 	memcpy(reason, operation->failure, sizeof(reason));
-	restore_shares(scaler, operation);
+	operation_restore_shares(scaler, operation);
 	foreach_change(change, operation)
 	{
-		struct structure *s = structure_of(scaler, change);
+		struct structure *s = change_structure(scaler, change);
 
 		if (!s)
 			continue;
@@ -770,11 +292,7 @@ static void finish_back(struct scaler *scaler, struct operation *operation)
 		scaler_settle_overwritten(scaler, s, operation->request.resource);
 	}
 	let_go(scaler, operation);
-	foreach_parent(parent, operation)
-		record_parent(scaler, operation, parent, "rolled back", reason);
-	foreach_change(change, operation)
-		record_change(scaler, change, change->error[0] ? "failed" : "rolled back",
-			      change->error[0] ? change->error : reason);
+	operation_record_back(scaler, operation, reason);
 	scaler->stats.rolled_back++;
 	model_log(scaler->model, LOG_LEVEL_WARNING,
 		  "Operation %llu, %+lld %s for %s%s%s, is rolled back: %s",
@@ -791,7 +309,7 @@ static void give_up(const struct scaler *scaler, struct operation *operation)
 {
 	foreach_change(change, operation)
 	{
-		const struct structure *s = structure_of(scaler, change);
+		const struct structure *s = change_structure(scaler, change);
 		char why[sizeof(change->error)];
 
 		if (!s || !is_ahead(scaler, change) ||
@@ -826,7 +344,7 @@ static void take_back(struct scaler *scaler, struct operation *operation, uint64
 	}
 	foreach_change(change, operation)
 	{
-		struct structure *s = structure_of(scaler, change);
+		struct structure *s = change_structure(scaler, change);
 
 		if (!s || !is_ahead(scaler, change))
 			continue;
@@ -857,7 +375,7 @@ void operation_go_on(struct scaler *scaler, struct operation *operation, uint64_
 	}
 	if (operation->phase == OPERATION_RELEASE && !operation->failure[0]) {
 		operation->phase = OPERATION_GROW;
-		if (!move_shares(scaler, operation))
+		if (!operation_move_shares(scaler, operation))
 			snprintf(operation->failure, sizeof(operation->failure),
 				 "the host has lost what was set aside");
 		else
@@ -867,7 +385,7 @@ void operation_go_on(struct scaler *scaler, struct operation *operation, uint64_
 	}
 	foreach_change(change, operation)
 	{
-		const char *why = operation->failure[0] ? NULL : overtaken(scaler, change);
+		const char *why = operation->failure[0] ? NULL : change_overtaken(scaler, change);
 
 		if (why)
 			fail(change, why);
@@ -896,8 +414,8 @@ void operation_start(struct scaler *scaler, struct operation *operation, uint64_
 			scaler_structure(scaler, change->slot)->resources[resource].allocated;
 		change->sent_ms = change->applied_ms = NAN;
 	}
-	if (!set_aside(scaler, operation)) {
-		set_back(scaler, operation);
+	if (!operation_set_aside(scaler, operation)) {
+		operation_set_back(scaler, operation);
 		operation_free(operation);
 		verdict->what = VERDICT_WAIT;
 		verdict->wait = "the host has nothing free";
@@ -940,7 +458,7 @@ void operations_lose(struct scaler *scaler, struct slot *slot)
 	     operation = operation->next)
 		foreach_change(change,
 			       operation) if (change->slot == slot && change->state != CHANGE_LOST)
-			lose(scaler, change);
+			change_lose(scaler, change);
 }
 
 void operations_abandon(struct scaler *scaler)
