@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
@@ -102,9 +103,19 @@ static int files_start(struct sampler *sampler)
 	for (unsigned slot = 0; slot < sampler->slots_max; slot++)
 		for (int i = 0; i < FILE_MAX; i++)
 			files->slots[slot].fds[i] = -1;
-	if (io->mount && io->version == 1)
-		files->blkio_root = openat(io->root_fd, kept_files[FILE_BLKIO_BYTES].name,
-					   O_RDONLY | O_CLOEXEC);
+	if (io->mount && io->version == 1) {
+		struct utsname system;
+
+		uname(&system);
+		if (blkio_counts_all(system.release))
+			files->blkio_root = openat(io->root_fd, kept_files[FILE_BLKIO_BYTES].name,
+						   O_RDONLY | O_CLOEXEC);
+		else
+			log_warning(
+				"block I/O is not sampled: on cgroup v1 kernel %s counts in its "
+				"files only that which is limited (as all from 5.16 to 6.4 do)",
+				system.release);
+	}
 	/* Ten descriptors a container. */
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sampler_text.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "ebb/cleanup.h"
@@ -125,4 +126,13 @@ unsigned blkio_parse(const char *text, disk_counts_fn counts, void *userdata, ui
 	*ret_read = read;
 	*ret_write = write;
 	return disks;
+}
+
+bool blkio_counts_all(const char *release)
+{
+	unsigned major, minor;
+
+	if (sscanf(release, "%u.%u", &major, &minor) != 2)
+		return true;
+	return major < 5 || (major == 5 && minor < 16) || (major == 6 && minor > 4) || major > 6;
 }

@@ -39,4 +39,11 @@ void io_stat_parse(const char *text, disk_counts_fn counts, void *userdata,
 unsigned blkio_parse(const char *text, disk_counts_fn counts, void *userdata, uint64_t *ret_read,
 		     uint64_t *ret_write);
 
+/*
+ * Whether a kernel of this release ("6.1.0-56-amd64") that shows disks in those files counts all of
+ * their I/O. From 5.16 to 6.4 it counts that of limited cgroups only, in the limited direction, and
+ * shows 0 for the rest. A release that is no number is taken for a good one.
+ */
+bool blkio_counts_all(const char *release);
+
 #endif

@@ -98,4 +98,19 @@ TEST(blkio_files_are_summed_and_say_whether_they_count)
 	CHECK_INT(read + write, 0);
 }
 
+TEST(kernels_from_5_16_to_6_4_count_only_some_io_on_v1)
+{
+	CHECK(blkio_counts_all("4.18.0-553.el8_10.x86_64"));
+	CHECK(blkio_counts_all("5.15.0-91-generic"));
+	CHECK(!blkio_counts_all("5.16.0"));
+	CHECK(!blkio_counts_all("5.19.17"));
+	CHECK(!blkio_counts_all("6.0.1"));
+	CHECK(!blkio_counts_all("6.1.0-56-amd64"));
+	CHECK(!blkio_counts_all("6.4"));
+	CHECK(blkio_counts_all("6.5.0"));
+	CHECK(blkio_counts_all("6.18.44+deb13-amd64"));
+	CHECK(blkio_counts_all("7.0.0-rc1"));
+	CHECK(blkio_counts_all(""));
+}
+
 TEST_MAIN()
