@@ -24,11 +24,13 @@ same() {
 	if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "got '$2', want '$3'"; fi
 }
 # Polls a condition: the bound is for failures only, and far from what a slow machine needs. After the first
-# tries less often: a check by curl and jq costs 20 ms of CPU, which what is waited for may lack.
+# tries less often: a check by curl and jq costs 20 ms of CPU, ten times that in an emulated machine, which what is
+# waited for may lack.
 wait_for() {
-	local end=$((SECONDS + 40)) tries=0
+	local end=$((SECONDS + 40)) tries=0 pause=0.1
+	[ -z "${EBB_TEST_EMULATED:-}" ] || tries=18 pause=0.4
 	while ! "$@"; do
 		[ "$SECONDS" -lt "$end" ] || return 1
-		[ $((tries++)) -lt 20 ] && sleep 0.02 || sleep 0.1
+		[ $((tries++)) -lt 20 ] && sleep 0.02 || sleep "$pause"
 	done
 }

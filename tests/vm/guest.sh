@@ -6,11 +6,12 @@
 set -u
 few=${1:-}
 export EBB_TEST_LINES=1 EBB_TEST_TIMEOUT=420
-integration=(parity sampler many_cpus lifecycle discovery discovery_live hierarchy limits apply shrink api net tasks series)
+integration=(parity sampler many_cpus lifecycle discovery discovery_live hierarchy limits apply shrink net tasks series subtree)
 e2e=(loop_cpu loop_memory agent_lifecycle loop_random_kills)
 if [ -n "$few" ]; then
-	integration=(parity lifecycle hierarchy limits apply shrink api)
-	e2e=(agent_lifecycle)
+	integration=(parity lifecycle hierarchy limits apply shrink subtree)
+	e2e=(loop_cpu)
+	: "${EBB_TEST_STEPS:=1000}"
 fi
 
 tests/run "${integration[@]/#/${BUILD:-build}/tests/integration/agent/test_}"
