@@ -106,6 +106,17 @@ static uint64_t step_value(const struct job *job, enum limit_kind kind)
 }
 
 /*
+ * These limits, and those whose orders must not pass theirs: a quota takes the burst down with it,
+ * and a burst is refused for what the quota is.
+ */
+static unsigned with_related(unsigned kinds)
+{
+	unsigned cpu = 1U << LIMIT_QUOTA | 1U << LIMIT_BURST;
+
+	return kinds & cpu ? kinds | cpu : kinds;
+}
+
+/*
  * Is an order for one of the same limits of that container ahead of it? Others need not wait: a
  * memory limit may take seconds to come down, and the CPU limit must be free to rise meanwhile,
  * also when the order that lowers the memory has written the CPU limit before.
@@ -115,10 +126,7 @@ static bool job_must_wait(const struct job *job)
 	for (const struct job *ahead = job->applier->first; ahead != job; ahead = ahead->next) {
 		unsigned busy = ahead->shrinking ? MEMORY_KINDS : ahead->order.asked;
 
-		/* It may take the burst down with it. */
-		if (busy & 1U << LIMIT_QUOTA)
-			busy |= 1U << LIMIT_BURST;
-		if (ahead->id == job->id && busy & job->order.asked)
+		if (ahead->id == job->id && with_related(busy) & job->order.asked)
 			return true;
 	}
 	return false;
@@ -449,7 +457,7 @@ bool applier_is_busy(const struct applier *applier, uint64_t container_id, unsig
 	if (applier->closing)
 		return true;
 	for (const struct job *job = applier->first; job; job = job->next)
-		if (job->id == container_id && job->order.asked & kinds)
+		if (job->id == container_id && with_related(job->order.asked) & kinds)
 			return true;
 	return false;
 }

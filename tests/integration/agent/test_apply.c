@@ -405,6 +405,32 @@ TEST(apply_keeps_a_burst_behind_a_quota_that_waits)
 	check_limits(20000, 280);
 }
 
+/* And the other way round: a newer quota would take down what the burst that waits has not set. */
+TEST(apply_keeps_a_quota_behind_a_burst_that_waits)
+{
+	set_up();
+	if (!(more().has_more & 1U << LIMIT_BURST))
+		SKIP("this kernel has no CPU burst");
+	submit_one(LIMIT_BURST, 50000, &outcomes[0]);
+	struct limit_order order = order_of(0, 280);
+	order.asked |= 1U << LIMIT_BURST;
+	order.value[LIMIT_BURST] = 60000;
+	submit(0, 300, &outcomes[1]);
+	CHECK_INT(applier_submit(applier, container, &order, on_done, &outcomes[2]), 0);
+	CHECK_INT(outcomes[2].calls, 0);
+	CHECK(applier_is_busy(applier, container->id, 1U << LIMIT_QUOTA));
+	submit(20000, 0, &outcomes[3]);
+	CHECK_INT(outcomes[3].calls, 0);
+	wait_for(&outcomes[2]);
+	wait_for(&outcomes[3]);
+	CHECK_INT(outcomes[2].got.error, 0);
+	CHECK_INT(outcomes[2].got.states[LIMIT_BURST], APPLY_WRITTEN);
+	CHECK_INT(outcomes[3].got.error, 0);
+	CHECK_INT(outcomes[3].got.states[LIMIT_BURST], APPLY_WRITTEN);
+	CHECK_INT(more().cpu.burst_us, 20000);
+	check_limits(20000, 280);
+}
+
 /* A newer order that changes nothing in the end is no reason to leave what a failed one has set. */
 TEST(apply_undoes_in_spite_of_orders_that_failed)
 {
