@@ -456,9 +456,12 @@ bool applier_is_busy(const struct applier *applier, uint64_t container_id, unsig
 {
 	if (applier->closing)
 		return true;
-	for (const struct job *job = applier->first; job; job = job->next)
-		if (job->id == container_id && with_related(job->order.asked) & kinds)
+	for (const struct job *job = applier->first; job; job = job->next) {
+		unsigned busy = job->order.asked | (job->shrinking ? MEMORY_KINDS : 0);
+
+		if (job->id == container_id && with_related(busy) & kinds)
 			return true;
+	}
 	return false;
 }
 

@@ -513,6 +513,10 @@ TEST(apply_memory_high_and_reclaim)
 		return;
 	}
 	submit_one(LIMIT_MEM_HIGH, 200 * EBB_MIB, &outcomes[0]);
+	CHECK_INT(outcomes[0].calls, 0);
+	/* A raise of the limit would have to wait for it. */
+	CHECK(applier_is_busy(applier, container->id, 1U << LIMIT_MEM));
+	CHECK(!applier_is_busy(applier, container->id, 1U << LIMIT_QUOTA));
 	submit_one(LIMIT_MEM_MIN, 10 * EBB_MIB, &outcomes[1]);
 	wait_for(&outcomes[0]);
 	wait_for(&outcomes[1]);
