@@ -105,15 +105,24 @@ static uint64_t step_value(const struct job *job, enum limit_kind kind)
 	return job->undoing ? limits_value(&job->before, kind) : job->order.value[kind];
 }
 
+/* By weight, a quota is written as the weight. */
+static unsigned with_same_file(const struct applier *applier, unsigned kinds)
+{
+	unsigned weight = 1U << LIMIT_QUOTA | 1U << LIMIT_WEIGHT;
+
+	return applier->options.hierarchies->cpu_by_weight && kinds & weight ? kinds | weight
+									     : kinds;
+}
+
 /*
  * These limits, and those whose orders must not pass theirs: a quota takes the burst down with it,
  * and a burst is refused for what the quota is.
  */
-static unsigned with_related(unsigned kinds)
+static unsigned with_related(const struct applier *applier, unsigned kinds)
 {
 	unsigned cpu = 1U << LIMIT_QUOTA | 1U << LIMIT_BURST;
 
-	return kinds & cpu ? kinds | cpu : kinds;
+	return with_same_file(applier, kinds & cpu ? kinds | cpu : kinds);
 }
 
 /*
@@ -126,7 +135,7 @@ static bool job_must_wait(const struct job *job)
 	for (const struct job *ahead = job->applier->first; ahead != job; ahead = ahead->next) {
 		unsigned busy = ahead->shrinking ? MEMORY_KINDS : ahead->order.asked;
 
-		if (ahead->id == job->id && with_related(busy) & job->order.asked)
+		if (ahead->id == job->id && with_related(job->applier, busy) & job->order.asked)
 			return true;
 	}
 	return false;
@@ -146,6 +155,7 @@ static void overtake(const struct job *job)
 		if (state == APPLY_EQUAL || state == APPLY_WRITTEN || state == APPLY_NOT_PUT_BACK)
 			holds |= 1U << kind;
 	}
+	holds = with_same_file(job->applier, holds);
 	for (struct job *ahead = job->applier->first; ahead != job; ahead = ahead->next) {
 		if (ahead->id == job->id && ahead->started)
 			ahead->overtaken |= holds;
@@ -459,7 +469,7 @@ bool applier_is_busy(const struct applier *applier, uint64_t container_id, unsig
 	for (const struct job *job = applier->first; job; job = job->next) {
 		unsigned busy = job->order.asked | (job->shrinking ? MEMORY_KINDS : 0);
 
-		if (job->id == container_id && with_related(busy) & kinds)
+		if (job->id == container_id && with_related(applier, busy) & kinds)
 			return true;
 	}
 	return false;

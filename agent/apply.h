@@ -73,7 +73,7 @@ void applier_free(struct applier *applier);
 
 /*
  * An order waits for those before it that ask for one of the same limits, of which quota and burst
- * are one (the one bounds the other). Nothing that grows waits for
+ * are one (the one bounds the other), and by weight quota and weight. Nothing that grows waits for
  * reclaim, though: while the memory of an order is being lowered, its other limits are free for
  * newer orders (and are not put back after those, should it fail), and an order that raises the
  * memory ends the lowering.

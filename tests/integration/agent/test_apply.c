@@ -498,6 +498,45 @@ TEST(apply_by_weight)
 	CHECK_INT(more().cpu.weight, 100);
 }
 
+/* There the quota and the weight are one, also for orders that wait and those put back. */
+TEST(apply_by_weight_keeps_the_order_of_orders)
+{
+	struct limit_order order = order_of(0, 280);
+
+	set_up();
+	hierarchies.cpu_by_weight = true;
+	order.asked |= 1U << LIMIT_WEIGHT;
+	order.value[LIMIT_WEIGHT] = 150;
+	submit(0, 300, &outcomes[0]);
+	CHECK_INT(applier_submit(applier, container, &order, on_done, &outcomes[1]), 0);
+	CHECK_INT(outcomes[1].calls, 0);
+	CHECK(applier_is_busy(applier, container->id, 1U << LIMIT_QUOTA));
+	submit(200000, 0, &outcomes[2]);
+	CHECK_INT(outcomes[2].calls, 0);
+	wait_for(&outcomes[1]);
+	wait_for(&outcomes[2]);
+	CHECK_INT(outcomes[1].got.error, 0);
+	CHECK_INT(outcomes[2].got.error, 0);
+	CHECK_INT(more().cpu.weight, 200);
+}
+
+TEST(apply_by_weight_does_not_undo_what_a_newer_order_wrote)
+{
+	struct limit_order first = {.asked = 1U << LIMIT_WEIGHT}, newer = order_of(300000, 0);
+	bool failed = false;
+
+	set_up();
+	hierarchies.cpu_by_weight = true;
+	first.value[LIMIT_WEIGHT] = 150;
+	for (int i = 0; i < 200 && !failed; i++)
+		failed = fail_after(first, &newer);
+	if (!failed)
+		SKIP("the shrinker was faster each time");
+	CHECK_INT(outcomes[1].got.error, 0);
+	CHECK_INT(outcomes[0].got.states[LIMIT_WEIGHT], APPLY_REPLACED);
+	CHECK_INT(more().cpu.weight, 300);
+}
+
 TEST(apply_memory_high_and_reclaim)
 {
 	set_up();
