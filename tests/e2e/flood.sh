@@ -12,7 +12,7 @@ stop_floods() {
 	for pid in "${FLOODS[@]+"${FLOODS[@]}"}"; do kill -9 "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; done
 	FLOODS=()
 }
-trap 'stop_floods; cleanup' EXIT
+trap 'stop_floods; end_of_controller_test' EXIT
 ulimit -n 16384 2>/dev/null || ulimit -n "$(ulimit -Hn)"
 
 TOKEN=0123456789abcdef-of-the-flood
