@@ -12,6 +12,7 @@ says_address() { grep -q 'listens on' "$1" || ! kill -0 "$CONTROLLER" 2>/dev/nul
 start_controller() {
 	local address
 	CONTROLLER_LOG=$TMP/controller.log
+	: >"$CONTROLLER_LOG" # before the controller does it: the last one's lines must not be taken for its own
 	"$BUILD/ebb-controller" --listen "$CONTROLLER_LISTEN" --state "$STATE" \
 		--audit "$TMP/audit.jsonl" "$@" 2>"$CONTROLLER_LOG" &
 	CONTROLLER=$!
