@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Controller, agent and database server are killed at random (kill -9) while limits change: after each kill all
 # come back, no document is lost, and the limits in force are those of the state.
-#   tests/e2e/kills.sh [KILLS]      EBB_TEST_SEED repeats a run
+#   tests/e2e/kills.sh [KILLS]      EBB_TEST_SEED repeats a run; tests/bench/bench_kills.sh kills many times
 . "$(dirname "$0")/couch.bash"
-kills=${1:-12}
+kills=${1:-6}
 need_peer "${EBB_TEST_KILLS_SERVER:=couchdb}" kills
 need_cgroups kills
 seed=${EBB_TEST_SEED:-$RANDOM}
@@ -53,9 +53,17 @@ changer() {
 		sleep 0.0$((RANDOM % 10))
 	done 2>/dev/null
 }
+# Three kills are one of each kind, in any order.
+kinds=()
 kill_one() {
+	local i
+	[ ${#kinds[@]} -gt 0 ] || kinds=(0 1 2)
+	i=$((RANDOM % ${#kinds[@]}))
+	set -- "${kinds[i]}"
+	unset 'kinds[i]'
+	kinds=("${kinds[@]+"${kinds[@]}"}")
 	controller_killed=0
-	case $((RANDOM % 3)) in
+	case $1 in
 	0)
 		killed_controllers=$((killed_controllers + 1)) what=controller
 		kill_controller KILL

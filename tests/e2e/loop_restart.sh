@@ -6,8 +6,9 @@
 need_cgroups loop_restart
 cores=$(nproc)
 [ "$cores" -gt 2 ] && cores=2
-# Much longer than it takes to notice a silent host (5 s).
-absent=${EBB_TEST_ABSENT:-60}
+# Much longer than it takes to notice a silent host (5 s), and than what the agent keeps of the time without a
+# controller (10 s). EBB_TEST_ABSENT=60 is the long form.
+absent=${EBB_TEST_ABSENT:-20}
 
 make_cgroup web
 make_cgroup db
