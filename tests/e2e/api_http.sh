@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The API of the real controller process: nonsense in bulk, tokens, many clients, a kill and a restart.
+# The API of the real controller process: nonsense in bulk, tokens, many clients, a kill and a restart. Beside others.
 . "$(dirname "$0")/controller.bash"
 
 # Every document there is, but for the heartbeats of the services.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The verbs that manage a site against the real controller: hosts, containers, applications, users,
-# rules, limits, services. Containers that are really limited: apply.sh.
+# rules, limits, services. Containers that are really limited: apply.sh. Beside others.
 . "$(dirname "$0")/controller.bash"
 if ! start_controller; then
 	not_ok controller_starts

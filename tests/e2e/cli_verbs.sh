@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The command line against the real controller: what it prints, its exit statuses, what it changes.
+# The command line against the real controller: what it prints, its exit statuses, what it changes. Beside others.
 . "$(dirname "$0")/controller.bash"
 
 # --- without a controller

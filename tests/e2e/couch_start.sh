@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Starting with a CouchDB that is not there, not ours or not right: one line says what to do, the password is
-# nowhere to be seen.
+# nowhere to be seen. Beside others.
 . "$(dirname "$0")/couch.bash"
 need_peer couchdb_double couch_start
 start_couchdb_double || exit 1

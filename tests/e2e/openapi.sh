@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The description of the API against the API: every operation is called, its answers fit the schemas.
+# The description of the API against the API: every operation is called, its answers fit the schemas. Beside others.
 . "$(dirname "$0")/controller.bash"
 
 if ! command -v node >/dev/null; then

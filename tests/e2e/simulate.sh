@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # ebb simulate and ebb rule eval: the examples of the system that Ebb replaces, worked out by hand,
-# and what a user can get wrong.
+# and what a user can get wrong. Beside others.
 set -u
 . "$(dirname "$0")/../check.bash"
 ebb=${BUILD:-build}/ebb

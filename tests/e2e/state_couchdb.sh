@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # A controller whose state is in a real CouchDB server: what is said and what is not, edits by hand,
-# requests of other tools, and a database that goes away.
+# requests of other tools, and a database that goes away. Beside others.
 . "$(dirname "$0")/controller.bash"
 . "$(dirname "$0")/../peers/peers.bash"
 need_peer couchdb state_couchdb

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# ebb migrate between SQLite files and a real CouchDB server: both ways, every document the same.
+# ebb migrate between SQLite files and a real CouchDB server: both ways, every document the same. Beside others.
 . "$(dirname "$0")/controller.bash"
 . "$(dirname "$0")/../peers/peers.bash"
 command -v sqlite3 >/dev/null || { skip state_migrate "sqlite3 is not installed"; finish; }

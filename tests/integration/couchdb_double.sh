@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The double of CouchDB does what CouchDB 3 does. First one list of plain requests, against it and against a
-# real server (pouchdb-server, or EBB_TEST_COUCHDB) alike; then what only the double is there for.
+# real server (pouchdb-server, or EBB_TEST_COUCHDB) alike; then what only the double is there for. Beside others.
 set -u
 here=$(dirname "$0")
 # shellcheck source=tests/check.bash

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The double of OpenTSDB is as strict as OpenTSDB 2.4: each row of its protocol, by curl. Tests of the
-# pusher and of the query prove nothing beyond what is proved here.
+# pusher and of the query prove nothing beyond what is proved here. Beside others.
 # shellcheck disable=SC2016 # jq's variables
 set -u
 here=$(dirname "$0")

@@ -46,6 +46,19 @@ time: unit N s, . N s, total N s
 else
 	skip unit_tests_run_side_by_side "one CPU"
 fi
+
+# Others say so; they come before what runs alone.
+mkdir -p "$TMP/build/tests/integration/lib" "$TMP/tests/integration/lib"
+program e2e/c.sh <<<"# By the way. Beside others."$'\n'"$(meet c d)"
+echo '/* What it is. Beside others. */' >"$TMP/tests/integration/lib/d.c"
+program build/tests/integration/lib/d <<<"$(meet d c)"
+program e2e/alone.sh <<<"$(meet alone c)"
+(cd "$TMP" && BUILD=build "$HERE/run" ./e2e/alone.sh ./good ./e2e/c.sh build/tests/integration/lib/d) >"$TMP/out" 2>&1
+same those_that_say_so_run_side_by_side "$(sed -n 's/ *\([0-9]* ok\).*/ \1/p' "$TMP/out")" "\
+./e2e/c.sh 1 ok
+integration/lib/d 1 ok
+./e2e/alone.sh 1 ok
+./good 1 ok"
 (cd "$TMP" && EBB_TEST_LINES=1 BUILD=build "$HERE/run" ./bad ./good) >"$TMP/out" 2>&1
 same every_line_can_be_told_with_its_program "$(grep -c '^ok [a-z]*: one$' "$TMP/out") $(grep '^skip' "$TMP/out") $(grep -c '^not ok bad: ' "$TMP/out")" \
 	"2 skip good: two # no such thing 4"

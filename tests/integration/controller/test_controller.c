@@ -2,7 +2,7 @@
 /*
  * The whole controller over HTTP: hosts that feed it, people that change things at the same time,
  * agents that apply what they are told. Under ThreadSanitizer it shows who touches what without the
- * lock; in any build, that the accounting adds up afterwards.
+ * lock; in any build, that the accounting adds up afterwards. Beside others.
  */
 #include "test.h"
 

@@ -2,7 +2,7 @@
 /*
  * leader.c with a real CouchDB and the API between the controllers: in one process, so that
  * ThreadSanitizer sees what the threads share. That the lease is right is tested by
- * test_lease_simulation; whole programs are in tests/e2e/leader.sh.
+ * test_lease_simulation; whole programs are in tests/e2e/leader.sh. Beside others.
  */
 #include "test.h"
 

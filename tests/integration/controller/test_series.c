@@ -2,7 +2,7 @@
 /*
  * The series of the whole controller: an application of two containers that use what is known, read
  * back out of an OpenTSDB (the strict double) and VictoriaMetrics and compared with the documents,
- * number by number.
+ * number by number. Beside others.
  */
 #include "test.h"
 

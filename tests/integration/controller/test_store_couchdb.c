@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The store over a real server, PouchDB Server or a site's CouchDB (EBB_TEST_COUCHDB), with another
- * client that writes to the same databases.
+ * client that writes to the same databases. Beside others.
  */
 #include "couchdb_site.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The store over a strict double that does what a CouchDB does on a bad day. */
+/* The store over a strict double that does what a CouchDB does on a bad day. Beside others. */
 #include "couchdb_site.h"
 
 #include <fcntl.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The servers of tests/peers come up for C tests, come back after a kill, and are gone at the end.
+/*
+ * The servers of tests/peers come up for C tests, come back after a kill, and are gone at the end.
+ * Beside others.
  */
 #include <errno.h>
 #include <jansson.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What goes through the pusher is read back from real servers, and from the strict double. */
+/*
+ * What goes through the pusher is read back from real servers, and from the strict double.
+ * Beside others.
+ */
 #include <errno.h>
 #include <jansson.h>
 #include <time.h>
