@@ -84,7 +84,9 @@ check then_points_come eventually newest_is structure.cpu.max structure=c0 200
 rejected=$(metric ebb_opentsdb_rejected_total)
 
 # --- an application and a user appear in the database
-(feed_on) &
+# What it is answered must not come in between a question of the script's and the look at the answer.
+mkdir "$TMP/feeder"
+(TMP=$TMP/feeder && feed_on) &
 FEEDER=$!
 same application_is_put "$(put_doc structures app1-id '{"type":"structure","subtype":"application","name":"app1","guard":false,"state":"running",
 	"containers":["c0"],"resources":{"cpu":{"max":800,"min":20},"mem":{"max":8192,"min":64},"energy":{"max":60,"min":1}}}')" 201
