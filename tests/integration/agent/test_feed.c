@@ -266,7 +266,7 @@ static json_t *message_at(size_t i)
 /* Turns the loop until `condition` holds; the bound is for failures only. */
 #define UNTIL(condition)                                                          \
 	do {                                                                      \
-		uint64_t _end = now_ns() + 20 * EBB_NS_PER_SEC;                   \
+		uint64_t _end = now_ns() + 60 * EBB_NS_PER_SEC;                   \
 		while (!(condition)) {                                            \
 			if (now_ns() > _end)                                      \
 				TEST_FAIL("waited in vain for %s; the log is in " \
