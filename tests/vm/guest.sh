@@ -7,7 +7,7 @@ set -u
 few=${1:-}
 export EBB_TEST_LINES=1 EBB_TEST_TIMEOUT=420
 integration=(parity sampler many_cpus lifecycle discovery discovery_live hierarchy limits apply shrink net tasks series subtree)
-e2e=(loop_cpu loop_memory agent_lifecycle loop_random_kills)
+e2e=(loop_cpu loop_memory agent_lifecycle loop_random_kills reflex)
 if [ -n "$few" ]; then
 	integration=(parity lifecycle hierarchy limits apply shrink subtree)
 	e2e=(loop_cpu)
