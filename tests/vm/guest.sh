@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # In the machine of tests/vm: those tests that depend on the kernel or on its cgroup version. Every line of theirs is
 # told, with its program's name, so that who runs this counts them.
-#   tests/vm/guest.sh [few]     few: what a kernel can break most easily, in about a minute
+#   tests/vm/guest.sh [few]     few: what a kernel can break most easily, in about a minute and a half
 set -u
 few=${1:-}
 export EBB_TEST_LINES=1 EBB_TEST_TIMEOUT=420
@@ -11,13 +11,12 @@ e2e=(loop_cpu loop_memory agent_lifecycle loop_random_kills reflex)
 if [ -n "$few" ]; then
 	integration=(parity lifecycle hierarchy limits apply shrink subtree)
 	e2e=(loop_cpu)
-	: "${EBB_TEST_STEPS:=1000}"
 fi
 
 tests/run "${integration[@]/#/${BUILD:-build}/tests/integration/agent/test_}"
 status=$?
 # Emulated, each order takes as long as ten elsewhere.
-EBB_TEST_STEPS=${EBB_TEST_STEPS:-3000} tests/run "${BUILD:-build}/tests/integration/agent/test_limits_random" || status=1
+EBB_TEST_STEPS=${EBB_TEST_STEPS:-1000} tests/run "${BUILD:-build}/tests/integration/agent/test_limits_random" || status=1
 # The other kind of file cache lists; it can be switched at any time.
 lists=/sys/kernel/mm/lru_gen/enabled
 if [ -e $lists ] && [ -z "$few" ]; then
