@@ -20,7 +20,8 @@ same registers "$(register)" 200
 ctl PUT /structure/c0/resources/cpu/min '{"value":50}' >/dev/null
 
 # --- nonsense: made of parts that fit and parts that do not; a call that happens to be right is left out
-seed=${EBB_SEED:-$RANDOM}
+seed=${EBB_TEST_SEED:-1}
+[ "$seed" = random ] && seed=$RANDOM
 RANDOM=$seed
 echo "# seed $seed"
 pick() {

@@ -6,11 +6,11 @@
  */
 #include <dirent.h>
 #include <limits.h>
-#include <time.h>
 
 #include "ebb/cleanup.h"
 #include "ebb/util.h"
 #include "fuzz.h"
+#include "seed.h"
 
 #define INPUT_MAX 65536
 
@@ -103,8 +103,7 @@ static uint8_t *change(const struct input *inputs, size_t n, size_t which, uint6
 int main(int argc, char **argv)
 {
 	const char *slash = strrchr(argv[0], '/'), *name = slash ? slash + 1 : argv[0];
-	const char *given = getenv("EBB_TEST_SEED");
-	uint64_t seed = given ? strtoull(given, NULL, 0) : random_u64(), state;
+	uint64_t seed = test_seed(1), state;
 	struct input inputs[256];
 	size_t n = 0;
 	char dir[PATH_MAX];
@@ -130,7 +129,6 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < n; i++)
 		LLVMFuzzerTestOneInput(inputs[i].data, inputs[i].size);
 	printf("ok %s_corpus\n", name);
-	printf("seed 0x%llx\n", (unsigned long long)seed);
 	fflush(stdout);
 
 	state = seed ? seed : 1;

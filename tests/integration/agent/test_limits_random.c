@@ -5,6 +5,7 @@
  * The orders are the same each time (not how the threads meet): EBB_TEST_SEED asks for others,
  * EBB_TEST_STEPS for more of them.
  */
+#include "seed.h"
 #include "test.h"
 
 #include <sys/mman.h>
@@ -880,12 +881,11 @@ static void run(unsigned long steps, int schedstat)
 
 TEST(random_orders_hurt_nobody)
 {
-	const char *given = getenv("EBB_TEST_SEED"), *length = getenv("EBB_TEST_STEPS");
-	unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : SEED;
+	const char *length = getenv("EBB_TEST_STEPS");
+	unsigned seed = (unsigned)test_seed(SEED);
 	unsigned long steps = length ? strtoul(length, NULL, 0) : STEPS;
 	struct applier_stats stats;
 
-	fprintf(stderr, "seed %u (EBB_TEST_SEED)\n", seed);
 	random_state = seed;
 	set_up();
 	int schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);

@@ -4,6 +4,7 @@
  * agents that apply what they are told. Under ThreadSanitizer it shows who touches what without the
  * lock; in any build, that the accounting adds up afterwards. Beside others.
  */
+#include "seed.h"
 #include "test.h"
 
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "controller.h"
@@ -266,11 +266,10 @@ TEST(controller_under_feed_and_change)
 	struct feeder feeders[HOSTS];
 	struct person people[2];
 	pthread_t threads[HOSTS + 2];
-	unsigned seed = (unsigned)time(NULL) ^ (unsigned)getpid();
+	unsigned seed = (unsigned)test_seed(1);
 	atomic_bool done = false;
 
 	set_up();
-	printf("# seed %u\n", seed);
 	for (int i = 0; i < HOSTS; i++) {
 		feeders[i] = (struct feeder){.host = i, .seed = seed + (unsigned)i};
 		CHECK_INT(pthread_create(&threads[i], NULL, feed, &feeders[i]), 0);

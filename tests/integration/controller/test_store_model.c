@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The model over a real state file: what a controller finds again after it ended, cleanly or not.
  */
+#include "seed.h"
 #include "test.h"
 
 #include <errno.h>
@@ -317,9 +318,8 @@ TEST(container_whose_host_has_no_document)
  * crash may come between them. */
 TEST(documents_that_disagree)
 {
-	unsigned seed = (unsigned)time(NULL) ^ (unsigned)getpid();
+	unsigned seed = (unsigned)test_seed(1);
 
-	printf("# seed %u\n", seed);
 	for (int round = 0; round < 20; round++) {
 		struct host *host;
 
@@ -406,11 +406,10 @@ static void change_until_killed(int fd, unsigned seed)
 
 TEST(accounting_survives_kill_at_any_moment)
 {
-	unsigned seed = (unsigned)time(NULL) ^ (unsigned)getpid();
+	unsigned seed = (unsigned)test_seed(1);
 	int fds[2], i, status, rounds_with_writes = 0;
 
 	set_up();
-	printf("# seed %u\n", seed);
 	log_set_level(LOG_LEVEL_ERROR);
 	for (int round = 0; round < 20; round++) {
 		struct timespec delay = {.tv_nsec = 1000L * (rand_r(&seed) % 60000)};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The state file itself: what is kept, what is refused, and what kill -9 leaves. */
+#include "seed.h"
 #include "test.h"
 
 #include <errno.h>
@@ -374,13 +375,12 @@ static int64_t run_and_kill(int64_t value, unsigned delay_us)
 
 TEST(sqlite_survives_kill_at_any_moment)
 {
-	unsigned seed = (unsigned)time(NULL) ^ (unsigned)getpid();
+	unsigned seed = (unsigned)test_seed(1);
 	int64_t flushed = 0, most = 0;
 	int rounds_with_writes = 0;
 	char id[32];
 
 	set_up();
-	printf("# seed %u\n", seed);
 	for (int round = 0; round < ROUNDS; round++) {
 		_cleanup_json_ json_t *all = NULL;
 		int64_t before = flushed;

@@ -22,6 +22,7 @@
 #include "ebb/tsdb.h"
 #include "ebb/units.h"
 #include "ebb/util.h"
+#include "seed.h"
 #include "test.h"
 
 #define KILLS       25
@@ -352,13 +353,11 @@ static pid_t start_pusher(int first, bool drain, int *ret_fd)
 
 static void check_kills(size_t body_max)
 {
-	const char *given = getenv("EBB_TEST_SEED");
-	uint64_t seed = given ? strtoull(given, NULL, 0) : random_u64();
+	uint64_t seed = test_seed(1);
 	int next = 0, fd, status;
 	unsigned rounds = 0;
 	pid_t pid;
 
-	printf("seed 0x%llx\n", (unsigned long long)seed);
 	fflush(stdout);
 	start_server(seed, body_max);
 	srandom((unsigned)seed);

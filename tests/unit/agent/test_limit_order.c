@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "seed.h"
 #include "test.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "limit_order.h"
 #include "ebb/units.h"
@@ -429,11 +429,9 @@ static json_t *any_value(unsigned *state, int depth, enum limit_kind kind)
 
 TEST(order_takes_sense_and_refuses_the_rest)
 {
-	const char *given = getenv("EBB_TEST_SEED");
-	unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : (unsigned)time(NULL);
+	unsigned seed = (unsigned)test_seed(1);
 	unsigned state = seed, taken = 0;
 
-	fprintf(stderr, "seed %u (EBB_TEST_SEED)\n", seed);
 	CHECK_INT(cpu_list_parse("0-3", &online), 0);
 	for (int i = 0; i < 20000; i++) {
 		json_t *body = any_value(&state, 2, 0);

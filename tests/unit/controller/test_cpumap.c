@@ -2,8 +2,8 @@
 #include "cpumap.h"
 
 #include <errno.h>
-#include <time.h>
 
+#include "seed.h"
 #include "ebb/cleanup.h"
 #include "../../test.h"
 
@@ -310,12 +310,10 @@ static int naive_shrink(int owner, int shares)
 
 TEST(random_steps_match_the_plain_map)
 {
-	const char *given = getenv("EBB_TEST_SEED");
-	unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : (unsigned)time(NULL);
+	unsigned seed = (unsigned)test_seed(1);
 	unsigned state = seed;
 	char names[OWNERS][16];
 
-	fprintf(stderr, "seed %u (EBB_TEST_SEED)\n", seed);
 	map_of("0-23");
 	memset(&naive, 0, sizeof(naive));
 	for (int c = 0; c < CORES; c++)

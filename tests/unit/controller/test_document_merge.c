@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "document_merge.h"
+#include "seed.h"
 #include "test.h"
 #include "ebb/cleanup.h"
 #include "ebb/util.h"
@@ -385,10 +386,8 @@ static void say(const char *what, const json_t *document)
 
 TEST(properties_of_random_documents)
 {
-	const char *given = getenv("EBB_TEST_SEED");
-	uint64_t seed = given ? strtoull(given, NULL, 10) : random_u64() >> 32;
+	uint64_t seed = test_seed(1);
 
-	fprintf(stderr, "seed %llu (EBB_TEST_SEED)\n", (unsigned long long)seed);
 	state = seed * 2 + 1;
 	for (unsigned round = 0; round < 20000; round++) {
 		bool host = below(2);

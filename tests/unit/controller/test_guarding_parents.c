@@ -7,6 +7,7 @@
 #include "hierarchy.h"
 #include "member_sums.h"
 #include "snapshoter_structures.h"
+#include "seed.h"
 #include "test.h"
 #include "series_world.h"
 
@@ -723,10 +724,8 @@ static void random_step(void)
 
 TEST(sums_at_random)
 {
-	const char *given = getenv("SEED");
-	unsigned seed = given ? (unsigned)atoi(given) : 4;
+	unsigned seed = (unsigned)test_seed(4);
 
-	printf("# seed %u\n", seed);
 	log_set_level(LOG_LEVEL_ERROR);
 	srand(seed);
 	start();

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "seed.h"
 #include "test.h"
 #include "series_world.h"
 
@@ -545,10 +546,8 @@ TEST(all_leave_at_once)
 
 TEST(at_random)
 {
-	const char *given = getenv("SEED");
-	unsigned seed = given ? (unsigned)atoi(given) : 20251;
+	unsigned seed = (unsigned)test_seed(20251);
 
-	printf("# seed %u\n", seed);
 	log_set_level(LOG_LEVEL_ERROR);
 	srand(seed);
 	start();

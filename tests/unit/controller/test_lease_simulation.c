@@ -5,6 +5,7 @@
  * one case that lease.h names, where the agents refuse the older; and there is a leader again
  * within 3 s whenever the database and one controller were left in peace for so long.
  */
+#include "seed.h"
 #include "test.h"
 
 #include "lease.h"
@@ -609,15 +610,11 @@ static void check_leaders(void)
 
 static void simulate(int n, struct trouble trouble)
 {
-	const char *given = getenv("EBB_TEST_SEED");
-	uint64_t seed = given ? strtoull(given, NULL, 0) : random_u64();
-
 	memset(&w, 0, sizeof(w));
-	w.random = seed | 1;
+	w.random = test_seed(2654435769) | 1;
 	w.n = n;
 	w.db_up = true;
 	w.trouble = trouble;
-	printf("# %d controllers, seed %llu\n", n, (unsigned long long)seed);
 	for (int i = 0; i < n; i++) {
 		w.nodes[i].rate = uniform(0.95, 1.05);
 		w.nodes[i].offset = uniform(1e4, 1e6);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The model: hosts and containers come, are guarded and accounted for. */
+#include "seed.h"
 #include "model_fixture.h"
 
 /* --- registration --- */
@@ -593,9 +594,8 @@ static void random_step(struct model *model, unsigned *seed)
 TEST(model_random_steps_add_up)
 {
 	struct model *model = new_model();
-	unsigned seed = (unsigned)time(NULL) ^ (unsigned)getpid();
+	unsigned seed = (unsigned)test_seed(1);
 
-	printf("# seed %u\n", seed);
 	log_set_level(LOG_LEVEL_ERROR);
 	for (int i = 0; i < 20000; i++) {
 		random_step(model, &seed);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Structures that somebody else changes in the database: while we lead, while we do not, and with
  * orders under way. */
+#include "seed.h"
 #include "model_edit_fixture.h"
 
 /* --- structures --- */
@@ -407,10 +408,8 @@ TEST(what_was_worked_out_before_leading_is_written)
 
 TEST(edits_with_orders_under_way)
 {
-	const char *given = getenv("EBB_TEST_SEED");
-	unsigned seed = given ? (unsigned)atoi(given) : (unsigned)now_ns() % 100000;
+	unsigned seed = (unsigned)test_seed(1);
 
-	fprintf(stderr, "seed %u (EBB_TEST_SEED)\n", seed);
 	srandom(seed);
 	start();
 	agent.delay_ms = 3;

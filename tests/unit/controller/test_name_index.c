@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "seed.h"
 #include "test.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "name_index.h"
 
@@ -37,11 +37,10 @@ TEST(name_index_random_operations)
 	static char names[NAMES][16];
 	static bool there[NAMES];
 	struct name_index *index = name_index_new();
-	unsigned seed = (unsigned)time(NULL);
+	unsigned seed = (unsigned)test_seed(1);
 	size_t n = 0;
 
 	test_at_end(free_index, index);
-	printf("# seed %u\n", seed);
 	memset(there, 0, sizeof(there));
 	for (int i = 0; i < NAMES; i++)
 		snprintf(names[i], sizeof(names[i]), "c%d", i);

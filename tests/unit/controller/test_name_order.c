@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "seed.h"
 #include "test.h"
 
 #include <errno.h>
@@ -83,11 +84,9 @@ TEST(a_name_is_there_once)
  * going at last. */
 TEST(random_changes)
 {
-	const char *given = getenv("EBB_TEST_SEED");
-	unsigned seed = given ? (unsigned)atoi(given) : (unsigned)random_u64() % 100000;
+	unsigned seed = (unsigned)test_seed(1);
 	static bool there[NAMES];
 
-	fprintf(stderr, "seed %u (EBB_TEST_SEED)\n", seed);
 	srandom(seed);
 	memset(there, 0, sizeof(there));
 	for (int i = 0; i < NAMES; i++)

@@ -2,8 +2,8 @@
 #include "operation_plan.h"
 
 #include <math.h>
-#include <time.h>
 
+#include "seed.h"
 #include "ebb/cleanup.h"
 #include "../../test.h"
 
@@ -273,11 +273,9 @@ TEST(a_budget_that_moved_makes_a_request_void)
 /* Whatever is asked: ranges hold, rooms are not overdrawn, and what is done adds up. */
 TEST(random_plans_add_up)
 {
-	const char *wanted = getenv("EBB_TEST_SEED");
-	unsigned seed = wanted ? (unsigned)strtoul(wanted, NULL, 0) : (unsigned)time(NULL);
+	unsigned seed = (unsigned)test_seed(1);
 	unsigned state = seed;
 
-	fprintf(stderr, "seed %u (EBB_TEST_SEED)\n", seed);
 	for (int step = 0; step < 3000; step++) {
 		int64_t rooms[2] = {rand_r(&state) % 200, rand_r(&state) % 200};
 		int64_t given = rooms[0] + rooms[1], amount = 1 + rand_r(&state) % 500, done;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a model to the swaps of one epoch. */
+#include "seed.h"
 #include "test.h"
-
-#include <time.h>
 
 #include "rebalance_decide.h"
 #include "rebalance_tracker.h"
@@ -573,10 +572,8 @@ static void random_site(void)
 
 TEST(random_sites_keep_every_bound)
 {
-	const char *given = getenv("EBB_TEST_SEED");
-	uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+	uint64_t seed = test_seed(1);
 
-	fprintf(stderr, "seed %llu (EBB_TEST_SEED)\n", (unsigned long long)seed);
 	state = seed * 2 + 1;
 	for (int round = 0; round < 100; round++) {
 		random_site();

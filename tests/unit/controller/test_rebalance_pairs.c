@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "seed.h"
 #include "test.h"
-
-#include <time.h>
 
 #include "amount_heap.h"
 #include "rebalance_pairs.h"
@@ -172,10 +171,8 @@ static void check_round(struct rebalance_member *m, size_t n, bool moves_max, do
 
 TEST(random_rounds_keep_the_sum_and_every_bound)
 {
-	const char *given = getenv("EBB_TEST_SEED");
-	uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+	uint64_t seed = test_seed(1);
 
-	fprintf(stderr, "seed %llu (EBB_TEST_SEED)\n", (unsigned long long)seed);
 	state = seed * 2 + 1;
 	for (int round = 0; round < 20000; round++) {
 		struct rebalance_member m[16];

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "seed.h"
 #include "test.h"
-
-#include <time.h>
 
 #include "rebalance_pairs.h"
 #include "rebalance_tracker.h"
@@ -128,11 +127,9 @@ TEST(what_was_given_in_this_round_counts)
 
 TEST(random_payments_keep_the_sum_and_every_bound)
 {
-	const char *given = getenv("EBB_TEST_SEED");
-	uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+	uint64_t seed = test_seed(1);
 	unsigned random = (unsigned)seed;
 
-	fprintf(stderr, "seed %llu (EBB_TEST_SEED)\n", (unsigned long long)seed);
 	for (int round = 0; round < 20000; round++) {
 		struct rebalance_member m[12];
 		int64_t dealt[12], sum = 0;

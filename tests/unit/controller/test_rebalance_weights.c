@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "seed.h"
 #include "test.h"
-
-#include <time.h>
 
 #include "rebalance_weights.h"
 #include "ebb/cleanup.h"
@@ -87,11 +86,9 @@ TEST(one_alone_keeps_what_it_has)
 
 TEST(random_weights_keep_the_sum_and_every_bound)
 {
-	const char *given = getenv("EBB_TEST_SEED");
-	uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+	uint64_t seed = test_seed(1);
 	unsigned random = (unsigned)seed;
 
-	fprintf(stderr, "seed %llu (EBB_TEST_SEED)\n", (unsigned long long)seed);
 	for (int round = 0; round < 5000; round++) {
 		struct rebalance_member m[12];
 		size_t n = (size_t)rand_r(&random) % (ARRAY_SIZE(m) + 1);

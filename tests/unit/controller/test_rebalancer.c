@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ReBalancer with a model, the scaler, and agents that do every order at once. */
+#include "seed.h"
 #include "test.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "rebalance_tracker.h"
 #include "rebalance_world.h"
@@ -486,10 +486,8 @@ static void random_site(bool parents)
 
 TEST(random_sites_stay_whole)
 {
-	const char *given = getenv("EBB_TEST_SEED");
-	uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+	uint64_t seed = test_seed(1);
 
-	fprintf(stderr, "seed %llu (EBB_TEST_SEED)\n", (unsigned long long)seed);
 	state = seed * 2 + 1;
 	for (int round = 0; round < 40; round++) {
 		random_site(round % 2);

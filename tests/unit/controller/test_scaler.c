@@ -4,10 +4,10 @@
 #include "scaler.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "agent_stand_in.h"
 #include "drift.h"
+#include "seed.h"
 #include "ebb/util.h"
 #include "../../test.h"
 
@@ -1135,13 +1135,11 @@ TEST(a_clock_that_began_anew_outdates_nothing)
 /* Random requests against an agent that fails at random: nothing is ever lost or promised twice. */
 TEST(random_orders_always_add_up)
 {
-	const char *given = getenv("EBB_TEST_SEED");
-	unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : (unsigned)time(NULL);
+	unsigned seed = (unsigned)test_seed(1);
 	unsigned state = seed;
 	struct structure *c[5];
 	char name[16];
 
-	fprintf(stderr, "seed %u (EBB_TEST_SEED)\n", seed);
 	start();
 	for (int i = 0; i < 5; i++) {
 		snprintf(name, sizeof(name), "c%d", i);

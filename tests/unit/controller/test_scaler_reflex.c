@@ -8,6 +8,7 @@
 #include "headroom.h"
 #include "scaler.h"
 #include "scaler_plan.h"
+#include "seed.h"
 #include "ebb/cleanup.h"
 #include "ebb/util.h"
 #include "../../test.h"
@@ -539,13 +540,11 @@ TEST(who_may_grow)
 
 TEST(at_random_the_books_hold)
 {
-	const char *given_seed = getenv("EBB_SEED");
-	uint64_t seed = given_seed ? strtoull(given_seed, NULL, 10) : 7;
+	uint64_t seed = test_seed(7);
 	struct lease late = {0};
 	uint64_t late_grown = 0;
 	bool has_late = false;
 
-	printf("# seed %llu (EBB_SEED)\n", (unsigned long long)seed);
 	random_state = seed * 0x9e3779b97f4a7c15ULL + 1;
 	start();
 	settle();

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "split.h"
 
-#include <time.h>
-
+#include "seed.h"
 #include "test.h"
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
@@ -235,10 +234,8 @@ static int64_t split_plainly(struct split_child *c, size_t n, int64_t amount, in
 
 TEST(random_splits_are_those_of_the_rule_and_keep_every_bound)
 {
-	const char *given = getenv("EBB_TEST_SEED");
-	uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+	uint64_t seed = test_seed(1);
 
-	fprintf(stderr, "seed %llu (EBB_TEST_SEED)\n", (unsigned long long)seed);
 	state = seed * 2 + 1;
 	for (int round = 0; round < 20000; round++) {
 		struct split_child got[12], want[12];

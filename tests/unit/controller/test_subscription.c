@@ -3,6 +3,7 @@
  * Subscriptions of containers, from the body to the documents, with a host whose answers the test
  * gives. What is refused or fails leaves every document as it was, byte for byte, and the host too.
  */
+#include "seed.h"
 #include "subscription_fixture.h"
 
 /* --- containers --- */
@@ -620,12 +621,10 @@ static void random_step(int *open)
 
 TEST(whatever_happens_all_shares_come_back)
 {
-	const char *seed = getenv("EBB_SEED");
 	_cleanup_free_ char *before = NULL;
 	int open = 0;
 
-	state = seed ? strtoull(seed, NULL, 10) : random_u64() >> 1;
-	printf("# EBB_SEED=%llu\n", state);
+	state = test_seed(1);
 	start();
 	log_set_level(LOG_LEVEL_ERROR);
 	CHECK_INT(put_disks(NULL, NULL, NULL), 0);
