@@ -14,10 +14,23 @@
 
 #define BATCH_NS   EBB_NS_PER_SEC
 #define TIMEOUT_MS 5000
-/* Where another controller may have taken over from one that hangs; a registration takes longer. */
-#define IMPATIENT_MS 1500
+/*
+ * Where another controller may have taken over from one that hangs. A registration may take longer,
+ * and has the time once none of so many tries at each controller was answered; before, a standby
+ * may have sent us back to the one that hangs: 3.8 s more without a controller.
+ */
+#define IMPATIENT_MS    1500
+#define IMPATIENT_TRIES 3
 
 /* --- When to send ----------------------------------------------------------------------------- */
+
+static unsigned timeout_ms(const struct feed *feed)
+{
+	size_t n = feed->options.controllers->n;
+	bool patient = n == 1 || (feed->registering && feed->failed >= IMPATIENT_TRIES * n);
+
+	return patient ? TIMEOUT_MS : IMPATIENT_MS;
+}
 
 static void feed_send_due(struct feed *feed);
 
@@ -37,13 +50,11 @@ static void feed_send(struct feed *feed, bool batch)
 		.address = controllers_current(&feed->controllers),
 		.path = "/feed",
 		.identity = feed->options.identity,
-		.timeout_ms = TIMEOUT_MS,
+		.timeout_ms = timeout_ms(feed),
 		.response_max = 16U << 20,
 	};
 	int r = feed_compose(feed, batch);
 
-	if (feed->options.controllers->n > 1 && !feed->registering)
-		request.timeout_ms = IMPATIENT_MS;
 	if (r == 0) {
 		request.body = feed->message.data;
 		request.body_len = feed->message.len;
