@@ -48,8 +48,8 @@ TEST(timers_fire_in_order)
 
 	CHECK_INT(loop_add_timer(loop, 0, 2 * EBB_NS_PER_MS, count_timer, &ticks, NULL), 0);
 	CHECK_INT(loop_add_timer(loop, 10 * EBB_NS_PER_SEC, 0, count_timer, &late, NULL), 0);
-	CHECK_INT(loop_add_timer(loop, 50 * EBB_NS_PER_MS, 0, stop_timer, loop, NULL), 0);
 	uint64_t start = now_ns();
+	CHECK_INT(loop_add_timer(loop, 50 * EBB_NS_PER_MS, 0, stop_timer, loop, NULL), 0);
 	CHECK_INT(loop_run(loop), 0);
 	CHECK(now_ns() - start >= 50 * EBB_NS_PER_MS);
 	CHECK(ticks >= 2 && ticks <= 1000);
