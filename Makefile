@@ -76,6 +76,9 @@ LIBS       = $(eval LIBS := $$(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm)
 # Only the agent gives privileges up.
 AGENT_LIBS = $(eval AGENT_LIBS := $$(shell pkg-config --libs libcap libseccomp 2>/dev/null))$(AGENT_LIBS)
 
+# Only the controller allocates for 100,000 containers (controller/main.c). Sanitizers have an allocator of their own.
+CONTROLLER_LIBS = $(eval CONTROLLER_LIBS := $$(if $$(SAN),,$$(shell pkg-config --libs jemalloc 2>/dev/null)))$(CONTROLLER_LIBS)
+
 # Only ebb reads YAML.
 YAML_LIBS  = $(eval YAML_LIBS := $$(shell pkg-config --libs yaml-0.1 2>/dev/null))$(YAML_LIBS)
 
@@ -158,7 +161,8 @@ $(foreach a,lib agent controller cli,$(eval $(call archive,$(a))))
 define program
 $(BUILD)/$(1): $(BUILD)/$(2)/main.o $(BUILD)/$(2).a $(3) $(BUILD)/lib.a
 	$$(call msg,LINK,$$@)
-	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS) $(if $(filter cli,$(2)),$$(YAML_LIBS)) $(if $(filter agent,$(2)),$$(AGENT_LIBS))
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS) $(if $(filter cli,$(2)),$$(YAML_LIBS)) $(if $(filter agent,$(2)),$$(AGENT_LIBS)) \
+	    $(if $(filter controller,$(2)),$$(CONTROLLER_LIBS))
 endef
 $(eval $(call program,ebb-agent,agent))
 $(eval $(call program,ebb-controller,controller))

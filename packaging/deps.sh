@@ -55,7 +55,7 @@ missing() {
 	done
 	working_bpftool || what+=(bpftool)
 	newest_clang >/dev/null || what+=(clang)
-	for lib in libbpf libelf zlib libcurl jansson libmicrohttpd gnutls sqlite3 inih yaml-0.1 libcap libseccomp; do
+	for lib in libbpf libelf zlib libcurl jansson libmicrohttpd gnutls sqlite3 inih yaml-0.1 libcap libseccomp jemalloc; do
 		pkg-config --exists "$lib" 2>/dev/null || what+=("$lib")
 	done
 	echo "${what[@]+"${what[@]}"}"
@@ -105,12 +105,12 @@ if command -v apt-get >/dev/null; then
 	apt-get install -q -y --no-install-recommends gcc make pkg-config libc6-dev linux-libc-dev \
 		"$clang" $bpftool libbpf-dev libelf-dev zlib1g-dev libcurl4-openssl-dev libjansson-dev \
 		libmicrohttpd-dev libgnutls28-dev libsqlite3-dev libinih-dev libyaml-dev libcap-dev \
-		libseccomp-dev diffutils curl jq procps
+		libseccomp-dev libjemalloc-dev diffutils curl jq procps
 	install_for_tests sqlite3 iproute2 apt-get install -q -y --no-install-recommends
 elif command -v dnf >/dev/null; then
 	dnf install -y gcc make pkgconf-pkg-config clang bpftool libbpf-devel elfutils-libelf-devel \
 		zlib-devel libcurl-devel jansson-devel libmicrohttpd-devel gnutls-devel sqlite-devel inih-devel libyaml-devel \
-		libcap-devel libseccomp-devel libasan \
+		libcap-devel libseccomp-devel jemalloc-devel libasan \
 		libubsan diffutils curl jq procps-ng
 	install_for_tests sqlite 'iproute iproute-tc' dnf install -y
 else
