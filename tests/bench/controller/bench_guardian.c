@@ -10,6 +10,7 @@
 #include "ebb/cleanup.h"
 #include "ebb/units.h"
 #include "guardian.h"
+#include "unit/controller/guarded_resource.h"
 
 #define STRUCTURES 10000
 #define ROUNDS     100
@@ -22,20 +23,6 @@ static double cpu_seconds(void)
 
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static struct resource_state guarded(int64_t max, int64_t current, int64_t min)
-{
-	return (struct resource_state){
-		.present = true,
-		.guard = true,
-		.max = max,
-		.current = current,
-		.min = min,
-		.has_boundary = true,
-		.boundary = 10,
-		.boundary_type = BOUNDARY_PERCENTAGE_OF_CURRENT,
-	};
 }
 
 static double usage_share(enum load load, int structure, int round)

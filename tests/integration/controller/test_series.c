@@ -4,10 +4,10 @@
  * back out of an OpenTSDB (the strict double) and VictoriaMetrics and compared with the documents,
  * number by number.
  */
+#include "quoted_json.h"
 #include "test.h"
 
 #include <pthread.h>
-#include <stdarg.h>
 #include <unistd.h>
 
 #include "controller.h"
@@ -31,26 +31,6 @@ static void *run(void *unused)
 {
 	controller_run(controller);
 	return NULL;
-}
-
-/* JSON with ' for ". */
-__attribute__((format(printf, 1, 2))) static json_t *parse(const char *format, ...)
-{
-	char text[8192];
-	json_error_t error;
-	json_t *json;
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	for (char *p = text; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	json = json_loads(text, 0, &error);
-	if (!json)
-		TEST_FAIL("%s in: %s", error.text, text);
-	return json;
 }
 
 /* The status; -1: no answer. `ret_body` may be NULL. */
@@ -203,7 +183,7 @@ static void clean_up(void *unused)
 
 static void keep(struct store *store, enum store_db db, const char *id, const char *text)
 {
-	_cleanup_json_ json_t *doc = parse("%s", text);
+	_cleanup_json_ json_t *doc = parse_text(text);
 
 	CHECK_INT(store_put(store, db, id, doc), 0);
 }

@@ -5,13 +5,13 @@
 #include "test.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "model.h"
 #include "ebb/cleanup.h"
+#include "unit/controller/model_fixture.h"
 
 static char dir[64], uri[128];
 static struct store *store;
@@ -44,77 +44,12 @@ static void set_up(void)
 		test_at_end(clean_up, NULL);
 }
 
-static void sound(void)
-{
-	_cleanup_free_ char *wrong = NULL;
-
-	wrong = model_check(model);
-	if (wrong)
-		TEST_FAIL("%s", wrong);
-}
-
 static void start(void)
 {
 	CHECK_INT(store_open(uri, NULL, &store), 0);
 	CHECK_INT(model_new(store, &model), 0);
 	CHECK_INT(store_start(store), 0);
-	sound();
-}
-
-/* JSON with ' for ". */
-__attribute__((format(printf, 1, 2))) static json_t *parse(const char *format, ...)
-{
-	char text[4096];
-	json_error_t error;
-	json_t *json;
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	for (char *p = text; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	json = json_loads(text, 0, &error);
-	if (!json)
-		TEST_FAIL("%s in: %s", error.text, text);
-	return json;
-}
-
-static struct host *register_host(void)
-{
-	_cleanup_json_ json_t *message =
-		parse("{'host':'h0','register':{'address':'http://127.0.0.1:8000',"
-		      "'cpus':[0,1,2,3],'mem':8589934592,"
-		      "'topology':{'0':{'0':[0,2],'1':[1,3]}}}}");
-	struct host *host = NULL;
-
-	CHECK_INT(model_register_host(model, message, &host), 0);
-	return host;
-}
-
-static struct structure *add(struct host *host, const char *name, int cpu, int mem)
-{
-	_cleanup_json_ json_t *added =
-		parse("{'name':'%s','limits':{'cpu':%d,'mem':%d}}", name, cpu, mem);
-	struct structure *structure = NULL;
-
-	CHECK_INT(model_register_container(model, host, added, &structure), 0);
-	return structure;
-}
-
-static void apply_all(void)
-{
-	struct structure *s;
-
-	while ((s = model_next_apply(model))) {
-		unsigned apply = s->apply;
-
-		s->apply = 0;
-		for (int i = 0; i < EBB_RESOURCE_MAX; i++)
-			if (apply & 1u << i)
-				model_limit_applied(model, s, i, s->resources[i].current);
-	}
+	sound(model);
 }
 
 static char *cpus_of(struct host *host, const char *name)
@@ -137,12 +72,12 @@ TEST(restart_continues)
 	set_up();
 	start();
 	model_lock(model);
-	host = register_host();
-	s = add(host, "web", 150, 1024);
+	host = register_host(model, "h0");
+	s = add(model, host, "web", 150, 1024);
 	CHECK_INT(model_guard(model, s, true, NULL), 0);
-	apply_all();
+	apply_all(model);
 	CHECK_INT(model_set_boundary(model, s, EBB_MEM, 20, NULL), 0);
-	add(host, "other", 50, 512);
+	add(model, host, "other", 50, 512);
 	before = cpus_of(host, "web");
 	model_unlock(model);
 	stop();
@@ -162,8 +97,8 @@ TEST(restart_continues)
 	CHECK_INT(host->free[EBB_MEM], 7168);
 	CHECK(s->host == host);
 	/* The agent, which never stopped, registers again. */
-	CHECK(register_host() == host);
-	CHECK(add(host, "web", 150, 1024) == s);
+	CHECK(register_host(model, "h0") == host);
+	CHECK(add(model, host, "web", 150, 1024) == s);
 	model_host_registered(model, host);
 	CHECK_INT(s->apply, 0);
 	CHECK_INT(host->free[EBB_CPU], 250);
@@ -172,7 +107,7 @@ TEST(restart_continues)
 	/* It was never touched, and is gone. */
 	CHECK(!model_structure(model, "other"));
 	model_unlock(model);
-	sound();
+	sound(model);
 	stop();
 
 	start();
@@ -188,27 +123,27 @@ TEST(restart_takes_what_is_physically_in_force)
 	set_up();
 	start();
 	model_lock(model);
-	host = register_host();
-	a = add(host, "a", 100, 512);
-	b = add(host, "b", 100, 512);
-	c = add(host, "c", 100, 512);
+	host = register_host(model, "h0");
+	a = add(model, host, "a", 100, 512);
+	b = add(model, host, "b", 100, 512);
+	c = add(model, host, "c", 100, 512);
 	CHECK_INT(model_set_parameter(model, a, EBB_CPU, "max", 400, NULL), 0);
 	CHECK_INT(model_set_parameter(model, b, EBB_CPU, "max", 400, NULL), 0);
 	CHECK_INT(model_guard(model, a, true, NULL), 0);
 	CHECK_INT(model_guard(model, b, true, NULL), 0);
 	CHECK_INT(model_guard(model, c, true, NULL), 0);
-	apply_all();
+	apply_all(model);
 	model_unlock(model);
 	stop();
 
 	start();
 	model_lock(model);
-	host = register_host();
+	host = register_host(model, "h0");
 	/* An order whose answer the controller did not live to see; a limit taken off; more than
 	 * there is. */
-	a = add(host, "a", 180, 512);
-	c = add(host, "c", -1, 512);
-	b = add(host, "b", 300, 512);
+	a = add(model, host, "a", 180, 512);
+	c = add(model, host, "c", -1, 512);
+	b = add(model, host, "b", 300, 512);
 	model_host_registered(model, host);
 	CHECK_INT(a->resources[EBB_CPU].current, 180);
 	CHECK_INT(a->resources[EBB_CPU].allocated, 180);
@@ -219,7 +154,7 @@ TEST(restart_takes_what_is_physically_in_force)
 	CHECK_INT(b->apply, 1u << EBB_CPU);
 	CHECK_INT(host->free[EBB_CPU], 0);
 	model_unlock(model);
-	sound();
+	sound(model);
 }
 
 TEST(edited_rules_and_services_stay)
@@ -305,13 +240,13 @@ TEST(container_whose_host_has_no_document)
 	model_lock(model);
 	s = model_structure(model, "c0");
 	CHECK(s && !s->host);
-	host = register_host();
-	CHECK(add(host, "c0", -1, -1) == s);
+	host = register_host(model, "h0");
+	CHECK(add(model, host, "c0", -1, -1) == s);
 	CHECK_INT(s->resources[EBB_CPU].current, 150);
 	CHECK_INT(host->free[EBB_CPU], 250);
 	CHECK_INT(s->apply, 1u << EBB_CPU);
 	model_unlock(model);
-	sound();
+	sound(model);
 }
 
 /* Of one change, the host's document and the container's may be written in different batches, and a
@@ -352,17 +287,18 @@ TEST(documents_that_disagree)
 				CHECK(s->resources[i].allocated == 0 ||
 				      s->resources[i].current <= s->resources[i].allocated);
 		model_lock(model);
-		register_host();
+		register_host(model, "h0");
 		for (int c = 0; c < 6; c++) {
 			char name[16];
 
 			snprintf(name, sizeof(name), "c%d", c);
 			if (rand_r(&seed) % 4)
-				add(host, name, rand_r(&seed) % 300 + 1, rand_r(&seed) % 3000 + 64);
+				add(model, host, name, rand_r(&seed) % 300 + 1,
+				    rand_r(&seed) % 3000 + 64);
 		}
 		model_host_registered(model, host);
 		model_unlock(model);
-		sound();
+		sound(model);
 		clean_up(NULL);
 	}
 }
@@ -376,7 +312,7 @@ static void change_until_killed(int fd, unsigned seed)
 	    store_start(store) < 0)
 		_exit(1);
 	model_lock(model);
-	host = register_host();
+	host = register_host(model, "h0");
 	model_unlock(model);
 	for (int i = 0;; i++) {
 		char name[16];
@@ -386,7 +322,8 @@ static void change_until_killed(int fd, unsigned seed)
 		model_lock(model);
 		s = model_structure(model, name);
 		if (!s) {
-			s = add(host, name, 1 + rand_r(&seed) % 60, 64 + rand_r(&seed) % 400);
+			s = add(model, host, name, 1 + rand_r(&seed) % 60,
+				64 + rand_r(&seed) % 400);
 			(void)model_guard(model, s, true, NULL);
 		} else if (rand_r(&seed) % 4 == 0) {
 			if (rand_r(&seed) % 2)
@@ -397,7 +334,7 @@ static void change_until_killed(int fd, unsigned seed)
 			(void)model_set_parameter(model, s, EBB_CPU, "max", 20 + rand_r(&seed) % 60,
 						  NULL);
 		}
-		apply_all();
+		apply_waiting(model);
 		model_unlock(model);
 		if (i % 50 == 0 && (store_flush(store) < 0 || write(fd, &i, sizeof(i)) < 0))
 			_exit(1);

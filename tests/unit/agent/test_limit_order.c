@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "quoted_json.h"
 #include "seed.h"
 #include "test.h"
 
@@ -12,15 +13,13 @@ static struct limit_order order;
 static char message[512];
 
 /* Parses `body` (' for ") on a host with CPUs 0-3 and 6. */
-static int parse(const char *body)
+static int read_order(const char *body)
 {
 	char text[1024];
 	json_error_t error;
 
 	snprintf(text, sizeof(text), "%s", body);
-	for (char *p = text; *p; p++)
-		if (*p == '\'')
-			*p = '"';
+	requote(text);
 	cpu_list_clear(&online);
 	CHECK_INT(cpu_list_parse("0-3,6", &online), 0);
 	json_t *json = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
@@ -36,7 +35,7 @@ static int parse(const char *body)
 
 static void refused(const char *body, const char *mention)
 {
-	CHECK_INT(parse(body), -EINVAL);
+	CHECK_INT(read_order(body), -EINVAL);
 	if (!strstr(message, mention))
 		TEST_FAIL("%s: \"%s\" does not mention \"%s\"", body, message, mention);
 	/* Untouched on failure. */
@@ -45,9 +44,11 @@ static void refused(const char *body, const char *mention)
 
 TEST(order_units)
 {
-	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':150},'mem':{'mem_limit':512},"
+	CHECK_INT(
+		read_order(
+			"{'cpu':{'cpu_allowance_limit':150},'mem':{'mem_limit':512},"
 			"'disk_read':{'disk_read_limit':10},'disk_write':{'disk_write_limit':20}}"),
-		  0);
+		0);
 	CHECK_INT(order.asked,
 		  1 << LIMIT_QUOTA | 1 << LIMIT_MEM | 1 << LIMIT_DISK_READ | 1 << LIMIT_DISK_WRITE);
 	CHECK_INT(order.value[LIMIT_QUOTA], 150000);
@@ -58,17 +59,18 @@ TEST(order_units)
 
 TEST(order_takes_numeric_strings_and_fractions)
 {
-	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':'12.5'},'mem':{'mem_limit':'4096'}}"), 0);
+	CHECK_INT(read_order("{'cpu':{'cpu_allowance_limit':'12.5'},'mem':{'mem_limit':'4096'}}"),
+		  0);
 	CHECK_INT(order.value[LIMIT_QUOTA], 12500);
 	CHECK_INT(order.value[LIMIT_MEM], 4096 * EBB_MIB);
-	CHECK_INT(parse("{'disk_read':{'disk_read_limit':0.5}}"), 0);
+	CHECK_INT(read_order("{'disk_read':{'disk_read_limit':0.5}}"), 0);
 	CHECK_INT(order.value[LIMIT_DISK_READ], EBB_MIB / 2);
 }
 
 TEST(order_minus_one_is_unlimited)
 {
-	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':-1,'cpu_num':-1},"
-			"'mem':{'mem_limit':'-1'},'disk_write':{'disk_write_limit':-1}}"),
+	CHECK_INT(read_order("{'cpu':{'cpu_allowance_limit':-1,'cpu_num':-1},"
+			     "'mem':{'mem_limit':'-1'},'disk_write':{'disk_write_limit':-1}}"),
 		  0);
 	CHECK(order.value[LIMIT_QUOTA] == LIMIT_NONE);
 	CHECK(order.value[LIMIT_MEM] == LIMIT_NONE);
@@ -79,12 +81,12 @@ TEST(order_minus_one_is_unlimited)
 
 TEST(order_cpus)
 {
-	CHECK_INT(parse("{'cpu':{'cpu_num':'0-2,6'}}"), 0);
+	CHECK_INT(read_order("{'cpu':{'cpu_num':'0-2,6'}}"), 0);
 	CHECK_STR(order.cpus, "0-2,6");
 	CHECK_INT(order.asked, 1 << LIMIT_CPUS);
-	CHECK_INT(parse("{'cpu':{'cpu_num':3}}"), 0);
+	CHECK_INT(read_order("{'cpu':{'cpu_num':3}}"), 0);
 	CHECK_STR(order.cpus, "3");
-	CHECK_INT(parse("{'cpu':{'cpu_num':'2'}}"), 0);
+	CHECK_INT(read_order("{'cpu':{'cpu_num':'2'}}"), 0);
 	CHECK_STR(order.cpus, "2");
 	refused("{'cpu':{'cpu_num':'4'}}", "CPU 4 is not online here; online are 0-3,6");
 	refused("{'cpu':{'cpu_num':''}}", "names no CPU");
@@ -145,9 +147,9 @@ TEST(order_cpus_of_big_hosts)
 
 TEST(order_quota_of_512_cores)
 {
-	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':51200}}"), 0);
+	CHECK_INT(read_order("{'cpu':{'cpu_allowance_limit':51200}}"), 0);
 	CHECK_INT(order.value[LIMIT_QUOTA], 51200000);
-	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':409600}}"), 0);
+	CHECK_INT(read_order("{'cpu':{'cpu_allowance_limit':409600}}"), 0);
 	CHECK_INT(order.value[LIMIT_QUOTA], 409600000);
 }
 
@@ -156,7 +158,7 @@ TEST(order_bounds)
 	refused("{'mem':{'mem_limit':63}}", "64 MiB is the least");
 	refused("{'mem':{'mem_limit':63.999}}", "64 MiB is the least");
 	refused("{'mem':{'mem_limit':0}}", "64 MiB is the least");
-	CHECK_INT(parse("{'mem':{'mem_limit':64}}"), 0);
+	CHECK_INT(read_order("{'mem':{'mem_limit':64}}"), 0);
 	refused("{'mem':{'mem_limit':-2}}", "only -1");
 	refused("{'mem':{'mem_limit':-0.5}}", "only -1");
 	refused("{'mem':{'mem_limit':1e300}}", "too high");
@@ -164,7 +166,7 @@ TEST(order_bounds)
 	refused("{'cpu':{'cpu_allowance_limit':0.99}}", "at least 1 of shares");
 	refused("{'cpu':{'cpu_allowance_limit':-100}}", "only -1");
 	refused("{'cpu':{'cpu_allowance_limit':1e9}}", "too high");
-	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':1}}"), 0);
+	CHECK_INT(read_order("{'cpu':{'cpu_allowance_limit':1}}"), 0);
 	/* The kernel's 0 would be "no limit". */
 	refused("{'disk_read':{'disk_read_limit':0}}", "more than 0 MiB/s");
 	refused("{'disk_write':{'disk_write_limit':-3}}", "only -1");
@@ -198,14 +200,14 @@ TEST(order_unknown_parts)
 
 TEST(order_net)
 {
-	CHECK_INT(parse("{'net':{'net_limit':100,'device_name_in_host':'veth0'}}"), 0);
+	CHECK_INT(read_order("{'net':{'net_limit':100,'device_name_in_host':'veth0'}}"), 0);
 	CHECK_INT(order.asked, 1 << LIMIT_NET);
 	CHECK_INT(order.value[LIMIT_NET], 12500000);
 	CHECK_STR(order.device, "veth0");
-	CHECK_INT(parse("{'net':{'net_limit':'0.5'}}"), 0);
+	CHECK_INT(read_order("{'net':{'net_limit':'0.5'}}"), 0);
 	CHECK_INT(order.value[LIMIT_NET], 62500);
 	CHECK_STR(order.device, "");
-	CHECK_INT(parse("{'net':{'net_limit':-1}}"), 0);
+	CHECK_INT(read_order("{'net':{'net_limit':-1}}"), 0);
 	CHECK(order.value[LIMIT_NET] == LIMIT_NONE);
 
 	refused("{'net':{'net_limit':0}}", "at least 0.01 Mbit/s");
@@ -236,7 +238,7 @@ TEST(order_net_support)
 {
 	struct limits present = {.no_net = "it is in the host's network namespace"};
 
-	CHECK_INT(parse("{'net':{'net_limit':100}}"), 0);
+	CHECK_INT(read_order("{'net':{'net_limit':100}}"), 0);
 	refused_here(&present, "host's network namespace; leave net out");
 	present = (struct limits){
 		.has_net = true,
@@ -244,16 +246,16 @@ TEST(order_net_support)
 	};
 	CHECK_INT(limit_order_supported(&order, &present, 0, message, sizeof(message)), 0);
 
-	CHECK_INT(parse("{'net':{'net_limit':100,'device_name_in_host':'veth0'}}"), 0);
+	CHECK_INT(read_order("{'net':{'net_limit':100,'device_name_in_host':'veth0'}}"), 0);
 	refused_here(&present,
 		     "veth0 is not the container's interface on this host, which is veth1");
-	CHECK_INT(parse("{'net':{'net_limit':100,'device_name_in_host':'veth1'}}"), 0);
+	CHECK_INT(read_order("{'net':{'net_limit':100,'device_name_in_host':'veth1'}}"), 0);
 	CHECK_INT(limit_order_supported(&order, &present, 0, message, sizeof(message)), 0);
 
 	/* Another's qdisc is not touched; to remove a limit that is not there needs no touch. */
 	snprintf(present.net.foreign, sizeof(present.net.foreign), "htb");
 	refused_here(&present, "tc qdisc del dev veth1 root");
-	CHECK_INT(parse("{'net':{'net_limit':-1}}"), 0);
+	CHECK_INT(read_order("{'net':{'net_limit':-1}}"), 0);
 	CHECK_INT(limit_order_supported(&order, &present, 0, message, sizeof(message)), 0);
 }
 
@@ -262,15 +264,15 @@ TEST(order_net_plan)
 	struct limits present = {.has_net = true, .net = {.bps = 12500000}};
 	struct limit_step steps[LIMIT_KIND_MAX];
 
-	CHECK_INT(parse("{'net':{'net_limit':100}}"), 0);
+	CHECK_INT(read_order("{'net':{'net_limit':100}}"), 0);
 	CHECK_INT(limit_order_plan(&order, &present, steps), 0);
-	CHECK_INT(parse("{'net':{'net_limit':-1}}"), 0);
+	CHECK_INT(read_order("{'net':{'net_limit':-1}}"), 0);
 	CHECK_INT(limit_order_plan(&order, &present, steps), 1);
 	CHECK_INT(steps[0].kind, LIMIT_NET);
 	CHECK(!steps[0].lowers);
 	/* What grows comes first, and memory that shrinks last. */
-	CHECK_INT(parse("{'mem':{'mem_limit':64},'net':{'net_limit':50},"
-			"'disk_read':{'disk_read_limit':10}}"),
+	CHECK_INT(read_order("{'mem':{'mem_limit':64},'net':{'net_limit':50},"
+			     "'disk_read':{'disk_read_limit':10}}"),
 		  0);
 	present.mem_bytes = 512 * EBB_MIB;
 	present.disk.read_bps = 1;
@@ -285,13 +287,13 @@ TEST(order_support)
 {
 	struct limits present = {.has_cpu = true, .has_mem = true, .has_disk = true};
 
-	CHECK_INT(parse("{'cpu':{'cpu_num':'0'}}"), 0);
+	CHECK_INT(read_order("{'cpu':{'cpu_num':'0'}}"), 0);
 	CHECK_INT(limit_order_supported(&order, &present, 1, message, sizeof(message)),
 		  -EOPNOTSUPP);
 	CHECK(strstr(message, "no cpuset cgroup controller"));
 	present.has_cpuset = true;
 	CHECK_INT(limit_order_supported(&order, &present, 1, message, sizeof(message)), 0);
-	CHECK_INT(parse("{'disk_read':{'disk_read_limit':1}}"), 0);
+	CHECK_INT(read_order("{'disk_read':{'disk_read_limit':1}}"), 0);
 	CHECK_INT(limit_order_supported(&order, &present, 0, message, sizeof(message)),
 		  -EOPNOTSUPP);
 	CHECK(strstr(message, "--disk"));
@@ -313,7 +315,7 @@ static const char *plan(const char *body, const struct limits *present)
 	static char text[128];
 	struct limit_step steps[LIMIT_KIND_MAX];
 
-	CHECK_INT(parse(body), 0);
+	CHECK_INT(read_order(body), 0);
 	size_t n = limit_order_plan(&order, present, steps);
 	text[0] = '\0';
 	for (size_t i = 0; i < n; i++) {
@@ -459,10 +461,12 @@ TEST(order_takes_sense_and_refuses_the_rest)
 
 TEST(order_of_what_lies_beside_the_limits)
 {
-	CHECK_INT(parse("{'cpu':{'cpu_burst':50,'cpu_weight':'200'},"
+	CHECK_INT(
+		read_order(
+			"{'cpu':{'cpu_burst':50,'cpu_weight':'200'},"
 			"'mem':{'mem_high':100.5,'mem_min':0,'mem_reclaim':8},"
 			"'disk_read':{'disk_read_iops':100},'disk_write':{'disk_write_iops':-1}}"),
-		  0);
+		0);
 	CHECK_INT(order.asked, 1 << LIMIT_BURST | 1 << LIMIT_WEIGHT | 1 << LIMIT_MEM_HIGH |
 				       1 << LIMIT_MEM_MIN | 1 << LIMIT_MEM_RECLAIM |
 				       1 << LIMIT_READ_IOPS | 1 << LIMIT_WRITE_IOPS);
@@ -473,7 +477,7 @@ TEST(order_of_what_lies_beside_the_limits)
 	CHECK_INT(order.value[LIMIT_MEM_RECLAIM], 8 * EBB_MIB);
 	CHECK_INT(order.value[LIMIT_READ_IOPS], 100);
 	CHECK(order.value[LIMIT_WRITE_IOPS] == LIMIT_NONE);
-	CHECK_INT(parse("{'mem':{'mem_high':-1},'cpu':{'cpu_burst':0}}"), 0);
+	CHECK_INT(read_order("{'mem':{'mem_high':-1},'cpu':{'cpu_burst':0}}"), 0);
 	CHECK(order.value[LIMIT_MEM_HIGH] == LIMIT_NONE && order.value[LIMIT_BURST] == 0);
 
 	refused("{'cpu':{'cpu_burst':-1}}", "from 0 to");
@@ -490,7 +494,7 @@ TEST(order_of_what_lies_beside_the_limits)
 
 static void unsupported(const char *body, const struct limits *present, const char *mention)
 {
-	CHECK_INT(parse(body), 0);
+	CHECK_INT(read_order(body), 0);
 	CHECK_INT(limit_order_supported(&order, present, 1, message, sizeof(message)), -EOPNOTSUPP);
 	if (!strstr(message, mention))
 		TEST_FAIL("%s: \"%s\" does not mention \"%s\"", body, message, mention);
@@ -512,9 +516,9 @@ TEST(order_support_of_either_version)
 	unsupported("{'disk_read':{'disk_read_iops':1}}", &v2, "leave disk_read_iops out");
 	unsupported("{'cpu':{'cpu_burst':101}}", &v1, "which is 100 shares here");
 	unsupported("{'cpu':{'cpu_burst':60,'cpu_allowance_limit':50}}", &v1, "50 shares here");
-	CHECK_INT(parse("{'cpu':{'cpu_burst':150,'cpu_allowance_limit':-1}}"), 0);
+	CHECK_INT(read_order("{'cpu':{'cpu_burst':150,'cpu_allowance_limit':-1}}"), 0);
 	CHECK_INT(limit_order_supported(&order, &v1, 1, message, sizeof(message)), 0);
-	CHECK_INT(parse("{'mem':{'mem_high':64,'mem_min':64},'cpu':{'cpu_weight':1}}"), 0);
+	CHECK_INT(read_order("{'mem':{'mem_high':64,'mem_min':64},'cpu':{'cpu_weight':1}}"), 0);
 	CHECK_INT(limit_order_supported(&order, &v2, 1, message, sizeof(message)), 0);
 	v2.has_mem = false;
 	unsupported("{'mem':{'mem_high':64}}", &v2, "--enable-controllers");
@@ -551,19 +555,19 @@ TEST(a_quota_takes_its_burst_along)
 
 	now.cpu.burst_us = 60000;
 	now.has_more = 1U << LIMIT_BURST;
-	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':60}}"), 0);
+	CHECK_INT(read_order("{'cpu':{'cpu_allowance_limit':60}}"), 0);
 	limit_order_complete(&order, &now);
 	CHECK_INT(order.asked, 1 << LIMIT_QUOTA);
-	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':50}}"), 0);
+	CHECK_INT(read_order("{'cpu':{'cpu_allowance_limit':50}}"), 0);
 	limit_order_complete(&order, &now);
 	CHECK_INT(order.asked, 1 << LIMIT_QUOTA | 1 << LIMIT_BURST);
 	CHECK_INT(order.value[LIMIT_BURST], 50000);
 	/* What is asked is not touched. */
-	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':50,'cpu_burst':0}}"), 0);
+	CHECK_INT(read_order("{'cpu':{'cpu_allowance_limit':50,'cpu_burst':0}}"), 0);
 	limit_order_complete(&order, &now);
 	CHECK_INT(order.value[LIMIT_BURST], 0);
 	now.has_more = 0;
-	CHECK_INT(parse("{'cpu':{'cpu_allowance_limit':50}}"), 0);
+	CHECK_INT(read_order("{'cpu':{'cpu_allowance_limit':50}}"), 0);
 	limit_order_complete(&order, &now);
 	CHECK_INT(order.asked, 1 << LIMIT_QUOTA);
 }

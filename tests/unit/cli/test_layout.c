@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "quoted_json.h"
 #include "test.h"
 
 #include "layout.h"
@@ -14,18 +15,12 @@ static void forget(void)
 }
 
 /* The part of the layout that becomes of it, or the error. Single quotes stand for double ones. */
-static const char *parse(const char *text, const char *kind)
+static const char *part_of(const char *text, const char *kind)
 {
-	_cleanup_free_ char *quoted = strdup(text);
-	_cleanup_json_ json_t *document = NULL, *layout = NULL;
+	_cleanup_json_ json_t *document = parse_text(text), *layout = NULL;
 	char *error = NULL;
 
-	for (char *c = quoted; *c; c++)
-		if (*c == '\'')
-			*c = '"';
 	forget();
-	document = json_loads(quoted, JSON_DECODE_ANY, NULL);
-	CHECK(document);
 	if (layout_parse(document, &layout, &error) < 0)
 		got = error;
 	else
@@ -41,19 +36,20 @@ TEST(the_originals_layout)
 	const char *text = "{'hosts':[{'name':'h0','containers':['c0','c1']},{'name':'h1'}],"
 			   "'apps':[{'name':'a','containers':['c0']}]}";
 
-	CHECK_STR(parse(text, "hosts"), "{'h0':{},'h1':{}}");
-	CHECK_STR(parse(text, "containers"), "{'c0':{'host':'h0'},'c1':{'host':'h0'}}");
-	CHECK_STR(parse(text, "applications"), "{'a':{'containers':['c0']}}");
-	CHECK_STR(parse(text, "told"), "{'hosts':true,'containers':true,'applications':true}");
+	CHECK_STR(part_of(text, "hosts"), "{'h0':{},'h1':{}}");
+	CHECK_STR(part_of(text, "containers"), "{'c0':{'host':'h0'},'c1':{'host':'h0'}}");
+	CHECK_STR(part_of(text, "applications"), "{'a':{'containers':['c0']}}");
+	CHECK_STR(part_of(text, "told"), "{'hosts':true,'containers':true,'applications':true}");
 }
 
 TEST(amounts_become_numbers)
 {
-	CHECK_STR(parse("{'containers':[{'name':'c','resources':{'cpu':{'min':'0.2c','max':200.0},"
+	CHECK_STR(
+		part_of("{'containers':[{'name':'c','resources':{'cpu':{'min':'0.2c','max':200.0},"
 			"'mem':{'max':'2G'},'disk_read':{'max':'30M'}}}]}",
 			"containers"),
-		  "{'c':{'resources':{'cpu':{'min':20,'max':200},'mem':{'max':2048},"
-		  "'disk_read':{'max':30}}}}");
+		"{'c':{'resources':{'cpu':{'min':20,'max':200},'mem':{'max':2048},"
+		"'disk_read':{'max':30}}}}");
 }
 
 TEST(a_container_may_be_named_and_told_apart)
@@ -61,26 +57,26 @@ TEST(a_container_may_be_named_and_told_apart)
 	const char *want = "{'c':{'host':'h','guard':false}}";
 
 	CHECK_STR(
-		parse("{'hosts':[{'name':'h','containers':['c']}],'containers':[{'name':'c','guard':"
-		      "false}]}",
-		      "containers"),
-		want);
-	CHECK_STR(parse("{'hosts':[{'name':'h','containers':[{'name':'c','guard':false}]}]}",
+		part_of("{'hosts':[{'name':'h','containers':['c']}],'containers':[{'name':'c','guard':"
+			"false}]}",
 			"containers"),
+		want);
+	CHECK_STR(part_of("{'hosts':[{'name':'h','containers':[{'name':'c','guard':false}]}]}",
+			  "containers"),
 		  want);
 	CHECK_STR(
-		parse("{'containers':[{'name':'c','guard':false}],'hosts':[{'name':'h','containers'"
-		      ":['c']}]}",
-		      "containers"),
+		part_of("{'containers':[{'name':'c','guard':false}],'hosts':[{'name':'h','containers'"
+			":['c']}]}",
+			"containers"),
 		"{'c':{'guard':false,'host':'h'}}");
 }
 
 TEST(what_a_guarded_one_names_is_guarded)
 {
 	CHECK_STR(
-		parse("{'containers':[{'name':'c','guard':true,'resources':{'cpu':{'max':1},'mem':{"
-		      "'guard':false}}}]}",
-		      "containers"),
+		part_of("{'containers':[{'name':'c','guard':true,'resources':{'cpu':{'max':1},'mem':{"
+			"'guard':false}}}]}",
+			"containers"),
 		"{'c':{'guard':true,'resources':{'cpu':{'max':1,'guard':true},'mem':{'guard':"
 		"false}}}}");
 }
@@ -144,12 +140,12 @@ TEST(what_is_wrong_is_told_with_its_way)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		CHECK_STR(parse(cases[i].text, "hosts"), cases[i].error);
+		CHECK_STR(part_of(cases[i].text, "hosts"), cases[i].error);
 }
 
 TEST(users_have_a_name_space_of_their_own)
 {
-	CHECK_STR(parse("{'users':[{'name':'x'}],'apps':[{'name':'x'}]}", "users"), "{'x':{}}");
+	CHECK_STR(part_of("{'users':[{'name':'x'}],'apps':[{'name':'x'}]}", "users"), "{'x':{}}");
 }
 
 /* --- bodies --- */

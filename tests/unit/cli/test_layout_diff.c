@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "quoted_json.h"
 #include "test.h"
 
 #include "layout.h"
@@ -15,24 +16,11 @@ static void forget(void)
 	got = NULL;
 }
 
-/* Single quotes stand for double ones. */
-static json_t *json(const char *text)
-{
-	_cleanup_free_ char *quoted = strdup(text);
-	json_t *value;
-
-	for (char *c = quoted; *c; c++)
-		if (*c == '\'')
-			*c = '"';
-	value = json_loads(quoted, JSON_DECODE_ANY, NULL);
-	CHECK(value);
-	return value;
-}
-
 /* A line for each change, "METHOD PATH BODY: what (why)", and each note; or the error. */
 static const char *diff_with(const char *present_text, const char *layout_text, bool prune)
 {
-	_cleanup_json_ json_t *present = json(present_text), *document = json(layout_text);
+	_cleanup_json_ json_t *present = parse_text(present_text),
+			      *document = parse_text(layout_text);
 	_cleanup_json_ json_t *layout = NULL, *diff = NULL;
 	json_t *change, *note;
 	char *error = NULL;
@@ -331,9 +319,9 @@ TEST(long_values_are_cut_and_stay_text)
 
 TEST(values_are_compared_as_operators_do)
 {
-	_cleanup_json_ json_t *a = json("{'x':[1,{'y':2.0}],'z':'1'}");
-	_cleanup_json_ json_t *b = json("{'z':'1','x':[1.0,{'y':2}]}");
-	_cleanup_json_ json_t *c = json("{'x':[1,{'y':2}],'z':1}");
+	_cleanup_json_ json_t *a = parse_text("{'x':[1,{'y':2.0}],'z':'1'}");
+	_cleanup_json_ json_t *b = parse_text("{'z':'1','x':[1.0,{'y':2}]}");
+	_cleanup_json_ json_t *c = parse_text("{'x':[1,{'y':2}],'z':1}");
 
 	CHECK(layout_equal(a, b));
 	CHECK(!layout_equal(a, c));

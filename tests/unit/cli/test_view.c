@@ -1,37 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "quoted_json.h"
 #include "test.h"
 
 #include "view.h"
 #include "ebb/cleanup.h"
-
-static json_t *parse(const char *text)
-{
-	json_t *doc = json_loads(text, 0, NULL);
-
-	CHECK(doc);
-	return doc;
-}
 
 static const char web[] =
 	"{'name':'web','host':'h0','guard':true,'resources':{'cpu':{'max':200,'min':20,'current':150,"
 	"'guard':true},'mem':{'max':1024,'min':64,'guard':false}},'live':{'connected':true,"
 	"'throttled':0.25,'resources':{'cpu':{'usage':143.2,'upper':135,'lower':120}}}}";
 
-/* Literals above read better with '. */
-static json_t *parse_quoted(const char *text)
-{
-	char copy[1024];
-
-	snprintf(copy, sizeof(copy), "%s", text);
-	for (char *p = copy; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	return parse(copy);
-}
-
 TEST(a_document_becomes_a_view)
 {
-	_cleanup_json_ json_t *doc = parse_quoted(web);
+	_cleanup_json_ json_t *doc = parse_text(web);
 	struct structure_view view;
 
 	view_read(doc, &view);
@@ -49,9 +30,9 @@ TEST(a_document_becomes_a_view)
 
 TEST(a_host_is_away_only_where_the_document_says_so)
 {
-	_cleanup_json_ json_t *away = parse_quoted("{'name':'a','live':{'connected':false}}");
-	_cleanup_json_ json_t *of_a_standby = parse_quoted("{'name':'a','live':{}}");
-	_cleanup_json_ json_t *null = parse_quoted("{'name':'a','live':{'connected':null}}");
+	_cleanup_json_ json_t *away = parse_text("{'name':'a','live':{'connected':false}}");
+	_cleanup_json_ json_t *of_a_standby = parse_text("{'name':'a','live':{}}");
+	_cleanup_json_ json_t *null = parse_text("{'name':'a','live':{'connected':null}}");
 	struct structure_view view;
 
 	view_read(away, &view);
@@ -65,8 +46,8 @@ TEST(a_host_is_away_only_where_the_document_says_so)
 TEST(a_document_of_wrong_types_reads_as_not_known)
 {
 	_cleanup_json_ json_t *doc =
-		parse_quoted("{'name':7,'guard':'yes','resources':[1],'live':{'throttled':'x',"
-			     "'resources':{'cpu':3}}}");
+		parse_text("{'name':7,'guard':'yes','resources':[1],'live':{'throttled':'x',"
+			   "'resources':{'cpu':3}}}");
 	struct structure_view view;
 
 	view_read(doc, &view);
@@ -77,12 +58,12 @@ TEST(a_document_of_wrong_types_reads_as_not_known)
 
 TEST(most_cpu_comes_first_and_idle_ones_keep_their_place)
 {
-	_cleanup_json_ json_t *docs = parse_quoted(
-		"[{'name':'b','live':{'resources':{'cpu':{'usage':0.3}}}},"
-		"{'name':'a','live':{'resources':{'cpu':{'usage':0.1}}}},"
-		"{'name':'z','live':{'resources':{'cpu':{'usage':90}}}},{'name':'c'}]");
-	_cleanup_json_ json_t *decisions = parse_quoted(
-		"[{'structure':'z','id':9},{'structure':'z','id':8},{'structure':'q'}]");
+	_cleanup_json_ json_t *docs =
+		parse_text("[{'name':'b','live':{'resources':{'cpu':{'usage':0.3}}}},"
+			   "{'name':'a','live':{'resources':{'cpu':{'usage':0.1}}}},"
+			   "{'name':'z','live':{'resources':{'cpu':{'usage':90}}}},{'name':'c'}]");
+	_cleanup_json_ json_t *decisions =
+		parse_text("[{'structure':'z','id':9},{'structure':'z','id':8},{'structure':'q'}]");
 	_cleanup_free_ struct structure_view *views = NULL;
 	char *all[] = {NULL}, *some[] = {"[az]", NULL};
 	size_t n;
@@ -104,9 +85,9 @@ TEST(most_cpu_comes_first_and_idle_ones_keep_their_place)
 TEST(decisions_in_few_words)
 {
 	_cleanup_json_ json_t *done =
-		parse_quoted("{'resource':'cpu','current':150,'applied':180,'outcome':'applied'}");
+		parse_text("{'resource':'cpu','current':150,'applied':180,'outcome':'applied'}");
 	_cleanup_json_ json_t *refused =
-		parse_quoted("{'resource':'mem','current':512,'applied':null,'outcome':'refused'}");
+		parse_text("{'resource':'mem','current':512,'applied':null,'outcome':'refused'}");
 	char text[80];
 
 	decision_brief(done, text, sizeof(text));

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "quoted_json.h"
 #include "test.h"
 #include "ebb/cleanup.h"
 #include "ebb/http_client.h"
@@ -89,9 +90,7 @@ static void ask(const char *method, const char *path, const char *with)
 
 	if (with)
 		snprintf(copy, sizeof(copy), "%s", with);
-	for (char *p = copy; *p; p++)
-		if (*p == '\'')
-			*p = '"';
+	requote(copy);
 	ask_bytes(method, path, with ? copy : NULL, strlen(copy));
 }
 
@@ -172,9 +171,7 @@ __attribute__((unused)) static void refused(const char *path, const char *with, 
 
 	if (with)
 		snprintf(copy, sizeof(copy), "%s", with);
-	for (char *p = copy; *p; p++)
-		if (*p == '\'')
-			*p = '"';
+	requote(copy);
 	refused_bytes("PUT", path, with ? copy : NULL, strlen(copy), want, word);
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "executor.h"
+#include "quoted_json.h"
 #include "scaler.h"
 
 enum fate {
@@ -52,13 +53,7 @@ static inline struct order_sink fake_sink(struct fake_host *fake)
 /* Its limits are those of `text`, with ' for ". */
 static inline void fake_container(struct fake_host *fake, const char *name, const char *text)
 {
-	char *copy = strdup(text);
-
-	for (char *p = copy; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	json_object_set_new(fake->containers, name, json_loads(copy, 0, NULL));
-	free(copy);
+	json_object_set_new(fake->containers, name, parse_text(text));
 }
 
 static inline void fake_change(struct fake_host *fake, const struct order *order)

@@ -10,6 +10,7 @@
 
 #include "boundaries.h"
 #include "ebb/cleanup.h"
+#include "guarded_resource.h"
 #include "guardian.h"
 #include "test.h"
 
@@ -85,26 +86,8 @@ static inline void sim_start(struct sim *sim)
 	CHECK_INT(ruleset_new(docs, &sim->rules), 0);
 	sim->structure.guard = true;
 	sim->structure.guard_state = guard_state_new();
-	sim->structure.resources[EBB_CPU] = (struct resource_state){
-		.present = true,
-		.guard = true,
-		.max = 400,
-		.min = 20,
-		.current = 20,
-		.has_boundary = true,
-		.boundary = 10,
-		.boundary_type = BOUNDARY_PERCENTAGE_OF_CURRENT,
-	};
-	sim->structure.resources[EBB_MEM] = (struct resource_state){
-		.present = true,
-		.guard = true,
-		.max = 16384,
-		.min = 64,
-		.current = 256,
-		.has_boundary = true,
-		.boundary = 10,
-		.boundary_type = BOUNDARY_PERCENTAGE_OF_CURRENT,
-	};
+	sim->structure.resources[EBB_CPU] = guarded(400, 20, 20);
+	sim->structure.resources[EBB_MEM] = guarded(16384, 256, 64);
 	sim_reset_counts(sim);
 }
 

@@ -14,6 +14,7 @@
 #include "agent_stand_in.h"
 #include "document_merge.h"
 #include "hierarchy.h"
+#include "quoted_json.h"
 #include "memory_store.h"
 #include "model_private.h"
 #include "request_document.h"
@@ -28,25 +29,6 @@ static struct audit *audit;
 static struct scaler *scaler;
 static struct executor *executor;
 static struct host *host;
-
-/* JSON with ' for ". */
-__attribute__((format(printf, 1, 2))) static inline json_t *parse(const char *format, ...)
-{
-	char text[4096];
-	json_t *json;
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	for (char *p = text; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	json = json_loads(text, 0, NULL);
-	if (!json)
-		TEST_FAIL("not JSON: %s", text);
-	return json;
-}
 
 static inline void release_all(void *arg)
 {
@@ -225,7 +207,7 @@ __attribute__((format(printf, 3, 4))) static void edit(enum store_db db, const c
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	changes = parse("%s", text);
+	changes = parse_text(text);
 	doc = base ? json_deep_copy(base) : json_object();
 	overlay(doc, changes);
 	changed(db, id, base, doc);

@@ -4,31 +4,11 @@
 #define EBB_TEST_MODEL_FIXTURE_H
 
 #include <errno.h>
-#include <stdarg.h>
 
+#include "quoted_json.h"
 #include "model.h"
 #include "test.h"
 #include "ebb/cleanup.h"
-
-/* JSON with ' for ". */
-__attribute__((format(printf, 1, 2))) static inline json_t *parse(const char *format, ...)
-{
-	char text[4096];
-	json_error_t error;
-	json_t *json;
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	for (char *p = text; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	json = json_loads(text, 0, &error);
-	if (!json)
-		TEST_FAIL("%s in: %s", error.text, text);
-	return json;
-}
 
 static inline void free_model(void *model)
 {
@@ -90,7 +70,7 @@ static inline unsigned report(struct model *model, struct structure *structure, 
 }
 
 /* As the scaler and an agent would: whatever waits is applied. */
-static inline void apply_all(struct model *model)
+static inline void apply_waiting(struct model *model)
 {
 	struct structure *s;
 
@@ -102,6 +82,11 @@ static inline void apply_all(struct model *model)
 			if (apply & 1u << i)
 				model_limit_applied(model, s, i, s->resources[i].current);
 	}
+}
+
+static inline void apply_all(struct model *model)
+{
+	apply_waiting(model);
 	sound(model);
 }
 

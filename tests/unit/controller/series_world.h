@@ -4,32 +4,11 @@
 #ifndef EBB_TEST_SERIES_WORLD_H
 #define EBB_TEST_SERIES_WORLD_H
 
-#include <stdarg.h>
-
 #include "guarding.h"
+#include "quoted_json.h"
 #include "model.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
-
-/* JSON with ' for ". */
-__attribute__((format(printf, 1, 2), unused)) static json_t *parse(const char *format, ...)
-{
-	char text[8192];
-	json_error_t error;
-	json_t *json;
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	for (char *p = text; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	json = json_loads(text, 0, &error);
-	if (!json)
-		TEST_FAIL("%s in: %s", error.text, text);
-	return json;
-}
 
 static void free_world(void *model)
 {
@@ -48,7 +27,7 @@ __attribute__((unused)) static struct model *new_world(void)
 __attribute__((unused)) static struct structure *add_structure(struct model *model,
 							       const char *text)
 {
-	_cleanup_json_ json_t *doc = parse("%s", text);
+	_cleanup_json_ json_t *doc = parse_text(text);
 	_cleanup_free_ char *error = NULL;
 	struct structure *structure = NULL;
 	int r;
@@ -64,7 +43,7 @@ __attribute__((unused)) static struct structure *add_structure(struct model *mod
 
 __attribute__((unused)) static struct structure *add_user(struct model *model, const char *text)
 {
-	_cleanup_json_ json_t *doc = parse("%s", text);
+	_cleanup_json_ json_t *doc = parse_text(text);
 	_cleanup_free_ char *error = NULL;
 	struct structure *user = NULL;
 	int r;

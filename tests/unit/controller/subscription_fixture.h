@@ -14,6 +14,7 @@
 #include "disks.h"
 #include "guarding.h"
 #include "hierarchy.h"
+#include "quoted_json.h"
 #include "memory_store.h"
 #include "subscriber.h"
 #include "ebb/cleanup.h"
@@ -66,22 +67,6 @@ static inline uint64_t now(void *unused)
 	return (uint64_t)(virtual_now * 1e9);
 }
 
-/* Text with ' for ". */
-static inline json_t *json_of(const char *text)
-{
-	_cleanup_free_ char *copy = strdup(text);
-	json_error_t error;
-	json_t *json;
-
-	for (char *p = copy; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	json = json_loads(copy, JSON_DECODE_ANY, &error);
-	if (!json)
-		TEST_FAIL("%s in %s", error.text, text);
-	return json;
-}
-
 /* --- the world: host h0 of four cores and 8,192 MiB, whose agent reports c0 to c3 --- */
 
 #define UNLIMITED                                                          \
@@ -102,7 +87,7 @@ static inline void register_container(const char *name)
 
 static inline void register_host(void)
 {
-	_cleanup_json_ json_t *host = json_of(
+	_cleanup_json_ json_t *host = parse_text(
 		"{'host': 'h0', 'register': {'address': 'http://127.0.0.1:1', 'cpus': [0,1,2,3], "
 		"'mem': 8589934592, 'topology': {'0': {'0': [0], '1': [1], '2': [2], '3': [3]}}}}");
 	struct host *h0;
@@ -277,7 +262,7 @@ static inline void on_done(void *userdata, json_t *doc, unsigned with, const cha
 /* A copy of a body in which the member at `path` is `value`; NULL: it is not there. */
 static inline json_t *body_with(const char *base, const char *path, const char *value)
 {
-	json_t *body = json_of(base), *parent = body;
+	json_t *body = parse_text(base), *parent = body;
 	char above[256];
 	const char *key = path;
 	char *dot;
@@ -294,11 +279,11 @@ static inline json_t *body_with(const char *base, const char *path, const char *
 	if (!parent)
 		TEST_FAIL("no %s", path);
 	if (json_is_array(parent)) {
-		json_t *item = json_of(value);
+		json_t *item = parse_text(value);
 
 		CHECK_INT(json_array_set_new(parent, (size_t)atoi(key), item), 0);
 	} else if (value) {
-		CHECK_INT(json_object_set_new(parent, key, json_of(value)), 0);
+		CHECK_INT(json_object_set_new(parent, key, parse_text(value)), 0);
 	} else {
 		CHECK_INT(json_object_del(parent, key), 0);
 	}
@@ -389,7 +374,7 @@ static inline int put_disks(const char *path, const char *value, char **ret_erro
 
 static inline int post_disks(const char *text, char **ret_error)
 {
-	_cleanup_json_ json_t *body = json_of(text);
+	_cleanup_json_ json_t *body = parse_text(text);
 	int r;
 
 	model_lock(model);
@@ -400,9 +385,9 @@ static inline int post_disks(const char *text, char **ret_error)
 
 static inline json_t *with_disk(int read, int write)
 {
-	json_t *body = json_of(CONTAINER), *resources = at(body, "container.resources");
+	json_t *body = parse_text(CONTAINER), *resources = at(body, "container.resources");
 
-	json_object_set_new(resources, "disk", json_of("{'name': 'ssd_0', 'path': '/mnt/ssd'}"));
+	json_object_set_new(resources, "disk", parse_text("{'name': 'ssd_0', 'path': '/mnt/ssd'}"));
 	json_object_set_new(resources, "disk_read",
 			    json_pack("{s:i, s:i, s:i, s:b}", "max", 300, "current", read, "min",
 				      20, "guard", 0));

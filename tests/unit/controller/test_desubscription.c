@@ -72,7 +72,7 @@ TEST(a_subscription_that_was_cut_short_is_taken_back_by_the_next_controller)
 
 	start();
 	memory_store_init(&memory);
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	CHECK(fake_answer(&fake, FATE_DONE));
 	CHECK_STR(document_at("c0", "subscribing"), "true");
 	CHECK_STR(document_at("h0", "resources.cpu.free"), "200");
@@ -114,7 +114,7 @@ static void register_as_it_is(const char *name)
 TEST(the_next_controller_has_old_limits_put_back)
 {
 	start();
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	CHECK(fake_answer(&fake, FATE_DONE));
 	CHECK_STR(document_at("c0", "limits_before.mem"), "{\"mem_limit\":-1}");
 	CHECK(fake_answer(&fake, FATE_DONE));

@@ -1,33 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "document_merge.h"
+#include "quoted_json.h"
 #include "seed.h"
 #include "test.h"
 #include "ebb/cleanup.h"
 #include "ebb/util.h"
 
-/* Documents in the tests are JSON with ' for ". */
-static json_t *parse(const char *text)
+/* NULL for NULL. */
+static json_t *document(const char *text)
 {
-	_cleanup_free_ char *json = NULL;
-	json_t *value;
-
-	if (!text)
-		return NULL;
-	json = strdup(text);
-	for (char *p = json; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	value = json_loads(json, JSON_DECODE_ANY, NULL);
-	if (!value)
-		TEST_FAIL("not JSON: %s", text);
-	return value;
+	return text ? parse_text(text) : NULL;
 }
 
 static void check_merge_of(enum store_db db, const char *base, const char *ours, const char *theirs,
 			   const char *want, const char *want_lost)
 {
-	_cleanup_json_ json_t *b = parse(base), *o = parse(ours), *t = parse(theirs);
-	_cleanup_json_ json_t *w = parse(want), *got = NULL;
+	_cleanup_json_ json_t *b = document(base), *o = document(ours), *t = document(theirs);
+	_cleanup_json_ json_t *w = document(want), *got = NULL;
 	_cleanup_free_ char *lost = NULL, *text = NULL;
 	bool from_them = false;
 
@@ -51,11 +40,11 @@ static void check_merge(const char *base, const char *ours, const char *theirs, 
 
 TEST(numbers_are_the_same_whatever_wrote_them)
 {
-	_cleanup_json_ json_t *a = parse("{'a':1,'b':[2.0,{'c':3}]}");
-	_cleanup_json_ json_t *b = parse("{'b':[2,{'c':3.0}],'a':1.0}");
-	_cleanup_json_ json_t *c = parse("{'b':[2,{'c':3.5}],'a':1.0}");
-	_cleanup_json_ json_t *d = parse("{'b':[{'c':3},2],'a':1}");
-	_cleanup_json_ json_t *yes = parse("true"), *text = parse("'1'");
+	_cleanup_json_ json_t *a = document("{'a':1,'b':[2.0,{'c':3}]}");
+	_cleanup_json_ json_t *b = document("{'b':[2,{'c':3.0}],'a':1.0}");
+	_cleanup_json_ json_t *c = document("{'b':[2,{'c':3.5}],'a':1.0}");
+	_cleanup_json_ json_t *d = document("{'b':[{'c':3},2],'a':1}");
+	_cleanup_json_ json_t *yes = document("true"), *text = document("'1'");
 
 	CHECK(document_same(a, b));
 	CHECK(!document_same(a, c));

@@ -6,6 +6,7 @@
 
 #include "audit.h"
 #include "ebb/cleanup.h"
+#include "../../quoted_json.h"
 #include "../../test.h"
 
 static uint64_t state = 88172645463325252ULL;
@@ -139,15 +140,9 @@ TEST(lines_without_grounds_are_read)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
-		_cleanup_free_ char *text = strdup(lines[i]);
-		_cleanup_json_ json_t *json = NULL;
+		_cleanup_json_ json_t *json = parse_text(lines[i]);
 		struct decision decision;
 
-		for (char *p = text; *p; p++)
-			if (*p == '\'')
-				*p = '"';
-		json = json_loads(text, 0, NULL);
-		CHECK(json);
 		CHECK_INT(decision_from_json(json, &decision), 0);
 		CHECK(!decision.grounds.has_amount && !decision.grounds.has_plan);
 	}

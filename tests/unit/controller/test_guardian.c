@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "ebb/cleanup.h"
+#include "guarded_resource.h"
 #include "guardian.h"
 #include "test.h"
 
@@ -19,20 +20,6 @@ static void finish(void *unused)
 	ruleset_free(t.rules);
 	guard_state_free(t.structure.guard_state);
 	memset(&t, 0, sizeof(t));
-}
-
-static struct resource_state guarded(int64_t max, int64_t current, int64_t min)
-{
-	return (struct resource_state){
-		.present = true,
-		.guard = true,
-		.max = max,
-		.current = current,
-		.min = min,
-		.has_boundary = true,
-		.boundary = 10,
-		.boundary_type = BOUNDARY_PERCENTAGE_OF_CURRENT,
-	};
 }
 
 /* `documents` NULL: the default rules. */

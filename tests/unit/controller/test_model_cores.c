@@ -3,45 +3,11 @@
 #include "model.h"
 
 #include <errno.h>
-#include <stdarg.h>
 
 #include "ebb/cleanup.h"
-#include "../../test.h"
+#include "model_fixture.h"
 
 static struct model *model;
-
-/* JSON with ' for ". */
-__attribute__((format(printf, 1, 2))) static json_t *parse(const char *format, ...)
-{
-	char text[4096];
-	json_t *json;
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	for (char *p = text; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	json = json_loads(text, 0, NULL);
-	if (!json)
-		TEST_FAIL("not JSON: %s", text);
-	return json;
-}
-
-static void free_model(void *arg)
-{
-	model_unlock(model);
-	model_free(TAKE_PTR(model));
-}
-
-static void sound(void)
-{
-	_cleanup_free_ char *wrong = model_check(model);
-
-	if (wrong)
-		TEST_FAIL("%s", wrong);
-}
 
 /* h0 says that it has these CPUs; all of one socket without siblings, unless `more` has another
  * topology. */
@@ -55,15 +21,13 @@ static struct host *host_has(const char *cpus, const char *more)
 
 	CHECK_INT(model_register_host(model, message, &host), 0);
 	host->connected = true;
-	sound();
+	sound(model);
 	return host;
 }
 
 static struct host *start(const char *cpus, const char *more)
 {
-	CHECK_INT(model_new(NULL, &model), 0);
-	model_lock(model);
-	test_at_end(free_model, NULL);
+	model = new_model();
 	return host_has(cpus, more);
 }
 
@@ -88,7 +52,7 @@ static struct structure *guarded(struct host *host, const char *name, int cpu)
 	CHECK_INT(s->resources[EBB_CPU].allocated, cpu);
 	while ((s = model_next_apply(model)))
 		s->apply = 0;
-	sound();
+	sound(model);
 	return model_structure(model, name);
 }
 
@@ -132,9 +96,7 @@ TEST(a_host_has_what_its_agent_says)
 	struct structure *c0;
 	struct host *host;
 
-	CHECK_INT(model_new(NULL, &model), 0);
-	model_lock(model);
-	test_at_end(free_model, NULL);
+	model = new_model();
 	CHECK_INT(structure_from_json(doc, NULL, &s, NULL), 0);
 	CHECK_INT(model_add(model, s), 0);
 	CHECK_INT(model_host(model, "h0")->max[EBB_CPU], 400);
@@ -146,7 +108,7 @@ TEST(a_host_has_what_its_agent_says)
 	/* Growth onto cores that the document did not have. */
 	CHECK_INT(model_allocate(model, c0, EBB_CPU, 400), 400);
 	CHECK_STR(cpus_of(host, "c0"), "0,2,5,6,7,8,9,130");
-	sound();
+	sound(model);
 	/* Fewer than its document says. */
 	model_allocate(model, c0, EBB_CPU, -550);
 	c0->resources[EBB_CPU].current = 200;
@@ -172,7 +134,7 @@ TEST(who_loses_a_core_gets_a_free_one)
 	/* As much, but elsewhere: its cpuset has to be written. */
 	CHECK_INT(c0->apply, 1u << EBB_CPU);
 	CHECK_INT(c1->apply, 0);
-	sound();
+	sound(model);
 	here(host, "c0", 150);
 	here(host, "c1", 100);
 	/* It comes back, and nobody has to move. */
@@ -197,7 +159,7 @@ TEST(who_loses_a_core_of_a_full_host_has_less)
 	CHECK_INT(c1->resources[EBB_CPU].current, 150);
 	CHECK_INT(c1->resources[EBB_CPU].allocated, 150);
 	CHECK_INT(c1->apply, 1u << EBB_CPU);
-	sound();
+	sound(model);
 }
 
 TEST(who_loses_all_cores_gets_shares_when_there_are_some)
@@ -212,13 +174,13 @@ TEST(who_loses_all_cores_gets_shares_when_there_are_some)
 	CHECK_INT(host->free[EBB_CPU], 0);
 	here(host, "c0", 100);
 	here(host, "c1", 100);
-	sound();
+	sound(model);
 	host_has("0,1", NULL);
 	here(host, "c0", 100);
 	here(host, "c1", 100);
 	CHECK_INT(c1->resources[EBB_CPU].allocated, 100);
 	CHECK_STR(cpus_of(host, "c1"), "1");
-	sound();
+	sound(model);
 }
 
 TEST(a_row_of_before_does_not_come_back_onto_other_cores)
@@ -233,7 +195,7 @@ TEST(a_row_of_before_does_not_come_back_onto_other_cores)
 	CHECK_INT(cpumap_restore(host->cpumap, "c0", row), -ENOSPC);
 	cpumap_row_free(row);
 	CHECK_STR(cpus_of(host, "c0"), "0,2");
-	sound();
+	sound(model);
 }
 
 /* --- distributions --- */
@@ -269,7 +231,7 @@ TEST(the_distribution_is_of_the_host_or_of_the_scaler)
 	CHECK_INT(model_core_distribution(model, host), CORES_GROUP_PL);
 	CHECK_INT(model_set_core_distribution(model, model_structure(model, "c1"), CORES_NONE),
 		  -EINVAL);
-	sound();
+	sound(model);
 }
 
 TEST(a_registration_orders_by_the_host_s_distribution)
@@ -302,7 +264,7 @@ TEST(a_document_edited_by_hand_orders_anew)
 	model_document_changed(model, DB_STRUCTURES, "h0", NULL, doc);
 	CHECK_INT(model_core_distribution(model, host), CORES_GROUP_PP_LL);
 	CHECK_STR(order_of(host), "0,1,2,3,4,5,6,7");
-	sound();
+	sound(model);
 }
 
 TEST(without_pinning_nothing_is_to_be_written)
@@ -318,7 +280,7 @@ TEST(without_pinning_nothing_is_to_be_written)
 	CHECK_INT(model_guard(model, c0, true, NULL), 0);
 	CHECK_INT(c0->apply & 1u << EBB_CPU, 0);
 	CHECK_INT(host->free[EBB_CPU], 300);
-	sound();
+	sound(model);
 }
 
 TEST_MAIN()

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "quoted_json.h"
 #include "test.h"
 
 #include <errno.h>
@@ -9,18 +10,13 @@
 /* `text`: JSON with ' for ". What is refused must say why, and leave everything as it was. */
 static struct rebalance_config set(const char *text, const char *mention)
 {
-	_cleanup_free_ char *copy = strdup(text), *error = NULL;
-	_cleanup_json_ json_t *json = NULL;
+	_cleanup_json_ json_t *json = parse_text(text);
+	_cleanup_free_ char *error = NULL;
 	struct rebalance_config config, before;
 	int r;
 
 	memset(&config, 0x5a, sizeof(config));
 	before = config;
-	for (char *p = copy; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	json = json_loads(copy, JSON_DECODE_ANY, NULL);
-	CHECK(json);
 	r = rebalance_config_from_json(json, &config, &error);
 	if (!mention) {
 		if (r < 0)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "quoted_json.h"
 #include "test.h"
 
 #include <errno.h>
@@ -14,22 +15,6 @@ static void free_error(void *unused)
 	error = NULL;
 }
 
-/* Single quotes stand for double ones. */
-static json_t *document(const char *text)
-{
-	char copy[4096];
-	json_t *doc;
-
-	CHECK(strlen(text) < sizeof(copy));
-	snprintf(copy, sizeof(copy), "%s", text);
-	for (char *p = copy; *p; p++)
-		*p = *p == '\'' ? '"' : *p;
-	doc = json_loads(copy, 0, NULL);
-	if (!doc)
-		TEST_FAIL("not JSON: %s", copy);
-	return doc;
-}
-
 static json_t *event_rule(const char *logic)
 {
 	char text[4096];
@@ -38,7 +23,7 @@ static json_t *event_rule(const char *logic)
 		 "{'name':'r','resource':'cpu','active':true,'generates':'events','rule':%s,"
 		 "'action':{'events':{'scale':{'up':1}}}}",
 		 logic);
-	return document(text);
+	return parse_text(text);
 }
 
 static json_t *request_rule(const char *logic)
@@ -49,7 +34,7 @@ static json_t *request_rule(const char *logic)
 		 "{'name':'r','resource':'cpu','active':true,'generates':'requests','rule':%s,"
 		 "'rescale_type':'up','rescale_policy':'amount','amount':5,'events_to_remove':2}",
 		 logic);
-	return document(text);
+	return parse_text(text);
 }
 
 static json_t *swap_rule(const char *logic)
@@ -58,7 +43,7 @@ static json_t *swap_rule(const char *logic)
 
 	snprintf(text, sizeof(text),
 		 "{'name':'r','resource':'cpu','active':true,'generates':'','rule':%s}", logic);
-	return document(text);
+	return parse_text(text);
 }
 
 /* Steals `doc`. */
@@ -146,7 +131,7 @@ TEST(the_rules_of_the_original_are_accepted)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(docs); i++)
-		accepted(document(docs[i]));
+		accepted(parse_text(docs[i]));
 }
 
 TEST(the_whole_operator_set_may_be_used)
@@ -285,8 +270,8 @@ TEST(members_that_are_needed)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		refused(document(cases[i].doc), "Rule r: ", cases[i].reason);
-	refused(document("[]"), "Rule without a name", "object");
+		refused(parse_text(cases[i].doc), "Rule r: ", cases[i].reason);
+	refused(parse_text("[]"), "Rule without a name", "object");
 }
 
 TEST(what_is_nested_too_deep_is_refused)

@@ -10,6 +10,7 @@
 #include "store.h"
 #include "ebb/cleanup.h"
 #include "ebb/loop.h"
+#include "../../quoted_json.h"
 #include "../../test.h"
 
 static struct model *model;
@@ -48,25 +49,6 @@ static void finish(int cpu, const char *cpus)
 
 	CHECK(under_way);
 	scaler_order_done(scaler, TAKE_PTR(under_way), &result);
-}
-
-/* JSON with ' for ". */
-__attribute__((format(printf, 1, 2))) static json_t *parse(const char *format, ...)
-{
-	char text[4096];
-	json_t *json;
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	for (char *p = text; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	json = json_loads(text, 0, NULL);
-	if (!json)
-		TEST_FAIL("not JSON: %s", text);
-	return json;
 }
 
 static void release_all(void *arg)
@@ -143,7 +125,7 @@ static struct structure *document(const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	doc = parse("%s", text);
+	doc = parse_text(text);
 	CHECK_INT(structure_from_json(doc, NULL, &s, NULL), 0);
 	model_lock(model);
 	CHECK_INT(model_add(model, s), 0);
@@ -393,7 +375,7 @@ TEST(parents_that_are_too_small)
 
 static void set_rule(const char *name, const char *text)
 {
-	json_t *doc = parse("%s", text);
+	json_t *doc = parse_text(text);
 
 	json_object_set_new(doc, "name", json_string(name));
 	model_lock(model);
@@ -583,7 +565,7 @@ TEST(a_wrong_configuration_is_refused)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
-		_cleanup_json_ json_t *config = parse("%s", wrong[i][0]);
+		_cleanup_json_ json_t *config = parse_text(wrong[i][0]);
 		_cleanup_free_ char *error = NULL;
 		struct sanity_config c = {.delay = 7};
 

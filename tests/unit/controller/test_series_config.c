@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "quoted_json.h"
 #include "test.h"
 
 #include <errno.h>
@@ -13,16 +14,10 @@ static struct series_config config;
 static void set(const char *service, const char *text, const char *mention)
 {
 	struct series_config before = config;
-	_cleanup_free_ char *copy = strdup(text), *error = NULL;
-	_cleanup_json_ json_t *json = NULL;
-	int r;
+	_cleanup_json_ json_t *json = parse_text(text);
+	_cleanup_free_ char *error = NULL;
+	int r = series_config_set(&config, service, json, &error);
 
-	for (char *p = copy; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	json = json_loads(copy, JSON_DECODE_ANY, NULL);
-	CHECK(json);
-	r = series_config_set(&config, service, json, &error);
 	if (!mention) {
 		CHECK_INT(r, 0);
 		CHECK(!error);

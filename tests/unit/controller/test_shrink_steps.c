@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "quoted_json.h"
 #include "test.h"
 
 #include "shrink_steps.h"
 
 static void check(const char *body, size_t size, const char *want)
 {
-	char text[1024], buffer[256];
+	json_t *json = parse_text(body);
+	char buffer[256];
 
-	snprintf(text, sizeof(text), "%s", body);
-	for (char *p = text; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	json_t *json = json_loads(text, 0, NULL);
-	CHECK(json);
 	shrink_steps_text(json, buffer, size);
 	json_decref(json);
 	CHECK_STR(buffer, want);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "quoted_json.h"
 #include "test.h"
 
 #include <errno.h>
@@ -40,7 +41,7 @@ static void free_json(void *json)
 	json_decref(json);
 }
 
-static json_t *parse(const char *text)
+static json_t *loaded(const char *text)
 {
 	json_error_t error;
 	json_t *json = json_loads(text, 0, &error);
@@ -57,7 +58,7 @@ static struct structure *from(const char *doc, const char *limits)
 	char *error = NULL;
 	int r;
 
-	r = structure_from_json(parse(doc), limits ? parse(limits) : NULL, &structure, &error);
+	r = structure_from_json(loaded(doc), limits ? loaded(limits) : NULL, &structure, &error);
 	if (r < 0)
 		TEST_FAIL("%d: %s", r, error);
 	at_end(free_structure, structure);
@@ -70,7 +71,7 @@ static void refused(const char *doc, const char *limits, const char *mention)
 	char *error = NULL;
 	int r;
 
-	r = structure_from_json(parse(doc), limits ? parse(limits) : NULL, &structure, &error);
+	r = structure_from_json(loaded(doc), limits ? loaded(limits) : NULL, &structure, &error);
 	at_end(free, error);
 	CHECK_INT(r, -EINVAL);
 	CHECK(structure == (void *)1);
@@ -82,7 +83,7 @@ static void refused(const char *doc, const char *limits, const char *mention)
 static void same(json_t *got, const char *want)
 {
 	at_end(free_json, got);
-	if (!json_equal(got, parse(want))) {
+	if (!json_equal(got, loaded(want))) {
 		_cleanup_free_ char *text = json_dumps(got, 0);
 
 		TEST_FAIL("got %s", text);
@@ -106,10 +107,7 @@ static const char *q(const char *text)
 	char *out = buffers[n++ % 8];
 
 	snprintf(out, sizeof(buffers[0]), "%s", text);
-	for (char *p = out; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	return out;
+	return requote(out);
 }
 
 TEST(structure_container_typed)
@@ -302,7 +300,7 @@ TEST(structure_json_numbers)
 	int64_t i = 7;
 	double d = 7;
 
-	json_t *list = parse("[\"12\", -3.9, \"x\", true, null, 1e17, \"nan\", \"1e400\"]");
+	json_t *list = loaded("[\"12\", -3.9, \"x\", true, null, 1e17, \"nan\", \"1e400\"]");
 	CHECK_INT(json_to_int64(json_array_get(list, 2), &i), -EINVAL);
 	CHECK_INT(json_to_int64(json_array_get(list, 3), &i), -EINVAL);
 	CHECK_INT(json_to_int64(json_array_get(list, 4), &i), -EINVAL);

@@ -11,7 +11,7 @@
 TEST(a_container_as_the_old_wrapper_sends_it)
 {
 	start();
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	/* First it is asked what is in force. */
 	CHECK_INT(fake.n, 1);
 	CHECK_STR(fake_next(&fake), "");
@@ -173,12 +173,12 @@ TEST(what_is_subscribed_is_not_subscribed_again)
 TEST(one_subscription_of_a_name_at_a_time)
 {
 	start();
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	CHECK_INT(n_done, 0);
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	check_done(409, "is being subscribed");
 	CHECK(fake_answer(&fake, FATE_DONE));
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	check_done(409, "is being subscribed");
 	fake_answer_all(&fake, FATE_DONE);
 	check_done(200, NULL);
@@ -191,7 +191,7 @@ TEST(an_agent_that_is_not_connected_is_not_asked)
 	start();
 	before = everything();
 	model_host(model, "h0")->connected = false;
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	check_done(409, "agent of host h0 is not connected");
 	CHECK_INT(fake.n, 0);
 	model_host(model, "h0")->connected = true;
@@ -207,7 +207,7 @@ TEST(what_fails_on_the_host_is_taken_back)
 
 			start();
 			before = everything();
-			begin_container("c0", json_of(CONTAINER));
+			begin_container("c0", parse_text(CONTAINER));
 			for (int i = 0; i < at_order; i++)
 				CHECK(fake_answer(&fake, FATE_DONE));
 			CHECK(fake_answer(&fake, fate));
@@ -225,7 +225,7 @@ TEST(an_agent_that_dies_between_leaves_nothing_behind)
 
 	start();
 	before = everything();
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	CHECK(fake_answer(&fake, FATE_DONE));
 	CHECK_INT(fake_answer_all(&fake, FATE_UNREACHED), 3);
 	check_done(502, "could not be put back yet");
@@ -238,7 +238,7 @@ TEST(old_limits_are_put_back_when_the_host_answers_again)
 
 	start();
 	before = everything();
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	CHECK(fake_answer(&fake, FATE_DONE));
 	CHECK(fake_answer(&fake, FATE_UNANSWERED));
 	fake_answer_all(&fake, FATE_UNREACHED);
@@ -266,7 +266,7 @@ TEST(old_limits_are_put_back_when_the_host_answers_again)
 TEST(what_somebody_wants_meanwhile_is_not_put_back)
 {
 	start();
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	CHECK(fake_answer(&fake, FATE_DONE));
 	CHECK_INT(fake_answer_all(&fake, FATE_UNREACHED), 3);
 	check_done(502, "could not be put back yet");
@@ -283,7 +283,7 @@ TEST(memory_that_cannot_be_lowered_takes_all_of_it_back)
 	start();
 	before = everything();
 	fake.mem_floor = 7000;
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	fake_answer_all(&fake, FATE_DONE);
 	check_done(409, "mem of it is at 7000 MiB now");
 	check_same(before, "memory in use");
@@ -295,7 +295,7 @@ TEST(what_takes_too_long_is_given_up)
 
 	start();
 	before = everything();
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	fake.is_full = true;
 	CHECK(fake_answer(&fake, FATE_DONE));
 	fake.is_full = false;
@@ -333,7 +333,7 @@ TEST(what_is_given_up_while_an_order_is_queued_is_put_back_after_it)
 
 	start();
 	before = everything();
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	CHECK(fake_answer(&fake, FATE_DONE));
 	held = hold_back_memory();
 	CHECK(fake_answer(&fake, FATE_DONE));
@@ -445,14 +445,14 @@ TEST(a_host_does_not_come_in_once_the_lead_is_lost)
 	start();
 	lose_the_lead();
 	before = everything();
-	begin_host("h1", json_of(HOST));
+	begin_host("h1", parse_text(HOST));
 	check_done(503, "does not lead");
 	CHECK_INT(fake.n, 0);
 	check_same(before, "a host on a standby");
 	release_all(NULL);
 
 	start();
-	begin_host("h1", json_of(HOST));
+	begin_host("h1", parse_text(HOST));
 	lose_the_lead();
 	CHECK(fake_answer(&fake, FATE_DONE));
 	check_done(503, "does not lead");
@@ -467,7 +467,7 @@ TEST(a_container_does_not_come_in_once_the_lead_is_lost)
 			start();
 			if (answers < 0)
 				lose_the_lead();
-			begin_container("c0", json_of(CONTAINER));
+			begin_container("c0", parse_text(CONTAINER));
 			for (int i = 0; i < answers; i++)
 				CHECK(fake_answer(&fake, FATE_DONE));
 			lose_the_lead();
@@ -492,7 +492,7 @@ TEST(old_limits_that_cannot_even_be_ordered_are_owed)
 
 	start();
 	before = everything();
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	CHECK(fake_answer(&fake, FATE_DONE));
 	CHECK(fake_answer(&fake, FATE_UNANSWERED));
 	fake.is_full = true;
@@ -503,11 +503,11 @@ TEST(old_limits_that_cannot_even_be_ordered_are_owed)
 	subscriber_tick(subscriber);
 	CHECK_INT(fake.n, 1);
 	/* They may not come after what is ordered now. */
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	check_done(409, "is just getting back");
 	CHECK(fake_answer(&fake, FATE_DONE));
 	check_same(before, "an executor that was full");
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	fake_answer_all(&fake, FATE_DONE);
 	check_done(200, NULL);
 }
@@ -518,7 +518,7 @@ TEST(desubscribed_while_it_is_subscribed)
 
 	start();
 	before = everything();
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	CHECK(fake_answer(&fake, FATE_DONE));
 	CHECK_INT(leave("c0", NULL), 0);
 	subscriber_tick(subscriber);
@@ -533,7 +533,7 @@ TEST(shares_that_others_take_meanwhile_are_not_promised_twice)
 	_cleanup_free_ char *before = NULL;
 
 	start();
-	begin_container("c0", json_of(CONTAINER));
+	begin_container("c0", parse_text(CONTAINER));
 	begin_container("c1", body_with(CONTAINER, "container.name", "'c1'"));
 	CHECK(fake_answer(&fake, FATE_DONE));
 	before = everything();
@@ -573,7 +573,7 @@ static void begin_random(const char *name, int *open)
 {
 	int cpu = 1 + (int)pick(250), mem = 64 + (int)pick(4000);
 	json_t *body =
-		pick(2) ? with_disk((int)pick(300) + 1, (int)pick(300) + 1) : json_of(CONTAINER);
+		pick(2) ? with_disk((int)pick(300) + 1, (int)pick(300) + 1) : parse_text(CONTAINER);
 	json_t *container = json_object_get(body, "container");
 
 	json_object_set_new(container, "name", json_string(name));

@@ -142,7 +142,7 @@ TEST(disks_are_resized_but_not_below_what_is_held)
 TEST(a_host_that_answers_comes_in)
 {
 	start_empty();
-	begin_host("h1", json_of(HOST));
+	begin_host("h1", parse_text(HOST));
 	CHECK_INT(fake.n, 1);
 	CHECK_INT(n_done, 0);
 	CHECK_STR(fake.orders[fake.first].address, "http://h1:8000");
@@ -169,7 +169,7 @@ TEST(a_host_that_does_not_answer_is_refused)
 
 		start();
 		before = everything();
-		begin_host("h1", json_of(HOST));
+		begin_host("h1", parse_text(HOST));
 		CHECK(fake_answer(&fake, fates[i]));
 		check_done(400, "Could not connect to host h1 at http://h1:8000");
 		check_same(before, "a host that is not there");
@@ -263,7 +263,7 @@ TEST(a_container_scaler_is_asked_for_its_containers)
 	json_t *body = body_with(CONTAINER, "container.host", "'h1'");
 
 	start_empty();
-	begin_host("h1", json_of(HOST));
+	begin_host("h1", parse_text(HOST));
 	CHECK(fake_answer(&fake, FATE_DONE));
 	check_done(200, NULL);
 	before = everything();
@@ -294,7 +294,7 @@ TEST(half_of_an_order_to_a_container_scaler_is_put_back)
 	_cleanup_free_ char *before = NULL;
 
 	start_empty();
-	begin_host("h1", json_of(HOST));
+	begin_host("h1", parse_text(HOST));
 	CHECK(fake_answer(&fake, FATE_DONE));
 	fake_container(&fake, "c0",
 		       "{'cpu': {'cpu_allowance_limit': 300, 'cpu_num': '2,3,4'}, "

@@ -52,6 +52,21 @@ TEST(resource_names_round_trip)
 	CHECK(!ebb_resource_title(EBB_RESOURCE_MAX));
 }
 
+TEST(hex_values)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (int i = 0; i < 16; i++)
+		CHECK_INT(hex_value(digits[i]), i);
+	CHECK_INT(hex_value('A'), 10);
+	CHECK_INT(hex_value('F'), 15);
+	CHECK_INT(hex_value('g'), -1);
+	CHECK_INT(hex_value('G'), -1);
+	CHECK_INT(hex_value('/'), -1);
+	CHECK_INT(hex_value(':'), -1);
+	CHECK_INT(hex_value('\0'), -1);
+}
+
 TEST(parse_u64)
 {
 	uint64_t value = 7;
@@ -382,6 +397,17 @@ TEST(utf8)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		if (utf8_is_valid(bad[i], strlen(bad[i])))
 			TEST_FAIL("case %zu was taken", i);
+}
+
+TEST(text_is_cut_between_characters)
+{
+	CHECK_INT(utf8_fit("", 4), 0);
+	CHECK_INT(utf8_fit("abcd", 4), 4);
+	CHECK_INT(utf8_fit("abcde", 4), 4);
+	CHECK_INT(utf8_fit("abc\xc3\xb1", 5), 5);
+	CHECK_INT(utf8_fit("abc\xc3\xb1", 4), 3);
+	CHECK_INT(utf8_fit("ab\xe2\x82\xac", 4), 2);
+	CHECK_INT(utf8_fit("\xe2\x82\xac", 2), 0);
 }
 
 TEST(names)
