@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ebb/cleanup.h"
+#include "ebb/util.h"
 #include "hash.h"
 
 struct container_table {
@@ -151,12 +152,9 @@ struct container *container_table_by_id(struct container_table *table, uint64_t 
 /* `base` of at most so many bytes, cut between two characters, then the suffix. */
 static void compose(char name[CONTAINER_NAME_MAX + 1], const char *base, const char *suffix)
 {
-	size_t len = strlen(base), suffix_len = strlen(suffix);
-	size_t room = CONTAINER_NAME_MAX - suffix_len;
+	size_t suffix_len = strlen(suffix);
+	size_t len = utf8_fit(base, CONTAINER_NAME_MAX - suffix_len);
 
-	if (len > room)
-		for (len = room; len > 0 && ((unsigned char)base[len] & 0xc0) == 0x80;)
-			len--;
 	memcpy(name, base, len);
 	memcpy(name + len, suffix, suffix_len + 1);
 }

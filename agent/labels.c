@@ -56,24 +56,12 @@ bool labels_equal(const struct container_labels *a, const struct container_label
 	return true;
 }
 
-/* The longest part of `text` of at most `max` bytes that ends between two characters. */
-static size_t cut(const char *text, size_t max)
-{
-	size_t len = strlen(text);
-
-	if (len <= max)
-		return len;
-	for (len = max; len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80;)
-		len--;
-	return len;
-}
-
 bool label_take(char **label, const char *text)
 {
 	if (!text || !name_is_sane(text, strlen(text)))
 		return false;
 
-	char *copy = strndup(text, cut(text, LABEL_MAX));
+	char *copy = strndup(text, utf8_fit(text, LABEL_MAX));
 	if (!copy)
 		return false;
 	free(*label);
@@ -107,7 +95,7 @@ char *labels_base_name(const struct container_labels *labels)
 		*at = '_';
 	if (strlen(whole) <= LABEL_MAX)
 		return TAKE_PTR(whole);
-	if (asprintf(&name, "%.*s-%016" PRIx64, (int)cut(whole, LABEL_MAX - 17), whole,
+	if (asprintf(&name, "%.*s-%016" PRIx64, (int)utf8_fit(whole, LABEL_MAX - 17), whole,
 		     hash_string(whole)) < 0)
 		return NULL;
 	return name;

@@ -94,6 +94,20 @@ struct structure *api_lock_user(struct api *api, struct http_call *call)
 	return lock_structure(api, call, DB_USERS);
 }
 
+struct structure *api_second_application(struct api *api, struct http_call *call)
+{
+	struct structure *app = model_structure(api->model, call->captures[1]);
+
+	if (app && app->subtype == STRUCTURE_APPLICATION)
+		return app;
+	model_unlock(api->model);
+	http_reply_error(call, 404,
+			 "There is no application '%s'. GET /structure/?subtype=application lists "
+			 "those that are known",
+			 call->captures[1]);
+	return NULL;
+}
+
 static enum store_db db_of(const char *kind)
 {
 	return strcmp(kind, "rule") ? DB_SERVICES : DB_RULES;

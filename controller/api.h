@@ -66,6 +66,8 @@ struct structure *api_lock_structure(struct api *api, struct http_call *call);
 struct structure *api_lock_limits(struct api *api, struct http_call *call);
 /* A user, likewise. */
 struct structure *api_lock_user(struct api *api, struct http_call *call);
+/* Under the lock: the application that the path names second. NULL: answered 404, and unlocked. */
+struct structure *api_second_application(struct api *api, struct http_call *call);
 /*
  * Rules and services: `docs` points to the model's own, `kind` is "rule" or the like. A copy
  * of the one that the path names, with the lock taken; or 404.

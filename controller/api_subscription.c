@@ -172,15 +172,9 @@ static void change_membership(struct api *api, struct http_call *call, membershi
 
 	if (!container)
 		return;
-	app = model_structure(api->model, call->captures[1]);
-	if (!app || app->subtype != STRUCTURE_APPLICATION) {
-		model_unlock(api->model);
-		http_reply_error(call, 404,
-				 "There is no application '%s'. GET "
-				 "/structure/?subtype=application lists those that are known",
-				 call->captures[1]);
+	app = api_second_application(api, call);
+	if (!app)
 		return;
-	}
 	if (!api_may_change_structure(call, app)) {
 		model_unlock(api->model);
 		return;

@@ -132,15 +132,9 @@ static void change_clusters(struct api *api, struct http_call *call, membership_
 
 	if (!user)
 		return;
-	app = model_structure(api->model, call->captures[1]);
-	if (!app || app->subtype != STRUCTURE_APPLICATION) {
-		model_unlock(api->model);
-		http_reply_error(call, 404,
-				 "There is no application '%s'. GET "
-				 "/structure/?subtype=application lists those that are known",
-				 call->captures[1]);
+	app = api_second_application(api, call);
+	if (!app)
 		return;
-	}
 	r = change(api->model, user, app, &error);
 	/* The original's answer to what is no member. */
 	api_end_change(api, call, user, DB_USERS, r == -ENOENT ? -EINVAL : r, error);

@@ -12,17 +12,6 @@
 
 #define FORM "http(s)://[USER:PASSWORD@]HOST[:PORT]/[PREFIX]"
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Percent-decoded; a malformed escape or a NUL byte is -EINVAL. */
 static int decode(const char *text, size_t len, char **ret_text)
 {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ebb/cleanup.h"
+#include "ebb/util.h"
 
 #define ARGS_ANY UINT32_MAX
 
@@ -84,16 +85,10 @@ struct compiler {
 	char **error;
 };
 
-/* Bytes of `text` to show: at most 32, no character cut in two. */
+/* Bytes of `text` to show. */
 static int shown(const char *text)
 {
-	int n = (int)strnlen(text, 33);
-
-	if (n <= 32)
-		return n;
-	for (n = 32; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;)
-		n--;
-	return n;
+	return (int)utf8_fit(text, 32);
 }
 
 static int compile_error(struct compiler *c, const struct place *place, const char *format, ...)

@@ -10,6 +10,7 @@
 
 #include "structure.h"
 #include "ebb/cleanup.h"
+#include "ebb/util.h"
 
 #define DEPTH_MAX 64
 /* More variables than a rule has; those beyond are not looked at. */
@@ -32,16 +33,10 @@ static bool is_word(const char *text)
 	return n > 0 && !text[n];
 }
 
-/* At most 32 bytes of `text`, no character cut in two. */
+/* Bytes of `text` to show. */
 static int shown(const char *text)
 {
-	int n = (int)strnlen(text, 33);
-
-	if (n <= 32)
-		return n;
-	for (n = 32; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;)
-		n--;
-	return n;
+	return (int)utf8_fit(text, 32);
 }
 
 /* The way from `node` to `target`, an object or an array below it, is written to `text`. */

@@ -7,17 +7,6 @@
 #include "ebb/util.h"
 #include "http_path.h"
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 int http_percent_decode(const char *text, size_t len, char *buffer)
 {
 	size_t n = 0;
@@ -25,8 +14,8 @@ int http_percent_decode(const char *text, size_t len, char *buffer)
 	for (size_t i = 0; i < len; i++) {
 		char c = text[i];
 		if (c == '%') {
-			int high = i + 2 < len ? hex_digit(text[i + 1]) : -1;
-			int low = i + 2 < len ? hex_digit(text[i + 2]) : -1;
+			int high = i + 2 < len ? hex_value(text[i + 1]) : -1;
+			int low = i + 2 < len ? hex_value(text[i + 2]) : -1;
 			if (high < 0 || low < 0)
 				return -EINVAL;
 			c = (char)(high << 4 | low);

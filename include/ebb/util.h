@@ -23,6 +23,8 @@ int make_directory_for(const char *path);
 int parse_u64(const char *text, uint64_t *ret_value);
 int parse_i64(const char *text, int64_t *ret_value);
 int parse_double(const char *text, double *ret_value); /* finite only */
+/* 0 to 15, of either case; -1: not one. */
+int hex_value(char c);
 
 /* A set of CPU ids, grown as needed; holes are normal. */
 struct cpu_list {
@@ -79,6 +81,8 @@ unsigned backoff_ms(unsigned attempt, unsigned base, unsigned cap);
  */
 size_t utf8_decode(const char *text, size_t len, uint32_t *ret_code);
 bool utf8_is_valid(const char *text, size_t len);
+/* Bytes of the longest beginning of `text` of at most `max` bytes that cuts no character in two. */
+size_t utf8_fit(const char *text, size_t max);
 /* C0, DEL and C1. */
 bool utf8_is_control(uint32_t code);
 /* Valid UTF-8 without control characters, 1..max bytes. */
