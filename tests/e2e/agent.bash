@@ -41,18 +41,21 @@ make_cgroup() {
 	MADE+=("$1")
 }
 remove_cgroup() {
-	local c d pid
+	local c d
 	for c in $(controllers); do
 		d=$(cg "$c" "$1")
-		[ -d "$d" ] || continue
-		while read -r pid; do kill -9 "$pid" 2>/dev/null; done <"$d/cgroup.procs"
-	done
-	for c in $(controllers); do
-		d=$(cg "$c" "$1")
-		[ -d "$d" ] && wait_for rmdir_quietly "$d"
+		[ ! -d "$d" ] || wait_for kill_and_rmdir "$d"
 	done
 	return 0
 }
+# Kills what is in the directory, and removes it. The list is read as a whole: read line by line, between kills, it
+# leaves out processes, because those killed have gone from it. And one that has forked meanwhile is met again.
+kill_and_rmdir() {
+	local pids pid
+	mapfile -t pids < <(cat "$1/cgroup.procs")
+	for pid in "${pids[@]}"; do [ "$pid" -eq 0 ] || kill -9 "$pid"; done
+	rmdir "$1" || [ ! -d "$1" ]
+} 2>/dev/null
 # make_many PREFIX N, remove_many PREFIX: idle ones, in bulk.
 make_many() {
 	local c
@@ -63,7 +66,6 @@ remove_many() {
 	local c
 	for c in $(controllers); do find "$(cg "$c" "")" -mindepth 1 -maxdepth 1 -type d -name "$1*" -exec rmdir {} +; done
 }
-rmdir_quietly() { rmdir "$1" 2>/dev/null || [ ! -d "$1" ]; }
 
 # Skips the whole script where cgroups cannot be made.
 need_cgroups() {
