@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The compiled form of a JsonLogic rule, shared by jsonlogic_compile.c and jsonlogic_eval.c only.
- */
+/* The compiled form of a JsonLogic rule, between the files that compile and evaluate it. */
 #ifndef EBB_JSONLOGIC_NODE_H
 #define EBB_JSONLOGIC_NODE_H
 
