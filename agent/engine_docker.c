@@ -106,9 +106,10 @@ int engine_docker_ask(const struct engine_roots *roots, const struct engine_quer
 	char dir[PATH_MAX], home[PATH_MAX / 2];
 	int r, error = -ENOENT;
 
-	if (engine_user_home(roots, query->path, &ret_answer->uid, home, sizeof(home)) == 0 &&
-	    ret_answer->uid != 0) {
-		ret_answer->of_user = true;
+	r = engine_user_home(roots, query->path, home, sizeof(home));
+	if (r < 0)
+		return r;
+	if (r > 0) {
 		snprintf(dir, sizeof(dir), "%s/.local/share/docker", home);
 		return read_config(dir, query, ret_answer);
 	}

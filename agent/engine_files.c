@@ -15,6 +15,7 @@
 #include "ebb/util.h"
 #include "engines.h"
 #include "hash.h"
+#include "runtime.h"
 
 static const char *given_dir(const char *given, const char *engine)
 {
@@ -62,32 +63,21 @@ const char *engine_state_check(const char *given)
 	return NULL;
 }
 
-int engine_user_home(const struct engine_roots *roots, const char *path, uid_t *ret_uid,
-		     char *ret_home, size_t size)
+int engine_user_home(const struct engine_roots *roots, const char *path, char *ret_home,
+		     size_t size)
 {
-	const char *slice = strstr(path, "user-");
 	struct passwd entry, *found = NULL;
 	char buffer[4096];
-	uint64_t uid = 0;
-	size_t digits;
+	uint32_t uid;
 
-	if (!slice || (slice != path && slice[-1] != '/'))
-		return -ENOENT;
-	slice += strlen("user-");
-	digits = strspn(slice, "0123456789");
-	if (digits == 0 || digits > 10 || strncmp(slice + digits, ".slice", 6))
-		return -ENOENT;
-	for (size_t i = 0; i < digits; i++)
-		uid = uid * 10 + (uint64_t)(slice[i] - '0');
-	if (uid >= UINT32_MAX)
-		return -ENOENT;
+	if (!runtime_of_user(path, &uid))
+		return 0;
 	if (getpwuid_r((uid_t)uid, &entry, buffer, sizeof(buffer), &found) || !found)
 		return -ENOENT;
 	if (found->pw_dir[0] != '/' ||
 	    (size_t)snprintf(ret_home, size, "%s%s", roots->prefix, found->pw_dir) >= size)
 		return -ENOENT;
-	*ret_uid = (uid_t)uid;
-	return 0;
+	return 1;
 }
 
 /* `path` relative to `fd`, segment by segment. The last one is opened with `flags`. */

@@ -32,11 +32,11 @@ bool engine_root(const struct engine_roots *roots, const char *engine, const cha
 const char *engine_state_check(const char *given);
 
 /*
- * The home of the user whose session holds the cgroup at `path` ("user.slice/user-1000.slice/…"),
- * and the user's number. -ENOENT: it is in no user's slice, or there is no such user.
+ * The home of the user whose session holds the cgroup at `path` ("user.slice/user-1000.slice/…").
+ * 1; 0: it is no user's but root's; -ENOENT: there is no such user.
  */
-int engine_user_home(const struct engine_roots *roots, const char *path, uid_t *ret_uid,
-		     char *ret_home, size_t size);
+int engine_user_home(const struct engine_roots *roots, const char *path, char *ret_home,
+		     size_t size);
 
 /* Opens a directory below `dir`, through no symbolic link below it. Readable. */
 int engine_open_dir(const char *dir, const char *below);

@@ -55,7 +55,9 @@ int engine_lxc_ask(const struct engine_roots *roots, const struct engine_query *
 	static const char *const lxd[] = {"/var/lib/lxd", "/var/snap/lxd/common/lxd", NULL};
 	static const char *const incus[] = {"/var/lib/incus", NULL};
 
-	if (any_has_entry(roots, "lxd", lxd, "containers", query->key))
+	if (ret_answer->of_user)
+		ret_answer->engine = "lxc";
+	else if (any_has_entry(roots, "lxd", lxd, "containers", query->key))
 		ret_answer->engine = "lxd";
 	else if (any_has_entry(roots, "incus", incus, "containers", query->key))
 		ret_answer->engine = "incus";
@@ -239,12 +241,14 @@ int engine_apptainer_ask(const struct engine_roots *roots, const struct engine_q
 					      ".singularity/instances/sing"};
 	char dir[PATH_MAX], home[PATH_MAX / 2];
 	uint64_t pid;
+	int r;
 
 	if (parse_u64(query->key, &pid) < 0)
 		return -ENOENT;
-	if (engine_user_home(roots, query->path, &ret_answer->uid, home, sizeof(home)) == 0 &&
-	    ret_answer->uid != 0) {
-		ret_answer->of_user = true;
+	r = engine_user_home(roots, query->path, home, sizeof(home));
+	if (r < 0)
+		return r;
+	if (r > 0) {
 		for (size_t i = 0; i < ARRAY_SIZE(of_user); i++) {
 			snprintf(dir, sizeof(dir), "%s/%s", home, of_user[i]);
 			if (look_for_instance(dir, pid, ret_answer) == 0)

@@ -272,9 +272,10 @@ int engine_podman_ask(const struct engine_roots *roots, struct podman_cache *cac
 	char dir[PATH_MAX], home[PATH_MAX / 2];
 	int r, error = -ENOENT;
 
-	if (engine_user_home(roots, query->path, &ret_answer->uid, home, sizeof(home)) == 0 &&
-	    ret_answer->uid != 0) {
-		ret_answer->of_user = true;
+	r = engine_user_home(roots, query->path, home, sizeof(home));
+	if (r < 0)
+		return r;
+	if (r > 0) {
 		snprintf(dir, sizeof(dir), "%s/.local/share/containers/storage", home);
 		return look_through(cache, dir, query, ret_answer);
 	}

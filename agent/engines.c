@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ebb/cleanup.h"
+#include "runtime.h"
 
 const char *const engines_with_state[] = {"docker", "podman", "containerd", "cri-o",     "lxc",
 					  "lxd",    "incus",  "nspawn",     "apptainer", NULL};
@@ -114,9 +115,19 @@ int engines_ask(struct engines *engines, const struct engine_query *query,
 {
 	unsigned families = families_of(query->engine);
 	int error = -ENOENT;
+	uint32_t uid = 0;
+	bool of_user = runtime_of_user(query->path, &uid);
+
+	/* The others keep root's containers only: whatever a user calls a cgroup, it is none. */
+	if (of_user)
+		families &= DOCKER | PODMAN | LXC | APPTAINER;
 
 	for (unsigned family = 1; family <= families; family <<= 1) {
-		struct engine_answer answer = {.stamp = query->stamp};
+		struct engine_answer answer = {
+			.stamp = query->stamp,
+			.of_user = of_user,
+			.uid = uid,
+		};
 		int r;
 
 		if (!(families & family))

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ebb/cleanup.h"
+#include "runtime.h"
 
 struct excluded {
 	uint64_t id;
@@ -21,6 +23,12 @@ static const char *pattern_of(const char *text, const char *key)
 	size_t len = strlen(key);
 
 	return !strncmp(text, key, len) && text[len] == '=' ? text + len + 1 : NULL;
+}
+
+static bool matches(const char *pattern, const char *text)
+{
+	/* No escapes: cgroup names hold backslashes ("\x2d"). */
+	return text && fnmatch(pattern, text, FNM_NOESCAPE) == 0;
 }
 
 /* 1 or 0: it is a pattern for a key, and that matches or not; -1: it is none. */
@@ -39,34 +47,63 @@ static int matches_key(const char *text, const char *engine, const struct contai
 		const char *pattern = pattern_of(text, keys[i].key);
 
 		if (pattern)
-			return keys[i].value && fnmatch(pattern, keys[i].value, FNM_NOESCAPE) == 0;
+			return matches(pattern, keys[i].value);
 	}
 	return -1;
+}
+
+static bool matches_path(const char *pattern, const char *path)
+{
+	return fnmatch(pattern + strspn(pattern, "/"), path + strspn(path, "/"),
+		       FNM_PATHNAME | FNM_NOESCAPE | FNM_LEADING_DIR) == 0;
+}
+
+static bool matches_user(const char *pattern, const char *uid, const char *const *names)
+{
+	char name[LABEL_MAX + 32];
+
+	if (matches(pattern, uid))
+		return true;
+	for (; *names; names++) {
+		snprintf(name, sizeof(name), "%s/%s", uid, *names);
+		if (matches(pattern, name))
+			return true;
+	}
+	return false;
+}
+
+static bool one_matches(const char *pattern, const char *engine, const char *path,
+			const char *const *names, const struct container_labels *labels)
+{
+	const char *for_users = pattern_of(pattern, "user");
+	char user[16];
+	uint32_t uid;
+	bool of_user = runtime_of_user(path, &uid);
+
+	if (of_user)
+		snprintf(user, sizeof(user), "%u", uid);
+	if (for_users)
+		return of_user && matches_user(for_users, user, names);
+
+	/* What a user says of a container hides it only where users are meant. */
+	int by_key = matches_key(pattern, engine, of_user ? NULL : labels);
+
+	if (by_key >= 0)
+		return by_key;
+	if (strchr(pattern, '/'))
+		return matches_path(pattern, path);
+	for (; *names && !of_user; names++)
+		if (matches(pattern, *names))
+			return true;
+	return false;
 }
 
 bool exclusion_matches(const struct string_list *patterns, const char *engine, const char *path,
 		       const char *const *names, const struct container_labels *labels)
 {
-	for (size_t i = 0; patterns && i < patterns->n; i++) {
-		const char *pattern = patterns->items[i];
-		int by_key = matches_key(pattern, engine, labels);
-
-		if (by_key > 0)
+	for (size_t i = 0; patterns && i < patterns->n; i++)
+		if (one_matches(patterns->items[i], engine, path, names, labels))
 			return true;
-		if (by_key == 0)
-			continue;
-		/* No escapes: cgroup names hold backslashes ("\x2d"). */
-		if (strchr(pattern, '/')) {
-			pattern += strspn(pattern, "/");
-			if (fnmatch(pattern, path + strspn(path, "/"),
-				    FNM_PATHNAME | FNM_NOESCAPE | FNM_LEADING_DIR) == 0)
-				return true;
-			continue;
-		}
-		for (const char *const *name = names; *name; name++)
-			if (fnmatch(pattern, *name, FNM_NOESCAPE) == 0)
-				return true;
-	}
 	return false;
 }
 

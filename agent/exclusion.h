@@ -2,7 +2,9 @@
 /*
  * --exclude: which containers are left alone. A pattern is for names, one with a '/' for cgroup
  * paths and what lies below (a '*' stops at '/'), KEY=PATTERN for what the engine says: engine,
- * namespace, pod, image. Pure but for the set of those that are known to be excluded.
+ * namespace, pod, image. Names, namespaces, pods and images of users' containers, which they choose
+ * themselves, are only for user=UID and user=UID/NAME. Pure but for the set of those that are known
+ * to be excluded.
  */
 #ifndef EBB_EXCLUSION_H
 #define EBB_EXCLUSION_H

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "manager_private.h"
+#include "runtime.h"
 #include "subtree.h"
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
@@ -130,17 +131,17 @@ static void on_named(void *userdata, uint64_t id, struct engine_answer *answer)
 		return;
 	was_unnamed = container->unnamed;
 	other_labels = answer && !labels_equal(&answer->labels, &container->labels);
-	if (!answer) {
-		r = discovery_name(manager->discovery, container, NULL, NULL, NULL, false);
-	} else {
-		const char *engine = answer->engine ? answer->engine : container->engine;
+	const char *engine = answer && answer->engine ? answer->engine : container->engine;
+	uint32_t uid;
+	bool of_user = runtime_of_user(container->path, &uid);
 
-		/* A user must not get what the controller holds for a container of root's. */
-		snprintf(owner, sizeof(owner), answer->of_user ? "%s.%u" : "%s", engine,
-			 (unsigned)answer->uid);
-		r = discovery_name(manager->discovery, container, &answer->labels, engine, owner,
-				   answer->of_user);
-	}
+	/* A user must not get what the controller holds for a container of root's. */
+	if (of_user)
+		snprintf(owner, sizeof(owner), "%s.%u", engine, uid);
+	else
+		snprintf(owner, sizeof(owner), "%s", engine);
+	r = discovery_name(manager->discovery, container, answer ? &answer->labels : NULL, engine,
+			   answer || of_user ? owner : NULL, of_user);
 	if (r == -ECANCELED)
 		return;
 	if (r < 0)

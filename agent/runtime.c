@@ -231,6 +231,28 @@ static int hex_digit(char c)
 	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+bool runtime_of_user(const char *path, uint32_t *ret_uid)
+{
+	for (const char *at = path; at; at = strchr(at, '/')) {
+		uint64_t uid = 0;
+
+		at += strspn(at, "/");
+		if (strncmp(at, "user-", 5))
+			continue;
+		size_t digits = strspn(at + 5, "0123456789");
+		if (digits == 0 || digits > 10 || strncmp(at + 5 + digits, ".slice/", 7))
+			continue;
+		for (size_t i = 0; i < digits; i++)
+			uid = uid * 10 + (uint64_t)(at[5 + i] - '0');
+		/* The first one is systemd's; what looks so below it is the user's. */
+		if (uid == 0 || uid >= UINT32_MAX)
+			return false;
+		*ret_uid = (uint32_t)uid;
+		return true;
+	}
+	return false;
+}
+
 void runtime_unescape(const char *name, size_t len, char *buffer)
 {
 	size_t n = 0;

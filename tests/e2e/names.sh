@@ -88,16 +88,18 @@ for d in "docker/$(id 1)" "system.slice/docker-$(id 2).scope" "machine.slice/lib
 	"kubepods/besteffort/pod$POD/$(id 5)" \
 	"kubepods.slice/kubepods-pod$PODS.slice/crio-$(id 6).scope" \
 	system.slice/apptainer-424242.scope "machine.slice/machine-${TAG//-/\\x2d}\\x2dbox.scope" \
-	"lxc.payload.$TAG-c1" "lxc.payload.$TAG-c2" "globbed/$TAG.service" "never/docker/$(id 7)"; do
+	"lxc.payload.$TAG-c1" "lxc.payload.$TAG-c2" "globbed/$TAG.service" "never/docker/$(id 7)" \
+	"user.slice/user-4294967000.slice/user@4294967000.service/lxc.payload.$TAG-skip"; do
 	make_nested "$d" || exit 1
 done
 if ! start_controller || ! feeding; then
 	not_ok starts
 	finish
 fi
-ALL="$TAG-box $TAG-c1 $TAG-c2 $TAG-d1 $TAG-d2 $TAG-p1 $TAG-solver $TAG.service shop_$TAG-db-0_app shop_$TAG-web-0_app shop_$TAG-web-0_side"
+ALL="$TAG-box $TAG-c1 $TAG-c2 $TAG-d1 $TAG-d2 $TAG-p1 $TAG-skip@lxc.4294967000 $TAG-solver $TAG.service shop_$TAG-db-0_app shop_$TAG-web-0_app shop_$TAG-web-0_side"
 check engines_names wait_for here_is "$ALL"
 same excluded_by_path_image_and_name "$(here)" "$ALL"
+same a_user_hides_nothing_by_a_name "$(knows "$TAG-skip@lxc.4294967000" && echo known)" known
 label() { check "labels_${1%% *}" wait_for labels_are "${2:-$1}" "$3"; }
 label docker "$TAG-d1" "docker - - $TAG-d1 nginx:1.25 $(id 1)"
 label docker_systemd "$TAG-d2" "docker - - $TAG-d2 a\"b\\c $(id 2)"

@@ -194,6 +194,26 @@ TEST(podman_of_a_user)
 	CHECK(answer.of_user && answer.uid == 1);
 }
 
+TEST(roots_state_is_not_for_users)
+{
+	char path[512];
+
+	set_up();
+	/* There is no such user: root's must not be taken for its. */
+	put("/var/lib/containers/storage/overlay-containers/containers.json",
+	    "[" PODMAN_ONE(ID_A, "roots", "nginx") "]");
+	snprintf(path, sizeof(path), "user.slice/user-4294967000.slice/libpod-%s.scope", ID_A);
+	CHECK_INT(ask("podman", path, ID_A), -ENOENT);
+	put("/run/containerd/io.containerd.runtime.v2.task/k8s.io/" ID_A "/config.json",
+	    "{\"annotations\":{\"io.kubernetes.cri.container-name\":\"app\"}}");
+	CHECK_INT(ask("containerd", "kubepods/" ID_A, ID_A), 0);
+	snprintf(path, sizeof(path), "user.slice/user-1.slice/cri-containerd-%s.scope", ID_A);
+	CHECK_INT(ask("containerd", path, ID_A), -ENOENT);
+	CHECK_INT(ask("nspawn", "user.slice/user-1.slice/machine-web.scope", "web"), -ENOENT);
+	CHECK_INT(ask("lxc", "user.slice/user-1.slice/lxc.payload.web", "web"), 0);
+	CHECK(answer.of_user && answer.uid == 1);
+}
+
 static const char cri_config[] =
 	"{\"ociVersion\":\"1.0.2\",\"process\":{\"args\":[\"/app\"]},\"root\":{\"path\":\"rootfs\"},"
 	"\"annotations\":{\"io.kubernetes.cri.container-name\":\"app\","

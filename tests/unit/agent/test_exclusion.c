@@ -43,6 +43,38 @@ TEST(by_name_path_and_label)
 	CHECK(!exclusion_matches(NULL, "docker", "x", (const char *const[]){"web", NULL}, NULL));
 }
 
+#define USERS "user.slice/user-1000.slice/user@1000.service/"
+
+TEST(what_a_user_says_hides_nothing)
+{
+	struct container_labels labels = {.name = (char *)"monitor",
+					  .namespace = (char *)"kube-system",
+					  .pod = (char *)"dns-1",
+					  .image = (char *)"reg.io/team/app:1"};
+
+	CHECK(!excludes("monitor", USERS "app.slice/libpod-1.scope", "monitor", &labels));
+	CHECK(!excludes("*", USERS "app.slice/libpod-1.scope", "monitor", &labels));
+	CHECK(!excludes("namespace=kube-system", USERS "x", "monitor", &labels));
+	CHECK(!excludes("pod=*", USERS "x", "monitor", &labels));
+	CHECK(!excludes("image=*", USERS "x", "monitor", &labels));
+	/* Also not below what looks like another one's. */
+	CHECK(!excludes("monitor", USERS "user-0.slice/x", "monitor", &labels));
+	CHECK(!excludes("user=1001", USERS "user-1001.slice/x", "monitor", &labels));
+	/* What is not the user's to choose, and what is meant for users. */
+	CHECK(excludes("user.slice/user-1000.slice/*", USERS "x", "monitor", NULL));
+	CHECK(excludes("engine=docker", USERS "x", "monitor", NULL));
+	CHECK(excludes("user=1000", USERS "x", "monitor", NULL));
+	CHECK(excludes("user=*", USERS "x", "monitor", NULL));
+	CHECK(excludes("user=1000/mon*", USERS "x", "monitor", NULL));
+	CHECK(excludes("user=*/monitor", USERS "x", "monitor", NULL));
+	CHECK(!excludes("user=100", USERS "x", "monitor", NULL));
+	CHECK(!excludes("user=1001/monitor", USERS "x", "monitor", NULL));
+	CHECK(!excludes("user=*", "docker/1", "monitor", NULL));
+	/* The slice itself is systemd's, and root's sessions are root's. */
+	CHECK(excludes("user-*", "user.slice/user-1000.slice", "user-1000.slice", NULL));
+	CHECK(excludes("monitor", "user.slice/user-0.slice/x", "monitor", NULL));
+}
+
 static struct exclusion_set set;
 
 static void clear(void *arg)

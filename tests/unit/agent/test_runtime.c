@@ -185,4 +185,26 @@ TEST(systemd_escapes)
 	}
 }
 
+TEST(slices_of_users)
+{
+	uint32_t uid = 7;
+
+	CHECK(runtime_of_user("user.slice/user-1000.slice/a", &uid));
+	CHECK_INT(uid, 1000);
+	CHECK(runtime_of_user("/user.slice/user-4294967294.slice/a/b", &uid));
+	CHECK_INT(uid, 4294967294);
+	CHECK(runtime_of_user("user.slice/user-1000.slice/user-0.slice/a", &uid));
+	CHECK_INT(uid, 1000);
+	uid = 7;
+	CHECK(!runtime_of_user("user.slice/user-1000.slice", &uid));
+	CHECK(!runtime_of_user("user.slice/user-0.slice/a", &uid));
+	CHECK(!runtime_of_user("user.slice/user-4294967295.slice/a", &uid));
+	CHECK(!runtime_of_user("user.slice/user-99999999999.slice/a", &uid));
+	CHECK(!runtime_of_user("user.slice/user-.slice/a", &uid));
+	CHECK(!runtime_of_user("user.slice/user-12x.slice/a", &uid));
+	CHECK(!runtime_of_user("my-user-1000.slice/a", &uid));
+	CHECK(!runtime_of_user("", &uid));
+	CHECK_INT(uid, 7);
+}
+
 TEST_MAIN()
