@@ -105,12 +105,17 @@ static bool match(const struct discovery *d, const char *path, const char **ret_
 }
 
 /* A name that says nothing, and that nobody else has: the real one is on its way. */
+static void meaningless_name(const struct container *container, char name[32])
+{
+	snprintf(name, 32, "~%" PRIu64, container->id);
+}
+
 static int hide_name(struct container *container)
 {
 	char name[32];
 	char *copy;
 
-	snprintf(name, sizeof(name), "~%" PRIu64, container->id);
+	meaningless_name(container, name);
 	copy = strdup(name);
 	if (!copy)
 		return -ENOMEM;
@@ -271,6 +276,47 @@ int discovery_name(struct discovery *discovery, struct container *container,
 	container->unnamed = false;
 	container->qualified = qualified;
 	return r == 1 || was_unnamed;
+}
+
+/* By what its engine says of it, as far as that is known, or by its path. */
+bool discovery_excludes(const struct discovery *discovery, const struct container *container)
+{
+	const struct container_labels *labels = &container->labels;
+	_cleanup_free_ char *base = labels_base_name(labels);
+	const char *names[] = {container->key, base ? base : labels->name, labels->name, NULL};
+
+	return exclusion_matches(discovery->options.excludes, container->engine, container->path,
+				 names, labels);
+}
+
+int discovery_hide(struct discovery *discovery, struct container *container)
+{
+	char name[32];
+	int r;
+
+	meaningless_name(container, name);
+	r = container_table_rename(discovery->table, container, name, NULL, false);
+	if (r >= 0)
+		container->unnamed = true;
+	return r;
+}
+
+void discovery_let_go(struct discovery *discovery, struct container *container)
+{
+	struct discovery *d = discovery;
+
+	if (discovery_excludes(d, container))
+		(void)exclusion_set_add(&d->excluded, container->id, container->path,
+					d->generation);
+	else
+		discovery_scan_soon(d);
+	discovery_remove(d, container);
+}
+
+int discovery_look_again(struct discovery *discovery)
+{
+	exclusion_set_clear(&discovery->excluded);
+	return discovery_scan(discovery);
 }
 
 int discovery_name_taken(struct discovery *discovery, struct container *container)

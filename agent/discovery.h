@@ -74,6 +74,18 @@ int discovery_name(struct discovery *discovery, struct container *container,
 		   struct container_labels *labels, const char *engine, const char *owner,
 		   bool qualified);
 /*
+ * The patterns in `excludes` may be others than when they were looked at last. Is this one excluded
+ * by those that are there now?
+ */
+bool discovery_excludes(const struct discovery *discovery, const struct container *container);
+/* Nobody is to be told of it from now on, nor to find it: its name is free for others. */
+int discovery_hide(struct discovery *discovery, struct container *container);
+/* Removes it; should it not be excluded any more, it is found again as a new one. */
+void discovery_let_go(struct discovery *discovery, struct container *container);
+/* Finds those that are not excluded any more. */
+int discovery_look_again(struct discovery *discovery);
+
+/*
  * A container of another host has its name: it gets another one, for good. 1, 0 or a negative errno
  * as above.
  */

@@ -64,11 +64,15 @@ static void on_check_online(void *userdata)
 /* Each part by itself: a broken one keeps what it had, and has said why. */
 static void reload(struct manager *manager)
 {
+	char *const *excludes = manager->options->exclude.items;
 	int r = agent_options_reload(manager->options);
 	struct identity_files files = agent_identity_files(manager->options);
 	int files_r = identity_reload(manager->identity, &files);
 
 	log_set_level((enum log_level)manager->options->log_level);
+	/* A list that differs is another one. */
+	if (manager->options->exclude.items != excludes && !manager->restoring)
+		manager_exclude(manager);
 	if (r < 0 || files_r < 0)
 		log_warning("SIGHUP: what cannot be read stays as it was");
 	else

@@ -171,12 +171,9 @@ void manager_name_taken(void *userdata, struct container *container)
 	feed_container_named(manager->feed, container, true);
 }
 
-static void on_removed(void *userdata, struct container *container)
+/* For all but discovery and the sampler. */
+static void tell_removed(struct manager *manager, struct container *container)
 {
-	struct manager *manager = userdata;
-
-	if (!manager->stopping && !container->unnamed)
-		log_info("container %s has gone", container->name);
 	if (manager->names)
 		names_remove(manager->names, container->id);
 	if (manager->feed)
@@ -185,12 +182,64 @@ static void on_removed(void *userdata, struct container *container)
 		grower_container_removed(manager->grower, container);
 	if (manager->series)
 		series_container_removed(manager->series, container);
+}
+
+static void on_removed(void *userdata, struct container *container)
+{
+	struct manager *manager = userdata;
+
+	if (!manager->stopping && !container->unnamed)
+		log_info("container %s has gone", container->name);
+	tell_removed(manager, container);
 	if (manager->net)
 		net_links_forget(manager->net, container->id);
 	if (manager->restore)
 		restore_forget(manager->restore, container->id);
 	sampler_remove(manager->sampler, container);
 	manager->full = false;
+}
+
+static void on_left(void *userdata, uint64_t id)
+{
+	struct manager *manager = userdata;
+	struct container *container =
+		manager->stopping ? NULL
+				  : container_table_by_id(discovery_table(manager->discovery), id);
+
+	if (container)
+		discovery_let_go(manager->discovery, container);
+}
+
+/* As at the agent's end: limits stay, or are put back before it is let go. */
+static void exclude(struct manager *manager, struct container *container)
+{
+	if (!container->unnamed)
+		log_info("container %s is excluded now", container->name);
+	tell_removed(manager, container);
+	if (discovery_hide(manager->discovery, container) < 0 || !manager->restore) {
+		discovery_let_go(manager->discovery, container);
+		return;
+	}
+	container->leaving = true;
+	restore_container(manager->restore, &manager->applying, manager->applier, container,
+			  on_left, manager);
+}
+
+void manager_exclude(struct manager *manager)
+{
+	struct container_table *table = discovery_table(manager->discovery);
+
+	for (size_t i = container_table_count(table); i-- > 0;) {
+		struct container *container = container_table_at(table, i);
+
+		/* The last one takes the place of one that goes. */
+		if (container && !container->leaving &&
+		    discovery_excludes(manager->discovery, container))
+			exclude(manager, container);
+	}
+	discovery_look_again(manager->discovery);
+	sample_the_rest(manager);
+	manager_tell_status(manager);
 }
 
 static void on_joined(void *userdata, struct container *container)

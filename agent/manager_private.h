@@ -76,6 +76,8 @@ struct manager {
 int manager_start_discovery(struct manager *manager);
 /* Of struct feed_options. */
 void manager_name_taken(void *userdata, struct container *container);
+/* After SIGHUP, with other patterns in --exclude. */
+void manager_exclude(struct manager *manager);
 /* To the service manager. */
 void manager_tell_status(const struct manager *manager);
 

@@ -59,7 +59,8 @@ static const struct option_spec option_table[] = {
 	 .offset = FIELD(exclude),
 	 .value = "GLOB",
 	 .help = "containers to leave alone: their names, with a '/' cgroup paths, or "
-		 "engine=, image=, pod=, namespace= and a pattern"},
+		 "engine=, image=, pod=, namespace=, user= and a pattern",
+	 .reloads = true},
 	{.name = "engine-state",
 	 .kind = OPTION_LIST,
 	 .offset = FIELD(engine_state),

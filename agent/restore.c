@@ -151,7 +151,7 @@ bool restore_order(const struct restore *restore, uint64_t container_id,
 
 static void end_when_all_have(struct restore *restore)
 {
-	if (restore->submitting || restore->pending)
+	if (restore->submitting || restore->pending || !restore->run.done)
 		return;
 	restore->run.done(restore->run.userdata, restore->restored, restore->failed);
 }
@@ -181,6 +181,57 @@ bool restore_read(const struct restore *restore, const struct applier_options *r
 	if (original->known & 1U << LIMIT_NET)
 		net_limit_read(reader->net, container, ret_present);
 	return true;
+}
+
+struct leaving {
+	struct restore *restore;
+	uint64_t id;
+	restore_left_fn left;
+	void *userdata;
+};
+
+static void on_left(void *userdata, const struct apply_result *result)
+{
+	_cleanup_free_ struct leaving *leaving = userdata;
+	struct restore *restore = leaving->restore;
+
+	if (result && result->error && !result->gone)
+		log_warning_errno(result->error, "not all limits are put back: %s",
+				  result->message);
+	leaving->left(leaving->userdata, leaving->id);
+	if (!result)
+		return;
+	restore->pending--;
+	end_when_all_have(restore);
+}
+
+void restore_container(struct restore *restore, const struct applier_options *reader,
+		       struct applier *applier, const struct container *container,
+		       restore_left_fn left, void *userdata)
+{
+	struct leaving *leaving = calloc(1, sizeof(*leaving));
+	struct limit_order order;
+	struct limits present;
+	int r = -ENOMEM;
+
+	if (!leaving) {
+		log_warning_errno(r, "%s: its limits are not put back", container->path);
+		left(userdata, container->id);
+		return;
+	}
+	*leaving = (struct leaving){restore, container->id, left, userdata};
+	if (!restore_read(restore, reader, container, &present) ||
+	    !restore_order(restore, container->id, &present, &order)) {
+		on_left(leaving, NULL);
+		return;
+	}
+	restore->pending++;
+	r = applier_submit(applier, container, &order, on_left, leaving);
+	if (r < 0) {
+		log_warning_errno(r, "%s: its limits are not put back", container->path);
+		restore->pending--;
+		on_left(leaving, NULL);
+	}
 }
 
 static void put_back(struct restore *restore, const struct container *container)

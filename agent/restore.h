@@ -33,6 +33,15 @@ bool restore_order(const struct restore *restore, uint64_t container_id,
 bool restore_read(const struct restore *restore, const struct applier_options *reader,
 		  const struct container *container, struct limits *ret_present);
 
+/*
+ * Puts back the limits of one container, which the agent is to leave alone from now on. `left` is
+ * called once with its id, perhaps before this returns.
+ */
+typedef void (*restore_left_fn)(void *userdata, uint64_t container_id);
+void restore_container(struct restore *restore, const struct applier_options *reader,
+		       struct applier *applier, const struct container *container,
+		       restore_left_fn left, void *userdata);
+
 struct restore_run {
 	const struct applier_options *reader; /* hierarchies, table, disk and net */
 	struct applier *applier;
@@ -40,8 +49,8 @@ struct restore_run {
 	void (*done)(void *userdata, unsigned restored, unsigned failed);
 	void *userdata;
 };
-/* Orders it all; `run` is copied. `done` is called once, perhaps before this returns, and not after
- * restore_free(). */
+/* Orders it all, and waits for what restore_container() began; `run` is copied. `done` is called
+ * once, perhaps before this returns, and not after restore_free(). */
 void restore_all(struct restore *restore, const struct restore_run *run);
 
 #endif

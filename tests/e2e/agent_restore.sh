@@ -43,6 +43,24 @@ same nothing_ordered "$(limits web)" "50000 $((256 << 20))"
 check stops_with_nothing_to_do stop_agent
 same nothing_changed "$(limits web)" "50000 $((256 << 20))"
 
+# --- One that SIGHUP excludes is left as at the end
+printf '[agent]\nexclude = none-such\n' >"$TMP/ebb.conf"
+before_web=$(limits web) before_db=$(limits db)
+started --restore-on-exit --config "$TMP/ebb.conf"
+same ordered_to_be_excluded "$(order web 35 128) $(order db 45 192)" '201 201'
+sed -i 's/none-such/web/' "$TMP/ebb.conf"
+kill -HUP "$AGENT"
+check excluded wait_for knows_not web
+is_back() { [ "$(limits "$1")" = "$2" ]; }
+check excluded_has_its_limits_back wait_for is_back web "$before_web"
+same the_others_keep_theirs "$(limits db)" "45000 $((192 << 20))"
+sed -i 's/web/none-such/' "$TMP/ebb.conf"
+kill -HUP "$AGENT"
+check found_again wait_for knows web
+same takes_orders_again "$(order web 36 128)" 201
+check stops_and_restores_both stop_agent
+same both_are_back "$(limits web) $(limits db)" "$before_web $before_db"
+
 # --- Counters go on where they were, as in an upgrade
 disk=$(mktemp -d /var/tmp/ebb-test.XXXXXX)
 put_first_at_exit "rm -rf '$disk'"

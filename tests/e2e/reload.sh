@@ -77,6 +77,31 @@ sed -i 's/^log-level = info/log-level = debug/; s/^period = 100/period = 200/' "
 hup_agent && hup_controller
 check reload_says_what_needs_a_restart grep -q 'only a restart takes it over: period$' "$TMP/agent.log"
 same reload_controller_needs_no_restart "$(grep -c 'only a restart' "$TMP/controller.log")" 0
+
+# Containers that a new pattern excludes go, as if they had ended; those that an old one did come.
+has_live() { ctl GET "/structure/$1" >/dev/null && [ "$(body .host)" = reload-host ]; }
+has_not() { [ "$(ctl GET "/structure/$1")" = 404 ]; }
+make_cgroup web && make_cgroup db
+check reload_known_before wait_for has_live web
+check reload_known_before_too wait_for has_live db
+same reload_order "$(curl -s -o /dev/null -w '%{http_code}' -X PUT -H "Authorization: Bearer $NEW" \
+	-d '{"cpu":{"cpu_allowance_limit":50}}' "$ADDRESS/container/web")" 201
+limit_of() { cat "$(cg cpu "$1")/cpu.cfs_quota_us" 2>/dev/null || cut -d' ' -f1 "$(cg cpu "$1")/cpu.max"; }
+sed -i 's/^period = 200/&\nexclude = w?b/' "$TMP/ebb.conf"
+hup_agent
+same reload_excluded "$(curl -s -o /dev/null -w '%{http_code}' "$ADDRESS/container/web") $(curl -s -o /dev/null -w '%{http_code}' "$ADDRESS/container/db")" "404 200"
+check reload_the_controller_forgets_it wait_for has_not web
+same reload_its_limits_stay "$(limit_of web)" 50000
+check reload_says_who_is_excluded grep -q 'container web is excluded now' "$TMP/agent.log"
+sed -i 's/^exclude = w?b/exclude = db/' "$TMP/ebb.conf"
+hup_agent
+check reload_found_again wait_for has_live web
+check reload_the_other_one_instead wait_for has_not db
+sed -i '/^exclude/d' "$TMP/ebb.conf"
+hup_agent
+check reload_all_again wait_for has_live db
+same reload_only_the_period_waits "$(sed -n 's/.*only a restart takes it over: //p' "$TMP/agent.log" | sort -u)" period
+
 sed -i 's/^log-level = debug/log-level = error/' "$TMP/ebb.conf"
 token_of "$AGENT_TOKEN" $NEW $OLD
 before=$(grep -c 'SIGHUP: ' "$TMP/agent.log")
