@@ -19,6 +19,8 @@ struct engine_roots {
 	const struct string_list *given; /* "ENGINE=DIR": instead of that engine's default ones */
 	/* Prefixed to every default directory, and to those of users; "" but for tests. */
 	const char *prefix;
+	/* Where the cgroups are mounted that queries name; NULL: not known. */
+	const char *cgroups;
 };
 
 /*

@@ -48,23 +48,112 @@ static bool any_has_entry(const struct engine_roots *roots, const char *engine,
 	return false;
 }
 
-/* The path has the name; whose it is the directory of one of them tells. */
+/*
+ * LXC, and LXD and Incus by the same library, make lxc.payload.NAME, and lxc.payload.NAME-1 where
+ * another one has that. lxc.monitor.NAME beside it, which is root's, holds the process that started
+ * the container and shows of what: "[lxc monitor] DIRECTORY NAME".
+ */
+int lxc_monitor_parse(const char *title, const char *key, char *ret_dir, size_t size,
+		      size_t *ret_name_len)
+{
+	static const char mark[] = "[lxc monitor] ";
+	const char *space = strrchr(title, ' ');
+	size_t dir_len, name_len;
+
+	if (strncmp(title, mark, strlen(mark)) || space < title + strlen(mark))
+		return -ENOENT;
+	title += strlen(mark);
+	dir_len = (size_t)(space - title);
+	name_len = strlen(space + 1);
+	while (dir_len > 1 && title[dir_len - 1] == '/')
+		dir_len--;
+	if (title[0] != '/' || dir_len >= size || !name_len || strncmp(key, space + 1, name_len))
+		return -ENOENT;
+	/* Nothing may follow the name but the library's number. */
+	key += name_len;
+	if (*key && (*key != '-' || !key[1] || key[1 + strspn(key + 1, "0123456789")]))
+		return -ENOENT;
+	memcpy(ret_dir, title, dir_len);
+	ret_dir[dir_len] = '\0';
+	*ret_name_len = name_len;
+	return 0;
+}
+
+static ssize_t read_start(const char *path, char *text, size_t size)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, size - 1) : -errno;
+
+	if (n >= 0)
+		text[n] = '\0';
+	return n;
+}
+
+static int ask_monitor(const struct engine_roots *roots, const struct engine_query *query,
+		       char *ret_dir, size_t size, size_t *ret_name_len)
+{
+	static const char payload[] = "lxc.payload.";
+	const char *last = strrchr(query->path, '/');
+	char path[PATH_MAX], title[PATH_MAX], pids[256];
+	ssize_t n;
+
+	last = last ? last + 1 : query->path;
+	if (!roots->cgroups || strncmp(last, payload, strlen(payload)) ||
+	    (size_t)snprintf(path, sizeof(path), "%s/%.*slxc.monitor.%s/cgroup.procs",
+			     roots->cgroups, (int)(last - query->path), query->path,
+			     last + strlen(payload)) >= sizeof(path))
+		return -ENOENT;
+	n = read_start(path, pids, sizeof(pids));
+	/* At first there are others, too, which have no such title. */
+	for (char *at = pids, *pid; n > 0 && (pid = strsep(&at, "\n"));) {
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", pid);
+		if (*pid && read_start(path, title, sizeof(title)) > 0 &&
+		    lxc_monitor_parse(title, query->key, ret_dir, size, ret_name_len) == 0)
+			return 0;
+	}
+	return -ENOENT;
+}
+
+/* Is `dir` where one of the engine's directories has its containers? */
+static bool keeps_in(const struct engine_roots *roots, const char *engine,
+		     const char *const *defaults, const char *dir)
+{
+	char root[PATH_MAX];
+
+	for (size_t i = 0; engine_root(roots, engine, defaults, i, root, sizeof(root)); i++) {
+		size_t len = strlen(root);
+
+		if (!strncmp(dir, root, len) && !strcmp(dir + len, "/containers"))
+			return true;
+	}
+	return false;
+}
+
+/* The path has the name; whose it is its monitor tells, or the directory of one of them. */
 int engine_lxc_ask(const struct engine_roots *roots, const struct engine_query *query,
 		   struct engine_answer *ret_answer)
 {
 	static const char *const lxd[] = {"/var/lib/lxd", "/var/snap/lxd/common/lxd", NULL};
 	static const char *const incus[] = {"/var/lib/incus", NULL};
+	_cleanup_free_ char *name = NULL;
+	char dir[PATH_MAX];
+	size_t name_len = strlen(query->key);
 
 	if (ret_answer->of_user)
 		ret_answer->engine = "lxc";
+	else if (ask_monitor(roots, query, dir, sizeof(dir), &name_len) == 0)
+		ret_answer->engine = keeps_in(roots, "lxd", lxd, dir)       ? "lxd"
+				     : keeps_in(roots, "incus", incus, dir) ? "incus"
+									    : "lxc";
 	else if (any_has_entry(roots, "lxd", lxd, "containers", query->key))
 		ret_answer->engine = "lxd";
 	else if (any_has_entry(roots, "incus", incus, "containers", query->key))
 		ret_answer->engine = "incus";
 	else
 		ret_answer->engine = "lxc";
-	label_take_name(&ret_answer->labels.name, query->key);
-	return 0;
+	name = strndup(query->key, name_len);
+	label_take_name(&ret_answer->labels.name, name);
+	return name ? 0 : -ENOMEM;
 }
 
 /* --- systemd-nspawn --------------------------------------------------------------------------- */

@@ -12,7 +12,9 @@ const char *const engines_with_state[] = {"docker", "podman", "containerd", "cri
 					  "lxd",    "incus",  "nspawn",     "apptainer", NULL};
 
 struct engines {
-	struct engine_roots roots;
+	struct engine_roots roots; /* of the following */
+	struct string_list given;
+	char *prefix, *cgroups;
 	struct podman_cache *podman;
 };
 
@@ -43,7 +45,7 @@ static const struct {
 	{"singularity", APPTAINER},
 };
 
-static unsigned families_of(const char *engine)
+unsigned engines_families(const char *engine)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
 		if (!strcmp(engine, table[i].engine))
@@ -53,7 +55,7 @@ static unsigned families_of(const char *engine)
 
 bool engines_can_tell(const char *engine)
 {
-	return families_of(engine) != 0;
+	return engines_families(engine) != 0;
 }
 
 void engine_answer_clear(struct engine_answer *answer)
@@ -61,18 +63,42 @@ void engine_answer_clear(struct engine_answer *answer)
 	labels_clear(&answer->labels);
 }
 
+static int copy_roots(struct engines *engines, const struct engine_roots *roots)
+{
+	size_t n = roots->given ? roots->given->n : 0;
+
+	engines->prefix = strdup(roots->prefix ? roots->prefix : "");
+	engines->cgroups = roots->cgroups ? strdup(roots->cgroups) : NULL;
+	engines->given.items = calloc(n + 1, sizeof(*engines->given.items));
+	if (!engines->prefix || (roots->cgroups && !engines->cgroups) || !engines->given.items)
+		return -ENOMEM;
+	for (; engines->given.n < n; engines->given.n++) {
+		char *copy = strdup(roots->given->items[engines->given.n]);
+
+		if (!copy)
+			return -ENOMEM;
+		engines->given.items[engines->given.n] = copy;
+	}
+	engines->roots = (struct engine_roots){
+		.given = &engines->given,
+		.prefix = engines->prefix,
+		.cgroups = engines->cgroups,
+	};
+	return 0;
+}
+
 int engines_new(const struct engine_roots *roots, struct engines **ret_engines)
 {
 	struct engines *engines = calloc(1, sizeof(*engines));
+	int r;
 
 	if (!engines)
 		return -ENOMEM;
-	engines->roots = *roots;
-	if (!engines->roots.prefix)
-		engines->roots.prefix = "";
-	int r = podman_cache_new(&engines->podman);
+	r = copy_roots(engines, roots);
+	if (r == 0)
+		r = podman_cache_new(&engines->podman);
 	if (r < 0) {
-		free(engines);
+		engines_free(engines);
 		return r;
 	}
 	*ret_engines = engines;
@@ -84,6 +110,11 @@ void engines_free(struct engines *engines)
 	if (!engines)
 		return;
 	podman_cache_free(engines->podman);
+	while (engines->given.n > 0)
+		free(engines->given.items[--engines->given.n]);
+	free(engines->given.items);
+	free(engines->prefix);
+	free(engines->cgroups);
 	free(engines);
 }
 
@@ -102,7 +133,7 @@ static int ask_family(struct engines *engines, enum family family, const struct 
 	return -ENOENT;
 }
 
-static const char *engine_of(enum family family)
+const char *engines_family_name(unsigned family)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
 		if (table[i].families == family)
@@ -110,14 +141,14 @@ static const char *engine_of(enum family family)
 	return NULL;
 }
 
-int engines_ask(struct engines *engines, const struct engine_query *query,
+int engines_ask(struct engines *engines, const struct engine_query *query, unsigned families,
 		struct engine_answer *ret_answer)
 {
-	unsigned families = families_of(query->engine);
 	int error = -ENOENT;
 	uint32_t uid = 0;
 	bool of_user = runtime_of_user(query->path, &uid);
 
+	families &= engines_families(query->engine);
 	/* The others keep root's containers only: whatever a user calls a cgroup, it is none. */
 	if (of_user)
 		families &= DOCKER | PODMAN | LXC | APPTAINER;
@@ -138,7 +169,7 @@ int engines_ask(struct engines *engines, const struct engine_query *query,
 		if (r == 0) {
 			/* A bare id tells of no engine. */
 			if (!strcmp(query->engine, "oci"))
-				answer.engine = engine_of((enum family)family);
+				answer.engine = engines_family_name(family);
 			*ret_answer = answer;
 			return 0;
 		}

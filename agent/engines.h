@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the engines say of a container, from their state on disk. For one thread, which may block;
- * never called by the agent's loop. The parsers are pure: text in, labels out.
+ * What the engines say of a container, from their state on disk. Reading may block: it is never
+ * called by the agent's loop. The parsers are pure: text in, labels out.
  */
 #ifndef EBB_ENGINES_H
 #define EBB_ENGINES_H
@@ -37,15 +37,23 @@ struct engine_answer {
 void engine_answer_clear(struct engine_answer *answer);
 
 struct engines;
+/* `roots` is copied. */
 int engines_new(const struct engine_roots *roots, struct engines **ret_engines);
 void engines_free(struct engines *engines);
 /* Is there anything to ask about a container of `engine`? */
 bool engines_can_tell(const char *engine);
+/* Those whose state may have a container of `engine`, one bit each: the lower one goes first. */
+unsigned engines_families(const char *engine);
+#define ENGINES_FAMILIES     7
+#define ENGINES_ALL_FAMILIES ((1U << ENGINES_FAMILIES) - 1)
+/* As people call it: "docker". */
+const char *engines_family_name(unsigned family);
 /*
- * 0, caller clears; -EALREADY: what is known still holds; -ENOENT: no engine has it; others: its
- * state cannot be read.
+ * Asks those of `families` that may know; no two threads may ask the same family at a time. 0,
+ * caller clears; -EALREADY: what is known still holds; -ENOENT: no engine has it; others: its state
+ * cannot be read.
  */
-int engines_ask(struct engines *engines, const struct engine_query *query,
+int engines_ask(struct engines *engines, const struct engine_query *query, unsigned families,
 		struct engine_answer *ret_answer);
 
 /* Of each engine; for engines_ask(). */
@@ -80,6 +88,12 @@ int oci_config_parse(const char *text, size_t len, struct container_labels *labe
 /* containers.json of containers/storage: calls `fn` for each of them. */
 typedef int (*podman_container_fn)(void *userdata, struct container_labels *labels);
 int podman_containers_parse(const char *text, size_t len, podman_container_fn fn, void *userdata);
+/*
+ * What the process shows that started the container whose cgroup is called after `key`: the
+ * directory that it is kept in, and how many bytes of the key are its name; -ENOENT: another one.
+ */
+int lxc_monitor_parse(const char *title, const char *key, char *ret_dir, size_t size,
+		      size_t *ret_name_len);
 /* /run/systemd/machines/NAME */
 int nspawn_machine_parse(const char *text, const char *name, struct container_labels *labels);
 /* An instance file of Apptainer or Singularity; -ENOENT when it is of another process. */

@@ -301,13 +301,17 @@ static void on_rescan(void *userdata)
 int manager_start_discovery(struct manager *manager)
 {
 	const struct agent_options *options = manager->options;
+	const struct hierarchies *hierarchies = &manager->hierarchies;
 	int r = name_record_open(options->name_record, &manager->record);
 
 	if (r >= 0)
 		r = names_new(
 			&(struct names_options){
 				.loop = manager->loop,
-				.roots = {.given = &options->engine_state},
+				.roots = {.given = &options->engine_state,
+					  .cgroups =
+						  hierarchies->by_controller[hierarchies->primary]
+							  .mount},
 				.named = on_named,
 				.userdata = manager,
 			},

@@ -3,15 +3,13 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "hash.h"
+#include "name_lanes.h"
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
 #include "ebb/units.h"
@@ -28,107 +26,27 @@ struct entry {
 	const char *engine;
 	char *path, *key;
 	size_t position;
-	bool asked; /* a job of it is under way */
-	bool told;  /* `named` was called, with or without a name */
-};
-
-struct job {
-	struct job *next;
-	uint64_t id;
-	struct engine_query query; /* its strings are in `text` */
-	int result;
-	struct engine_answer answer;
-	char text[];
-};
-
-struct queue {
-	struct job *first, **last;
+	unsigned asked;  /* the families whose answers are not there yet */
+	unsigned family; /* that knows it; 0: none does */
+	bool lost;       /* it did once, and does not any more */
+	bool told;       /* `named` was called, with or without a name */
+	/* The best that the last round has found so far; of no family: nothing. */
+	struct engine_answer found;
+	unsigned found_in;
+	int error; /* of one that could not say */
 };
 
 struct names {
 	struct names_options options;
-	struct engines *engines;
+	struct name_lanes *lanes;
 	struct hash by_id;
 	struct entry **entries;
 	size_t n, size, n_untold, n_asked;
 	struct loop_source *source, *retry_timer, *refresh_timer;
 	bool retrying, told_unreadable;
+	unsigned slow; /* families that take too long */
 	unsigned round;
-
-	pthread_t thread;
-	bool started;
-	int event_fd;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	/* Under the lock. */
-	struct queue waiting, finished;
-	size_t n_finished;
-	bool stop;
 };
-
-static void append(struct queue *queue, struct job *job)
-{
-	job->next = NULL;
-	*queue->last = job;
-	queue->last = &job->next;
-}
-
-static struct job *take_all(struct queue *queue)
-{
-	struct job *first = queue->first;
-
-	queue->first = NULL;
-	queue->last = &queue->first;
-	return first;
-}
-
-static void job_free(struct job *job)
-{
-	engine_answer_clear(&job->answer);
-	free(job);
-}
-
-static void free_jobs(struct job *job)
-{
-	while (job) {
-		struct job *next = job->next;
-
-		job_free(job);
-		job = next;
-	}
-}
-
-/* --- The thread's side ------------------------------------------------------------------------ */
-
-static void *names_thread(void *arg)
-{
-	struct names *names = arg;
-
-	pthread_setname_np(pthread_self(), "names");
-	pthread_mutex_lock(&names->lock);
-	for (;;) {
-		while (!names->stop && !names->waiting.first)
-			pthread_cond_wait(&names->wake, &names->lock);
-		if (names->stop)
-			break;
-		struct job *job = names->waiting.first;
-		names->waiting.first = job->next;
-		if (!job->next)
-			names->waiting.last = &names->waiting.first;
-		pthread_mutex_unlock(&names->lock);
-
-		job->result = engines_ask(names->engines, &job->query, &job->answer);
-
-		pthread_mutex_lock(&names->lock);
-		append(&names->finished, job);
-		names->n_finished++;
-		eventfd_write(names->event_fd, 1);
-	}
-	pthread_mutex_unlock(&names->lock);
-	return NULL;
-}
-
-/* --- The loop's side -------------------------------------------------------------------------- */
 
 static bool id_equal(const void *value, const void *key)
 {
@@ -142,34 +60,32 @@ static struct entry *find(const struct names *names, uint64_t id)
 
 static void entry_free(struct entry *entry)
 {
+	engine_answer_clear(&entry->found);
 	free(entry->path);
 	free(entry->key);
 	free(entry);
 }
 
+/* Whoever knows it, or else everybody that may. What cannot be asked now is in the next round. */
 static void ask(struct names *names, struct entry *entry)
 {
-	size_t path_len = strlen(entry->path) + 1, key_len = strlen(entry->key) + 1;
-	struct job *job;
+	unsigned families =
+		entry->family && !entry->lost ? entry->family : engines_families(entry->engine);
 
-	if (entry->asked)
-		return;
-	job = calloc(1, sizeof(*job) + path_len + key_len);
-	if (!job)
-		return; /* the next round tries again */
-	job->id = entry->id;
-	job->query = (struct engine_query){
-		.engine = entry->engine,
-		.path = memcpy(job->text, entry->path, path_len),
-		.key = memcpy(job->text + path_len, entry->key, key_len),
-		.stamp = entry->stamp,
-	};
-	entry->asked = true;
-	names->n_asked++;
-	pthread_mutex_lock(&names->lock);
-	append(&names->waiting, job);
-	pthread_cond_signal(&names->wake);
-	pthread_mutex_unlock(&names->lock);
+	for (unsigned family = 1; family <= families; family <<= 1) {
+		struct engine_query query = {
+			.engine = entry->engine,
+			.path = entry->path,
+			.key = entry->key,
+			.stamp = family == entry->family ? entry->stamp : 0,
+		};
+
+		if (!(families & family & ~entry->asked) ||
+		    name_lanes_ask(names->lanes, family, entry->id, &query) < 0)
+			continue;
+		entry->asked |= family;
+		names->n_asked++;
+	}
 }
 
 static void tell(struct names *names, struct entry *entry, struct engine_answer *answer)
@@ -191,70 +107,116 @@ static void retry_later(struct names *names)
 	loop_set_timer(names->retry_timer, RETRY_NS, 0);
 }
 
-static void take_answer(struct names *names, struct job *job)
+static void tell_unreadable(struct names *names, const struct entry *entry)
 {
-	struct entry *entry = find(names, job->id);
-
-	names->n_asked--;
-	/* It has gone, and its id may be another one's by now. */
-	if (!entry || strcmp(entry->path, job->query.path))
-		return;
-	entry->asked = false;
-	if (job->result == 0) {
-		entry->stamp = job->answer.stamp;
-		tell(names, entry, &job->answer);
-		return;
-	}
-	if (job->result == -EALREADY)
-		return;
-	if (job->result != -ENOENT && !names->told_unreadable) {
-		log_warning_errno(job->result,
+	if (!names->told_unreadable)
+		log_warning_errno(entry->error,
 				  "the engines' state about the container at %s cannot be read: "
 				  "such containers are called by their ids",
 				  entry->path);
-		names->told_unreadable = true;
+	names->told_unreadable = true;
+}
+
+/* When all have answered who may know better than the one that knows it, but for slow ones. */
+static void conclude(struct names *names, struct entry *entry)
+{
+	struct engine_answer found = entry->found;
+
+	if (entry->found_in && !(entry->asked & (entry->found_in - 1) & ~names->slow)) {
+		entry->family = entry->found_in;
+		entry->stamp = found.stamp;
+		entry->lost = false;
+		entry->found = (struct engine_answer){0};
+		entry->found_in = 0;
+		entry->error = 0;
+		tell(names, entry, &found);
+		engine_answer_clear(&found);
+		return;
 	}
+	if (entry->asked || entry->found_in)
+		return;
+	if (entry->error)
+		tell_unreadable(names, entry);
+	entry->error = 0;
 	if (!entry->told)
 		retry_later(names);
 }
 
+static void take_answer(struct names *names, struct name_answer *one)
+{
+	struct entry *entry = find(names, one->id);
+	bool settled;
+
+	names->n_asked--;
+	/* It has gone, and its id may be another one's by now. */
+	if (!entry || strcmp(entry->path, one->query.path))
+		return;
+	entry->asked &= ~one->family;
+	settled = entry->family && !entry->lost;
+	if (one->result == 0 && !(settled && one->family > entry->family) &&
+	    !(entry->found_in && one->family > entry->found_in)) {
+		engine_answer_clear(&entry->found);
+		entry->found = one->answer;
+		entry->found_in = one->family;
+		one->answer = (struct engine_answer){0};
+	} else if (one->result < 0 && one->result != -EALREADY) {
+		entry->lost = entry->lost || one->family == entry->family;
+		if (one->result != -ENOENT)
+			entry->error = one->result;
+	}
+	conclude(names, entry);
+}
+
 static int by_age(const void *a, const void *b)
 {
-	uint64_t x = (*(struct job *const *)a)->id, y = (*(struct job *const *)b)->id;
+	const struct name_answer *x = *(struct name_answer *const *)a,
+				 *y = *(struct name_answer *const *)b;
 
-	return x < y ? -1 : x > y;
+	if (x->id != y->id)
+		return x->id < y->id ? -1 : 1;
+	return x->family < y->family ? -1 : x->family > y->family;
+}
+
+static void take_answers(struct names *names)
+{
+	struct name_answer *first = name_lanes_take(names->lanes), *one;
+	size_t n = 0;
+
+	names->slow = name_lanes_slow(names->lanes);
+	for (one = first; one; one = one->next)
+		n++;
+	_cleanup_free_ struct name_answer **all = calloc(n + 1, sizeof(*all));
+	n = 0;
+	for (struct name_answer *next; first; first = next) {
+		next = first->next;
+		if (all) {
+			all[n++] = first;
+			continue;
+		}
+		take_answer(names, first);
+		name_answer_free(first);
+	}
+	if (all)
+		qsort(all, n, sizeof(*all), by_age);
+	for (size_t i = 0; i < n; i++) {
+		take_answer(names, all[i]);
+		name_answer_free(all[i]);
+	}
 }
 
 static void on_finished(void *userdata, int fd, uint32_t events)
 {
-	struct names *names = userdata;
-	struct job *first, *job;
-	eventfd_t count;
-	size_t n = 0;
+	take_answers(userdata);
+}
 
-	eventfd_read(fd, &count);
-	pthread_mutex_lock(&names->lock);
-	first = take_all(&names->finished);
-	names->n_finished = 0;
-	pthread_mutex_unlock(&names->lock);
-
-	for (job = first; job; job = job->next)
-		n++;
-	_cleanup_free_ struct job **jobs = calloc(n + 1, sizeof(*jobs));
-	if (!jobs) {
-		for (job = first; job; job = job->next)
-			take_answer(names, job);
-		free_jobs(first);
-		return;
-	}
-	n = 0;
-	for (job = first; job; job = job->next)
-		jobs[n++] = job;
-	qsort(jobs, n, sizeof(*jobs), by_age);
-	for (size_t i = 0; i < n; i++) {
-		take_answer(names, jobs[i]);
-		job_free(jobs[i]);
-	}
+/* What waited for one that has become slow. */
+static void conclude_all(struct names *names)
+{
+	names->slow = name_lanes_slow(names->lanes);
+	/* Being told may remove some. */
+	for (size_t i = names->n; i-- > 0;)
+		if (i < names->n && names->entries[i]->found_in)
+			conclude(names, names->entries[i]);
 }
 
 static void on_retry(void *userdata)
@@ -263,6 +225,7 @@ static void on_retry(void *userdata)
 	uint64_t now = now_ns();
 
 	names->retrying = false;
+	conclude_all(names);
 	for (size_t i = names->n; i-- > 0 && names->n_untold > 0;) {
 		struct entry *entry;
 
@@ -285,6 +248,7 @@ static void on_refresh(void *userdata)
 	struct names *names = userdata;
 
 	names->round++;
+	conclude_all(names);
 	for (size_t i = 0; i < names->n; i++)
 		if (!names->entries[i]->stamp || names->round % REFRESH_ROUNDS == 0)
 			ask(names, names->entries[i]);
@@ -323,7 +287,7 @@ int names_add(struct names *names, const struct container *container)
 	names->entries[names->n++] = entry;
 	names->n_untold++;
 	ask(names, entry);
-	/* The thread may hang, and the second passes all the same. */
+	/* A thread may hang, and the second passes all the same. */
 	retry_later(names);
 	return 0;
 }
@@ -351,94 +315,56 @@ void names_remove(struct names *names, uint64_t id)
 void names_settle(struct names *names, unsigned timeout_ms)
 {
 	uint64_t until = now_ns() + timeout_ms * EBB_NS_PER_MS, now;
+	size_t answered = 0;
 
-	while (names->n_asked > 0 && (now = now_ns()) < until) {
-		struct pollfd ready = {.fd = names->event_fd, .events = POLLIN};
+	while (answered < names->n_asked && (now = now_ns()) < until) {
+		struct pollfd ready = {.fd = name_lanes_fd(names->lanes), .events = POLLIN};
 		eventfd_t count;
-		bool all;
 
 		poll(&ready, 1, (int)((until - now) / EBB_NS_PER_MS) + 1);
-		pthread_mutex_lock(&names->lock);
-		all = names->n_finished == names->n_asked;
-		pthread_mutex_unlock(&names->lock);
-		if (all)
-			break;
-		eventfd_read(names->event_fd, &count);
+		eventfd_read(name_lanes_fd(names->lanes), &count);
+		answered = name_lanes_answered(names->lanes);
 	}
-	on_finished(names, names->event_fd, EPOLLIN);
+	take_answers(names);
 }
 
 int names_new(const struct names_options *options, struct names **ret_names)
 {
 	struct names *names = calloc(1, sizeof(*names));
-	sigset_t all, old;
 	int r;
 
 	if (!names)
 		return -ENOMEM;
 	names->options = *options;
-	names->waiting.last = &names->waiting.first;
-	names->finished.last = &names->finished.first;
-	pthread_mutex_init(&names->lock, NULL);
-	pthread_cond_init(&names->wake, NULL);
-	names->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (names->event_fd < 0) {
-		r = -errno;
-		goto fail;
-	}
-	r = engines_new(&options->roots, &names->engines);
+	r = name_lanes_new(&options->roots, &names->lanes);
 	if (r >= 0)
-		r = loop_add_fd(options->loop, names->event_fd, EPOLLIN, on_finished, names,
-				&names->source);
+		r = loop_add_fd(options->loop, name_lanes_fd(names->lanes), EPOLLIN, on_finished,
+				names, &names->source);
 	if (r >= 0)
 		r = loop_add_timer(options->loop, LOOP_TIMER_OFF, 0, on_retry, names,
 				   &names->retry_timer);
 	if (r >= 0)
 		r = loop_add_timer(options->loop, REFRESH_NS, REFRESH_NS, on_refresh, names,
 				   &names->refresh_timer);
-	if (r < 0)
-		goto fail;
-
-	/* Signals are the loop's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = -pthread_create(&names->thread, NULL, names_thread, names);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (r < 0)
-		goto fail;
-	names->started = true;
+	if (r < 0) {
+		names_free(names);
+		return r;
+	}
 	*ret_names = names;
 	return 0;
-
-fail:
-	names_free(names);
-	return r;
 }
 
 void names_free(struct names *names)
 {
 	if (!names)
 		return;
-	if (names->started) {
-		pthread_mutex_lock(&names->lock);
-		names->stop = true;
-		pthread_cond_signal(&names->wake);
-		pthread_mutex_unlock(&names->lock);
-		pthread_join(names->thread, NULL);
-	}
 	loop_remove(names->source);
 	loop_remove(names->retry_timer);
 	loop_remove(names->refresh_timer);
-	free_jobs(names->waiting.first);
-	free_jobs(names->finished.first);
+	name_lanes_free(names->lanes);
 	while (names->n > 0)
 		drop(names, names->entries[names->n - 1]);
 	free(names->entries);
 	hash_clear(&names->by_id);
-	engines_free(names->engines);
-	if (names->event_fd >= 0)
-		close(names->event_fd);
-	pthread_cond_destroy(&names->wake);
-	pthread_mutex_destroy(&names->lock);
 	free(names);
 }

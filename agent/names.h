@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Asks the engines what their containers are called, in a thread of its own: what the engines'
- * files and directories do, a hung one too, costs a name and nothing else. What was found is kept
- * by the cgroup's id and looked at again once a minute, what was not every five seconds.
+ * Asks the engines what their containers are called, in threads of their own (name_lanes.h): what
+ * an engine's files and directories do, hung ones too, costs names of that engine and nothing else.
+ * What was found is kept by the cgroup's id and looked at again once a minute, what was not every
+ * five seconds.
  */
 #ifndef EBB_NAMES_H
 #define EBB_NAMES_H
@@ -13,7 +14,7 @@
 
 struct names_options {
 	struct loop *loop;
-	struct engine_roots roots; /* what it points to outlives the names */
+	struct engine_roots roots; /* copied */
 	/*
 	 * What became known of a container, then whenever it changes; the labels may be taken out
 	 * of the answer. NULL: nothing within NAMES_WAIT_NS; it may still come later. Called by
@@ -27,9 +28,8 @@ struct names_options {
 #define NAMES_WAIT_NS 1000000000ULL
 
 struct names;
-/* Starts the thread. */
 int names_new(const struct names_options *options, struct names **ret_names);
-/* Waits for the file that is being read. */
+/* Waits for files that are being read, a second at most. */
 void names_free(struct names *names);
 
 /* -ENOMEM: it stays without a name. */

@@ -137,7 +137,7 @@ for engine in "${moves[@]}"; do
 	swap_is_kept "$engine" falling_again
 done
 
-# --- containers in containers, and two engines with one name
+# --- containers in containers, and engines with one name
 # The crun one is in a place of the operator's: what an engine makes there is his to choose.
 for engine in "${engines[@]}"; do
 	nested=inner/docker/$id
@@ -150,20 +150,27 @@ has lxc && start_lxc "$TAG-twin" >"$ROOM/begin.twin" 2>&1 &&
 	NAME[twin_lxc]=$TAG-twin DIR[twin_lxc]=lxc.payload.$TAG-twin
 has nspawn && start_nspawn "$TAG-twin" >"$ROOM/begin.twin" 2>&1 &&
 	NAME[twin_nspawn]=$TAG-twin DIR[twin_nspawn]=$(nspawn_scope "$TAG-twin")
+# By the same library, which numbers the cgroup of the second one.
+has twin_lxc && has lxd && start_lxd "$TAG-twin" >"$ROOM/begin.twin_lxd" 2>&1 &&
+	NAME[twin_lxd]=$TAG-twin DIR[twin_lxd]=lxc.payload.$TAG-twin-1
 names() { ask GET /structure/ | jq -r --arg host "$HOST" '.[] | select(.host == $host) | .name' | sort; }
 twins() { names | grep "^$TAG-twin"; }
-both_twins() { [ "$(twins | wc -l)" = 2 ]; }
-twins_at() { [ "$(for engine in twin_lxc twin_nspawn; do quota "${DIR[$engine]}"; done | sort -n | paste -s -d ' ')" = "$1" ]; }
-if has twin_lxc && has twin_nspawn; then
-	check two_of_one_name_are_two wait_for both_twins
+twin_engines=()
+for engine in twin_lxc twin_nspawn twin_lxd; do has "$engine" && twin_engines+=("$engine"); done
+all_twins() { [ "$(twins | wc -l)" = "${#twin_engines[@]}" ]; }
+twins_at() { [ "$(for engine in "${twin_engines[@]}"; do quota "${DIR[$engine]}"; done | sort -n | paste -s -d ' ')" = "$1" ]; }
+if [ "${#twin_engines[@]}" -gt 1 ]; then
+	check each_of_one_name_is_another wait_for all_twins
 	check one_keeps_the_name grep -qx "$TAG-twin" <(twins)
-	check the_other_says_whose_it_is grep -qxE "$TAG-twin@(lxc|nspawn)" <(twins)
+	same the_others_say_whose_they_are "$(twins | grep -cxE "$TAG-twin@(lxc|lxd|nspawn)")" $((${#twin_engines[@]} - 1))
 	min=20
+	mins=
 	for name in $(twins); do
 		check "guard_${name#"$TAG"-}" guard "$name" $min $min 64 256
+		mins+="${mins:+ }$min"
 		min=$((min + 10))
 	done
-	check two_of_one_name_are_guarded_each wait_long twins_at "20 30"
+	check those_of_one_name_are_guarded_each wait_long twins_at "$mins"
 fi
 
 # What the agent ever took for a container, of all that the engines have made.
@@ -183,6 +190,7 @@ end() { # ENGINE FUNCTION ARG...
 for engine in "${engines[@]}"; do end "$engine" "remove_$engine" "$TAG-$engine"; done
 ! has twin_lxc || end twin_lxc remove_lxc "$TAG-twin"
 ! has twin_nspawn || end twin_nspawn remove_nspawn "$TAG-twin"
+! has twin_lxd || end twin_lxd remove_lxd "$TAG-twin"
 for engine in "${engines[@]}"; do
 	check "${engine}_has_gone" wait_for knows_not "${NAME[$engine]}"
 	check "${engine}_left_no_cgroup" test ! -d "$(cg cpu "${DIR[$engine]}")"

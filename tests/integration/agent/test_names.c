@@ -6,6 +6,8 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -322,6 +324,124 @@ TEST(deep_trees)
 	make("after");
 	CHECK_INT(discovery_scan(t.discovery), 0);
 	CHECK(by_name("after") && by_name("deep") == by_id(id));
+}
+
+static struct {
+	int fd;
+	char dir[512];
+} hung = {-1, ""};
+
+static void go_on(void *arg)
+{
+	if (hung.fd < 0)
+		return;
+	close(hung.fd);
+	hung.fd = -1;
+	CHECK_INT(umount2(hung.dir, MNT_DETACH), 0);
+}
+
+/* Docker's directory is a file system whose server never answers: FUSE's kernel side without one.
+ */
+static void hang(void)
+{
+	char options[64];
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		SKIP("no mount namespace of its own: %s", strerror(errno));
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		SKIP("no /dev/fuse: %s", strerror(errno));
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", fd);
+	snprintf(hung.dir, sizeof(hung.dir), "%s/var/lib/docker", t.dir);
+	if (mount("ebb-test", hung.dir, "fuse", MS_NOSUID | MS_NODEV, options) < 0) {
+		close(fd);
+		SKIP("FUSE cannot be mounted: %s", strerror(errno));
+	}
+	hung.fd = fd;
+	test_at_end(go_on, NULL);
+}
+
+static void make_dirs(const char *below)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s%s/", t.dir, below);
+	for (char *at = path + strlen(t.dir); (at = strchr(at + 1, '/'));) {
+		*at = '\0';
+		(void)mkdir(path, 0755);
+		*at = '/';
+	}
+}
+
+static void podman_says(unsigned n, const char *name)
+{
+	static const char below[] = "/var/lib/containers/storage/overlay-containers";
+	char path[512];
+
+	make_dirs(below);
+	snprintf(path, sizeof(path), "%s%s/containers.json", t.dir, below);
+	FILE *f = fopen(path, "we");
+	CHECK(f);
+	fprintf(f, "[{\"id\":\"" ID "\",\"names\":[\"%s\"]}]", n, name);
+	fclose(f);
+}
+
+static void containerd_says(unsigned n, const char *name)
+{
+	char path[512], below[256];
+
+	snprintf(below, sizeof(below), "/run/containerd/io.containerd.runtime.v2.task/k8s.io/" ID,
+		 n);
+	make_dirs(below);
+	snprintf(path, sizeof(path), "%s%s/config.json", t.dir, below);
+	FILE *f = fopen(path, "we");
+	CHECK(f);
+	fprintf(f, "{\"annotations\":{\"io.kubernetes.cri.container-name\":\"%s\"}}", name);
+	fclose(f);
+}
+
+TEST(an_engine_that_hangs_delays_no_other)
+{
+	char child[128];
+
+	set_up();
+	docker_says(1, "late", "x");
+	podman_says(2, "quick");
+	containerd_says(3, "app");
+	hang();
+	/* The first one is what the others used to wait for. */
+	uint64_t one = make_docker(1);
+	CHECK_INT(discovery_scan(t.discovery), 0);
+	UNTIL(t.nameless == 1);
+	CHECK_INT(strlen(by_id(one)->name), 64);
+	snprintf(child, sizeof(child), "libpod-" ID, 2);
+	uint64_t two = make(child);
+	/* Docker may have it, too. */
+	snprintf(child, sizeof(child), "kubepods/pod1/" ID, 3);
+	uint64_t three = make(child);
+	CHECK_INT(discovery_scan(t.discovery), 0);
+	UNTIL(by_name("quick") && by_name("app"));
+	CHECK(by_name("quick") == by_id(two) && by_name("app") == by_id(three));
+	/* It is back. */
+	go_on(NULL);
+	UNTIL(by_name("late"));
+	CHECK(by_name("late") == by_id(one));
+	CHECK(by_name("quick") == by_id(two) && by_name("app") == by_id(three));
+}
+
+TEST(one_that_hangs_at_the_end_is_not_waited_for)
+{
+	set_up();
+	make_dirs("/var/lib/docker");
+	hang();
+	uint64_t one = make_docker(1);
+	CHECK_INT(discovery_scan(t.discovery), 0);
+	UNTIL(t.nameless == 1);
+	CHECK(by_id(one));
+	names_free(t.names);
+	t.names = NULL;
+	/* Only now can its thread go on, and ends. */
+	go_on(NULL);
 }
 
 TEST(renamed_cgroups_are_told_by_their_ids)

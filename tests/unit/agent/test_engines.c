@@ -5,11 +5,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engines.h"
 #include "ebb/cleanup.h"
+#include "ebb/loop.h"
+#include "ebb/units.h"
 
 #define ID_A "3f1c9a0b7d5e4f2a8c6b1d0e9f7a5c3b2d4e6f8091a3b5c7d9e1f2031425a6b7"
 #define ID_B "a1b2c3d4e5f60718293a4b5c6d7e8f900112233445566778899aabbccddeeff0"
@@ -32,13 +36,22 @@ static void tear_down(void *arg)
 	CHECK_INT(system(command), 0);
 }
 
+/* With what is in `given` by now. `cgroups`: where they are mounted, NULL: not known. */
+static void begin(const char *cgroups)
+{
+	const struct engine_roots roots = {.given = &given, .prefix = root, .cgroups = cgroups};
+
+	engines_free(engines);
+	engines = NULL;
+	CHECK_INT(engines_new(&roots, &engines), 0);
+}
+
 static void set_up(void)
 {
 	strcpy(root, "/tmp/ebb-test-engines-XXXXXX");
 	CHECK(mkdtemp(root));
 	test_at_end(tear_down, NULL);
-	CHECK_INT(engines_new(&(struct engine_roots){.given = &given, .prefix = root}, &engines),
-		  0);
+	begin(NULL);
 }
 
 /* "/a/b/c" below the root, with the directories. */
@@ -70,7 +83,7 @@ static int ask(const char *engine, const char *path, const char *key)
 	answer = (struct engine_answer){0};
 	return engines_ask(engines,
 			   &(struct engine_query){.engine = engine, .path = path, .key = key},
-			   &answer);
+			   ENGINES_ALL_FAMILIES, &answer);
 }
 
 static void expect(const char *name, const char *namespace, const char *pod, const char *image)
@@ -101,10 +114,10 @@ TEST(docker)
 	/* The same file says the same, another one something new. */
 	struct engine_query query = {"docker", "docker/" ID_A, ID_A, answer.stamp};
 	struct engine_answer again = {0};
-	CHECK_INT(engines_ask(engines, &query, &again), -EALREADY);
+	CHECK_INT(engines_ask(engines, &query, ENGINES_ALL_FAMILIES, &again), -EALREADY);
 	put("/var/lib/docker/containers/" ID_A "/config.v2.json",
 	    DOCKER_CONFIG("/renamed", "nginx:1.25", "null"));
-	CHECK_INT(engines_ask(engines, &query, &again), 0);
+	CHECK_INT(engines_ask(engines, &query, ENGINES_ALL_FAMILIES, &again), 0);
 	CHECK_STR(again.labels.name, "renamed");
 	engine_answer_clear(&again);
 }
@@ -166,6 +179,7 @@ TEST(podman_in_a_given_directory)
 	set_up();
 	given = (struct string_list){items, 1};
 	snprintf(item, sizeof(item), "podman=%s/store", root);
+	begin(NULL);
 	put("/store/vfs-containers/containers.json",
 	    "[" PODMAN_ONE(ID_A, "web", "nginx") "," PODMAN_ONE(ID_B, "db", "pg") "]");
 	CHECK_INT(ask("podman", "libpod-" ID_B, ID_B), 0);
@@ -289,6 +303,101 @@ TEST(lxc_lxd_and_incus)
 	CHECK_INT(ask("lxc", "lxc.payload.shop_db", "shop_db"), 0);
 	CHECK_STR(answer.engine, "incus");
 	CHECK_INT(ask("lxc", "lxc.payload...", ".."), -ENOENT);
+}
+
+static void monitors(const char *title, const char *key, const char *expected)
+{
+	char dir[64] = "none", text[512];
+	size_t len = 0;
+
+	int r = lxc_monitor_parse(title, key, dir, sizeof(dir), &len);
+	if (r == 0)
+		snprintf(text, sizeof(text), "%s %.*s", dir, (int)len, key);
+	CHECK_STR(r == 0 ? text : "", expected);
+}
+
+TEST(monitors_of_lxc)
+{
+	monitors("[lxc monitor] /var/lib/lxc web", "web", "/var/lib/lxc web");
+	monitors("[lxc monitor] /var/lib/lxc/ web", "web-1", "/var/lib/lxc web");
+	monitors("[lxc monitor] /var/lib/lxc web-1", "web-1", "/var/lib/lxc web-1");
+	monitors("[lxc monitor] /var/lib/lxc web-1", "web-1-12", "/var/lib/lxc web-1");
+	monitors("[lxc monitor] /srv/my containers web", "web", "/srv/my containers web");
+	monitors("[lxc monitor] /var/lib/lxc web", "web2", "");
+	monitors("[lxc monitor] /var/lib/lxc web", "web-", "");
+	monitors("[lxc monitor] /var/lib/lxc web", "web-x", "");
+	monitors("[lxc monitor] /var/lib/lxc web", "we", "");
+	monitors("[lxc monitor] /var/lib/lxc ", "web", "");
+	monitors("[lxc monitor] web", "web", "");
+	monitors("[lxc monitor] ", "web", "");
+	monitors("lxc-start -n web", "web", "");
+	monitors("", "web", "");
+	monitors(
+		"[lxc monitor] /a/directory/of/a/name/that/is/longer/than/what/there/is/room/for w",
+		"w", "");
+}
+
+static pid_t shows(const char *title)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		execl("/bin/sleep", title, "300", NULL);
+		_exit(127);
+	}
+	CHECK(pid > 0);
+	return pid;
+}
+
+static pid_t monitor_pids[2];
+
+static void end_monitors(void *arg)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(monitor_pids); i++) {
+		if (monitor_pids[i] > 0) {
+			kill(monitor_pids[i], SIGKILL);
+			waitpid(monitor_pids[i], NULL, 0);
+		}
+		monitor_pids[i] = 0;
+	}
+}
+
+/* One of LXC and one of LXD, both called web: LXC's library numbers the second cgroup. */
+TEST(lxc_and_lxd_of_one_name)
+{
+	char title[256], text[32], cgroups[128], lxd[128];
+
+	set_up();
+	test_at_end(end_monitors, NULL);
+	snprintf(cgroups, sizeof(cgroups), "%s/cgroups", root);
+	begin(cgroups);
+	path_of(lxd, sizeof(lxd), "/var/lib/lxd/containers/web");
+	CHECK_INT(symlink("/nowhere", lxd), 0);
+	monitor_pids[0] = shows("[lxc monitor] /var/lib/lxc web");
+	snprintf(title, sizeof(title), "[lxc monitor] %s/var/lib/lxd/containers web", root);
+	monitor_pids[1] = shows(title);
+	for (int first = 0; first < 2; first++) {
+		/* The test itself is none. */
+		snprintf(text, sizeof(text), "%d\n%d\n", getpid(), monitor_pids[first]);
+		put("/cgroups/a/lxc.monitor.web/cgroup.procs", text);
+		snprintf(text, sizeof(text), "%d\n", monitor_pids[!first]);
+		put("/cgroups/a/lxc.monitor.web-1/cgroup.procs", text);
+		/* Until both run what they are told to. */
+		for (uint64_t end = now_ns() + 60 * EBB_NS_PER_SEC; now_ns() < end;) {
+			CHECK_INT(ask("lxc", "a/lxc.payload.web-1", "web-1"), 0);
+			if (!strcmp(answer.engine, first ? "lxc" : "lxd") &&
+			    !strcmp(answer.labels.name, "web"))
+				break;
+		}
+		expect("web", "", "", "");
+		CHECK_STR(answer.engine, first ? "lxc" : "lxd");
+		CHECK_INT(ask("lxc", "a/lxc.payload.web", "web"), 0);
+		expect("web", "", "", "");
+		CHECK_STR(answer.engine, first ? "lxd" : "lxc");
+	}
+	/* Without a monitor: as LXD's directory says. */
+	CHECK_INT(ask("lxc", "b/lxc.payload.web", "web"), 0);
+	CHECK_STR(answer.engine, "lxd");
 }
 
 TEST(nspawn)
