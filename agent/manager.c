@@ -350,7 +350,8 @@ void manager_free(struct manager *manager)
 	pressure_lane_free(manager->pressure);
 	shrinker_free(manager->shrinker);
 	applier_free(manager->applier);
-	restore_free(manager->restore);
+	/* Containers that go with the discovery are told to those that are still there. */
+	restore_free(TAKE_PTR(manager->restore));
 	api_free(manager->api);
 	lifecycle_free(manager->lifecycle);
 	names_free(manager->names);
