@@ -1,72 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "subscriber.h"
+#include "subscriber_private.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "container_scaler.h"
 #include "fail.h"
-#include "limit_debt.h"
 #include "rescaler.h"
-#include "scaler_plan.h"
 #include "subscription.h"
-#include "subscription_private.h"
 #include "ebb/cleanup.h"
-#include "ebb/units.h"
 
-/* More than any order may take: lowering memory 10 s, a Container Scaler 20 s (scaler_order.c). */
-#define GIVE_UP_S           15
-#define GIVE_UP_AGENTLESS_S 45
-#define CONTAINER_SCALER_MS 20000
-#define CONNECTIVITY_MS     5000
-
-enum stage {
-	STAGE_ASKING,    /* the agent, or whether there is one; one order of ours is out */
-	STAGE_APPLYING,  /* the scaler's orders are */
-	STAGE_RESTORING, /* what was in force before is ordered; one order of ours is out */
-	STAGE_DONE,
-};
-
-struct subscription {
-	struct subscription *next;
-	struct subscriber *subscriber;
-	unsigned long number;
-	enum stage stage;
-	bool host; /* else a container */
-	char *name;
-	json_t *body;
-	subscriber_done_fn done;
-	void *userdata;
-	uint64_t give_up_ns;
-
-	/* Of a container. */
-	char *host_name, *address;
-	bool agentless;
-	json_t *before; /* resources as its agent told them */
-	unsigned mask;  /* 1 << resource: what is to be put in force */
-	unsigned sent;  /* likewise: what has been ordered so far */
-	int64_t wanted[EBB_RESOURCE_MAX];
-	bool maybe_changed; /* on the host */
-	bool pinned;        /* its cores may have been changed with it */
-
-	/* The outcome. */
-	json_t *doc;
-	unsigned status;
-	char *message;
-};
-
-struct subscriber {
-	struct model *model;
-	struct scaler *scaler;
-	struct order_sink sink;
-	/* Under the model's lock. */
-	struct subscription *under_way, *finished;
-	unsigned long last;
-	struct limit_debts *debts;
-	unsigned n; /* under way; read without the lock, too */
-};
+#define CONNECTIVITY_MS 5000
 
 /* --- life of one --- */
 
@@ -101,8 +45,7 @@ static struct subscription *subscription_new(struct subscriber *subscriber, cons
 	return sub;
 }
 
-/* Lock held. */
-static void begin(struct subscription *sub)
+void subscription_begin(struct subscription *sub)
 {
 	struct subscriber *subscriber = sub->subscriber;
 
@@ -112,8 +55,7 @@ static void begin(struct subscription *sub)
 	__atomic_add_fetch(&subscriber->n, 1, __ATOMIC_RELAXED);
 }
 
-/* Lock held. Answered when it is released. */
-static void finish(struct subscription *sub)
+void subscription_finish(struct subscription *sub)
 {
 	struct subscriber *subscriber = sub->subscriber;
 	struct subscription **link = &subscriber->under_way;
@@ -144,7 +86,7 @@ static void answer(struct subscription *sub)
 	}
 }
 
-static void unlock(struct subscriber *subscriber)
+void subscriber_unlock(struct subscriber *subscriber)
 {
 	struct subscription *finished = TAKE_PTR(subscriber->finished);
 
@@ -152,16 +94,15 @@ static void unlock(struct subscriber *subscriber)
 	answer(finished);
 }
 
-static void succeed(struct subscription *sub, const struct structure *s)
+void subscription_succeed(struct subscription *sub, const struct structure *s)
 {
 	model_settle(sub->subscriber->model);
 	sub->doc = structure_to_json(s);
 	sub->status = sub->doc ? 200 : 500;
-	finish(sub);
+	subscription_finish(sub);
 }
 
-/* For people. The first reason counts. Takes `message` over. */
-static void blame(struct subscription *sub, unsigned status, char *message)
+void subscription_blame(struct subscription *sub, unsigned status, char *message)
 {
 	if (sub->status) {
 		free(message);
@@ -184,15 +125,13 @@ static unsigned status_of(int err)
 	}
 }
 
-/* Takes `message` over. */
-static void fail(struct subscription *sub, int err, char *message)
+void subscription_fail(struct subscription *sub, int err, char *message)
 {
-	blame(sub, status_of(err), message);
-	finish(sub);
+	subscription_blame(sub, status_of(err), message);
+	subscription_finish(sub);
 }
 
-/* Lock held. Another controller leads: what is under way that one takes back. True: it is over. */
-static bool is_lost(struct subscription *sub)
+bool subscription_is_lost(struct subscription *sub)
 {
 	char *message = NULL;
 
@@ -205,12 +144,11 @@ static bool is_lost(struct subscription *sub)
 		  "This controller does not lead any more: ask the one that does whether %s has "
 		  "been subscribed",
 		  sub->name);
-	fail(sub, -ESHUTDOWN, message);
+	subscription_fail(sub, -ESHUTDOWN, message);
 	return true;
 }
 
-/* Lock held. */
-static struct subscription *by_number(struct subscriber *subscriber, unsigned long number)
+struct subscription *subscriber_by_number(struct subscriber *subscriber, unsigned long number)
 {
 	struct subscription *sub = subscriber->under_way;
 
@@ -228,18 +166,35 @@ static struct subscription *by_name(struct subscriber *subscriber, const char *n
 	return sub;
 }
 
-static int refuse_twice(struct subscriber *subscriber, const char *name, char **ret_error)
+int subscription_refuse_twice(struct subscriber *subscriber, const char *name, char **ret_error)
 {
 	if (!by_name(subscriber, name))
 		return 0;
 	return fail_with(-EBUSY, ret_error, "%s is being subscribed: wait for the outcome", name);
 }
 
+void subscription_start(struct subscriber *subscriber, const char *name, json_t *body,
+			subscriber_done_fn done, void *userdata, subscription_begin_fn begin)
+{
+	struct subscription *sub = subscription_new(subscriber, name, body, done, userdata);
+	char *error = NULL;
+	int r;
+
+	if (!sub) {
+		done(userdata, NULL, 500, "The controller is out of memory");
+		return;
+	}
+	model_lock(subscriber->model);
+	r = subscription_is_lost(sub) ? 0 : begin(sub, &error);
+	if (r < 0)
+		subscription_fail(sub, r, error);
+	subscriber_unlock(subscriber);
+}
+
 /* --- our own orders --- */
 
-/* `container` and `body` as in struct order; takes `body` over. */
-static int send(struct subscription *sub, const char *container, json_t *body, unsigned timeout_ms,
-		bool without_token, order_done_fn done)
+int subscription_send(struct subscription *sub, const char *container, json_t *body,
+		      unsigned timeout_ms, bool without_token, order_done_fn done)
 {
 	struct subscriber *subscriber = sub->subscriber;
 	struct order order = {
@@ -279,8 +234,8 @@ static void host_answered(void *userdata, void *order_userdata, const struct ord
 	int r;
 
 	model_lock(subscriber->model);
-	if (is_lost(sub)) {
-		unlock(subscriber);
+	if (subscription_is_lost(sub)) {
+		subscriber_unlock(subscriber);
 		return;
 	}
 	if (!there) {
@@ -288,7 +243,7 @@ static void host_answered(void *userdata, void *order_userdata, const struct ord
 			  "Could not connect to host %s at %s, is it up and does its agent or "
 			  "Container Scaler run? %s",
 			  sub->name, sub->address, result->error);
-		fail(sub, -EINVAL, error);
+		subscription_fail(sub, -EINVAL, error);
 	} else {
 		r = subscribe_host(subscriber->model, sub->name, sub->body, &s, &error);
 		if (r >= 0) {
@@ -296,12 +251,12 @@ static void host_answered(void *userdata, void *order_userdata, const struct ord
 
 			if (!host->connected && !(host->agent_heard > 0))
 				model_stand_in(subscriber->model, host, sub->address);
-			succeed(sub, s);
+			subscription_succeed(sub, s);
 		} else {
-			fail(sub, r, error);
+			subscription_fail(sub, r, error);
 		}
 	}
-	unlock(subscriber);
+	subscriber_unlock(subscriber);
 }
 
 static int begin_host(struct subscription *sub, char **ret_error)
@@ -312,7 +267,7 @@ static int begin_host(struct subscription *sub, char **ret_error)
 	struct structure *s;
 	int r;
 
-	r = refuse_twice(subscriber, sub->name, ret_error);
+	r = subscription_refuse_twice(subscriber, sub->name, ret_error);
 	if (r >= 0)
 		r = subscribe_host(model, sub->name, sub->body, NULL, ret_error);
 	if (r < 0)
@@ -320,390 +275,24 @@ static int begin_host(struct subscription *sub, char **ret_error)
 	if (host && host->connected) {
 		r = subscribe_host(model, sub->name, sub->body, &s, ret_error);
 		if (r >= 0)
-			succeed(sub, s);
+			subscription_succeed(sub, s);
 		return r;
 	}
 	r = rescaler_address(sub->body, &sub->address);
 	if (r < 0)
 		return r;
-	begin(sub);
+	subscription_begin(sub);
 	/* Nobody has said that this one may see the token. */
-	return send(sub, NULL, NULL, CONNECTIVITY_MS, true, host_answered);
+	return subscription_send(sub, NULL, NULL, CONNECTIVITY_MS, true, host_answered);
 }
 
 void subscriber_host(struct subscriber *subscriber, const char *name, json_t *body,
 		     subscriber_done_fn done, void *userdata)
 {
-	struct subscription *sub = subscription_new(subscriber, name, body, done, userdata);
-	char *error = NULL;
-	int r;
-
-	if (!sub) {
-		done(userdata, NULL, 500, "The controller is out of memory");
-		return;
-	}
-	sub->host = true;
-	model_lock(subscriber->model);
-	r = is_lost(sub) ? 0 : begin_host(sub, &error);
-	if (r < 0)
-		fail(sub, r, error);
-	unlock(subscriber);
-}
-
-/* --- containers: on the way back --- */
-
-/* What was in force before, as a body. NULL: nothing to say. */
-static json_t *old_limits(const struct subscription *sub)
-{
-	const json_t *cpu = json_object_get(sub->before, ebb_resource_name(EBB_CPU));
-	const char *cores = json_string_value(json_object_get(cpu, "cpu_num"));
-	const struct host *host = model_host(sub->subscriber->model, sub->host_name);
-	json_t *body = json_object();
-
-	for (int i = 0; body && i < EBB_RESOURCE_MAX; i++) {
-		int64_t limit;
-
-		if (!(sub->mask & 1u << i) || scaler_body_limit(sub->before, i, &limit) < 0)
-			continue;
-		/* A Container Scaler cannot take a limit off: all that there is, then. */
-		if (limit < 0 && sub->agentless && host)
-			limit = host->max[i];
-		if (limit == 0)
-			continue;
-		(void)scaler_body_add(body, i, limit,
-				      i == EBB_CPU && sub->pinned && cores && *cores ? cores
-										     : NULL);
-	}
-	if (json_object_size(body) > 0)
-		return body;
-	json_decref(body);
-	return NULL;
-}
-
-/* They are not in force again: `why`. With `later` they are to be, when the host answers. */
-static void not_restored(struct subscription *sub, const char *why, bool later)
-{
-	char *message = NULL;
-
-	later = later && sub->subscriber->model->leading &&
-		limit_debts_add(sub->subscriber->debts, sub->name, sub->host_name, sub->address,
-				sub->agentless, old_limits(sub));
-	fail_with(0, &message, "%s. Its old limits could not be put back yet (%s)%s",
-		  sub->message ? sub->message : "", why,
-		  later ? "; they will be when its host answers" : "");
-	if (!message)
-		return;
-	free(sub->message);
-	sub->message = message;
-}
-
-static void restored(void *userdata, void *order_userdata, const struct order_result *result)
-{
-	struct subscriber *subscriber = userdata;
-	struct subscription *sub = order_userdata;
-
-	model_lock(subscriber->model);
-	if (!result->ok)
-		not_restored(sub, result->error,
-			     !result->status || result->status == ORDER_NOT_SENT);
-	else if (subscriber->model->leading)
-		limit_debts_taken_back(subscriber->model, sub->name, sub->agentless,
-				       result->resources);
-	finish(sub);
-	unlock(subscriber);
-}
-
-/* Lock held. As if it had never been asked for. */
-static void take_back(struct subscription *sub)
-{
-	struct subscriber *subscriber = sub->subscriber;
-	struct structure *s = model_structure(subscriber->model, sub->name);
-	json_t *body = sub->maybe_changed ? old_limits(sub) : NULL;
-	char *error = NULL;
-	int r;
-
-	if (s && s->subscription == sub->number) {
-		s->in_flight = 0;
-		/* What will be in force in a moment. */
-		for (int i = 0; i < EBB_RESOURCE_MAX; i++)
-			if (sub->mask & 1u << i)
-				(void)scaler_body_limit(sub->before, i, &s->physical[i]);
-		if (desubscribe(subscriber->model, subscriber->scaler, s, &error) < 0)
-			model_log(subscriber->model, LOG_LEVEL_ERROR,
-				  "The subscription of %s cannot be taken back: %s", sub->name,
-				  error ? error : "no memory");
-		free(error);
-	}
-	if (!body) {
-		finish(sub);
-		return;
-	}
-	sub->stage = STAGE_RESTORING;
-	r = send(sub, sub->name, body, sub->agentless ? CONTAINER_SCALER_MS : 0, sub->agentless,
-		 restored);
-	if (r >= 0)
-		return;
-	not_restored(sub, strerror(-r), true);
-	finish(sub);
-}
-
-/* --- containers: on the way there --- */
-
-static void hear(struct subscription *sub, const struct order_result *result)
-{
-	char *message = NULL;
-
-	/* A 5xx of a Container Scaler may have been half of it. */
-	if (result->ok || result->status == 0 || result->status >= 500)
-		sub->maybe_changed = true;
-	if (result->ok)
-		return;
-	fail_with(0, &message, "%s was not subscribed, host %s did not take its limits: %s",
-		  sub->name, sub->host_name, result->error);
-	blame(sub, result->status == ORDER_NOT_SENT ? 503 : 502, message);
-}
-
-/* Went as far as it was to go? */
-static bool reached(struct subscription *sub, const struct structure *s, unsigned mask)
-{
-	for (int i = 0; i < EBB_RESOURCE_MAX; i++) {
-		char *message = NULL;
-
-		if (!(mask & 1u << i) || s->physical[i] == sub->wanted[i])
-			continue;
-		fail_with(0, &message,
-			  "%s was not subscribed: %s of it is at %lld %s now, and could not be "
-			  "brought to %lld; more may be in use. Raise "
-			  "container.resources.%s.current",
-			  sub->name, ebb_resource_name(i), (long long)s->physical[i],
-			  ebb_resource_unit(i), (long long)sub->wanted[i], ebb_resource_name(i));
-		blame(sub, 409, message);
-		return false;
-	}
-	return true;
-}
-
-/* Lock held, in STAGE_APPLYING: is that all, and how did it go? */
-static void look(struct subscription *sub)
-{
-	struct model *model = sub->subscriber->model;
-	struct structure *s = model_structure(model, sub->name);
-	char *message = NULL;
-
-	if (is_lost(sub))
-		return;
-	if (!s || s->subscription != sub->number) {
-		fail_with(0, &message, "%s was desubscribed before its limits were in force",
-			  sub->name);
-		blame(sub, 409, message);
-		finish(sub);
-		return;
-	}
-	/* What was tried, and is wished for again, fell short. */
-	if (!sub->status)
-		(void)reached(sub, s, s->apply & sub->sent & ~s->in_flight);
-	sub->sent |= s->in_flight & sub->mask;
-	/* Not tried again. */
-	if (sub->status)
-		s->apply &= ~sub->mask;
-	if ((s->in_flight | s->apply) & sub->mask)
-		return;
-	if (!sub->status && reached(sub, s, sub->mask)) {
-		s->subscription = 0;
-		json_object_del(s->doc, SUBSCRIPTION_LIMITS_BEFORE);
-		model_touch(model, s, MODEL_DIRTY_STRUCTURE);
-		/* What waited for the outcome. */
-		scaler_run_for(sub->subscriber->scaler, s);
-		succeed(sub, s);
-		return;
-	}
-	take_back(sub);
-}
-
-static void order_answered(void *userdata, unsigned long number, const struct order_result *result)
-{
-	struct subscriber *subscriber = userdata;
-	struct subscription *sub;
-
-	model_lock(subscriber->model);
-	sub = by_number(subscriber, number);
-	if (sub && sub->stage == STAGE_APPLYING) {
-		hear(sub, result);
-		look(sub);
-	}
-	unlock(subscriber);
-}
-
-/* A Container Scaler has told of it: it is there, as an agent's would be. */
-static int register_asked(struct subscription *sub, struct host *host, const json_t *resources)
-{
-	struct model *model = sub->subscriber->model;
-	_cleanup_json_ json_t *limits = container_scaler_limits(resources, host->max[EBB_CPU]);
-	_cleanup_json_ json_t *added = NULL;
-	struct structure *s;
-
-	if (limits)
-		added = json_pack("{s:s, s:O}", "name", sub->name, "limits", limits);
-	if (!added)
-		return -ENOMEM;
-	model_stand_in(model, host, sub->address);
-	return model_register_container(model, host, added, &s);
-}
-
-static int apply(struct subscription *sub, char **ret_error)
-{
-	struct subscriber *subscriber = sub->subscriber;
-	struct model *model = subscriber->model;
-	struct host *host = model_host(model, sub->host_name);
-	struct structure *s = model_structure(model, sub->name);
-	json_t *before;
-	int r;
-
-	if (s && s->operating)
-		return fail_with(-EBUSY, ret_error,
-				 "The limits of %s are just being changed together with those of "
-				 "others: subscribe it again in a moment",
-				 sub->name);
-	/* All of it again: it took a while to ask. */
-	r = subscribe_container(model, sub->name, sub->body, NULL, ret_error);
-	if (r >= 0 && subscription_has_to_ask(host))
-		r = register_asked(sub, host, sub->before);
-	if (r >= 0)
-		r = subscribe_container(model, sub->name, sub->body, &s, ret_error);
-	if (r < 0)
-		return r;
-	s->subscription = sub->number;
-	sub->stage = STAGE_APPLYING;
-	sub->mask = s->apply;
-	sub->agentless = host->agentless;
-	sub->pinned = model->scaler.pin_cores && s->pinnable;
-	before = old_limits(sub);
-	if (before)
-		json_object_set_new(s->doc, SUBSCRIPTION_LIMITS_BEFORE, before);
-	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
-		sub->wanted[i] = s->resources[i].current;
-	sub->give_up_ns =
-		timebase_now_ns(model->time) +
-		(uint64_t)(sub->agentless ? GIVE_UP_AGENTLESS_S : GIVE_UP_S) * EBB_NS_PER_SEC;
-	scaler_run_for(subscriber->scaler, s);
-	look(sub);
-	return 0;
-}
-
-/* After a failure between the two steps of apply(). */
-static void forget_asked(struct subscription *sub)
-{
-	struct model *model = sub->subscriber->model;
-	struct structure *s = model_structure(model, sub->name);
-	const struct host *host = s ? s->host : NULL;
-
-	if (s && s->automatic && host && host->agentless)
-		model_remove(model, s);
-}
-
-static void container_asked(void *userdata, void *order_userdata, const struct order_result *result)
-{
-	struct subscriber *subscriber = userdata;
-	struct subscription *sub = order_userdata;
-	char *error = NULL;
-	int r;
-
-	model_lock(subscriber->model);
-	if (is_lost(sub)) {
-		unlock(subscriber);
-		return;
-	}
-	if (result->ok) {
-		sub->before = json_deep_copy(result->resources);
-		r = sub->before ? apply(sub, &error) : -ENOMEM;
-		if (r < 0) {
-			forget_asked(sub);
-			fail(sub, r, error);
-		}
-	} else {
-		bool unknown = result->status == 404;
-
-		fail_with(0, &error,
-			  unknown ? "%s was not subscribed: host %s, at %s, knows no such "
-				    "container. %s"
-				  : "%s was not subscribed: host %s, at %s, does not tell what is "
-				    "in force now. %s",
-			  sub->name, sub->host_name, sub->address, result->error);
-		blame(sub, unknown ? 400 : 502, error);
-		finish(sub);
-	}
-	unlock(subscriber);
-}
-
-static int begin_container(struct subscription *sub, char **ret_error)
-{
-	struct subscriber *subscriber = sub->subscriber;
-	struct model *model = subscriber->model;
-	const json_t *container = json_object_get(sub->body, "container");
-	const struct host *host;
-	int r;
-
-	r = refuse_twice(subscriber, sub->name, ret_error);
-	if (r >= 0 && limit_debts_under_way(subscriber->debts, sub->name))
-		r = fail_with(-EBUSY, ret_error,
-			      "%s is just getting back the limits that it had before a "
-			      "subscription that failed: subscribe it again in a moment",
-			      sub->name);
-	if (r >= 0)
-		r = subscribe_container(model, sub->name, sub->body, NULL, ret_error);
-	if (r < 0)
-		return r;
-	host = model_host(model, json_string_value(json_object_get(container, "host")));
-	sub->host_name = strdup(host->structure->name);
-	if (host->address)
-		sub->address = strdup(host->address);
-	else
-		(void)rescaler_address(host->structure->doc, &sub->address);
-	if (!sub->host_name || !sub->address)
-		return -ENOMEM;
-	sub->agentless = subscription_has_to_ask(host);
-	begin(sub);
-	return send(sub, sub->name, NULL, sub->agentless ? CONTAINER_SCALER_MS : 0, sub->agentless,
-		    container_asked);
-}
-
-void subscriber_container(struct subscriber *subscriber, const char *name, json_t *body,
-			  subscriber_done_fn done, void *userdata)
-{
-	struct subscription *sub = subscription_new(subscriber, name, body, done, userdata);
-	char *error = NULL;
-	int r;
-
-	if (!sub) {
-		done(userdata, NULL, 500, "The controller is out of memory");
-		return;
-	}
-	model_lock(subscriber->model);
-	r = is_lost(sub) ? 0 : begin_container(sub, &error);
-	if (r < 0)
-		fail(sub, r, error);
-	unlock(subscriber);
+	subscription_start(subscriber, name, body, done, userdata, begin_host);
 }
 
 /* --- by time --- */
-
-/* An order that has been handed over may still be carried out: what was in force before is only
- * ordered once that one has been answered, which it always is. */
-static void give_up(struct subscription *sub)
-{
-	struct model *model = sub->subscriber->model;
-	struct structure *s = model_structure(model, sub->name);
-	char *message = NULL;
-
-	if (s && s->subscription == sub->number && (s->in_flight | s->apply) & sub->mask) {
-		fail_with(0, &message,
-			  "%s was not subscribed: host %s did not take its limits in time. Does "
-			  "its agent answer?",
-			  sub->name, sub->host_name);
-		blame(sub, 504, message);
-	}
-	look(sub);
-}
 
 static bool is_under_way(void *userdata, const char *name)
 {
@@ -750,12 +339,12 @@ void subscriber_tick(void *userdata)
 		if (sub->stage != STAGE_APPLYING)
 			continue;
 		if (now >= sub->give_up_ns)
-			give_up(sub);
+			subscription_give_up(sub);
 		else
-			look(sub);
+			subscription_look(sub);
 	}
 	limit_debts_pay(subscriber->debts, is_under_way, subscriber);
-	unlock(subscriber);
+	subscriber_unlock(subscriber);
 }
 
 int subscriber_new(struct model *model, struct scaler *scaler, struct order_sink sink,
@@ -773,7 +362,7 @@ int subscriber_new(struct model *model, struct scaler *scaler, struct order_sink
 	subscriber->model = model;
 	subscriber->scaler = scaler;
 	subscriber->sink = sink;
-	scaler_on_subscription(scaler, order_answered, subscriber);
+	scaler_on_subscription(scaler, subscriber_order_answered, subscriber);
 	*ret_subscriber = subscriber;
 	return 0;
 }
@@ -789,9 +378,9 @@ void subscriber_free(struct subscriber *subscriber)
 
 		fail_with(0, &message, "The controller is stopping: subscribe %s again",
 			  subscriber->under_way->name);
-		fail(subscriber->under_way, -ESHUTDOWN, message);
+		subscription_fail(subscriber->under_way, -ESHUTDOWN, message);
 	}
-	unlock(subscriber);
+	subscriber_unlock(subscriber);
 	limit_debts_free(subscriber->debts);
 	free(subscriber);
 }
