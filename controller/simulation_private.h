@@ -84,9 +84,11 @@ struct simulation {
 	int error;
 };
 
-/* simulation_scenario.c */
+/* scenario_site.c */
 /* Users have names of their own: `type` says whom a name that both have means; NULL: anybody. */
 struct simulated *simulation_find(const struct simulation *sim, const char *name, const char *type);
+
+/* simulation_scenario.c */
 /* Everything from the documents, nothing run yet. */
 int simulation_load(struct simulation *sim, char **ret_error);
 
