@@ -9,6 +9,7 @@
 
 #include "feed_message.h"
 #include "feed_rates.h"
+#include "feed_session.h"
 #include "guarding.h"
 #include "headroom.h"
 #include "labels.h"
@@ -16,35 +17,6 @@
 #include "ebb/loop.h"
 
 #define TELL_RIVAL_NS (60000 * EBB_NS_PER_MS)
-
-/* A container as a session numbers it. */
-struct member {
-	int64_t c;
-	char *name;
-	bool refused; /* the model would not take it: its samples are ignored */
-	bool name_taken;
-	bool sampled; /* `last` is set */
-	/* The message that told of a growth of it; of one that could not be settled. 0: none */
-	unsigned long grew, open;
-	struct feed_sample last;
-
-	/* Looked up once per message: a structure may go between two. */
-	struct structure *structure;
-	unsigned long looked_up;
-};
-
-struct session {
-	struct session *next;
-	struct feed *feed;
-	char *id, *host_name;
-	struct host *host; /* looked up for every message */
-	int64_t seq;
-	struct member **members; /* ascending by c */
-	size_t n, room;
-	unsigned long messages;
-	uint64_t told_rival_ns; /* when it was last logged that another agent uses its name; 0:
-				   never */
-};
 
 struct feed {
 	struct model *model;
@@ -64,112 +36,23 @@ struct verdict {
 
 /* --- sessions --- */
 
-static size_t member_place(const struct session *session, int64_t c)
+static void session_end(struct feed *feed, struct session *session)
 {
-	size_t low = 0, high = session->n;
-
-	/* Numbers only rise: most are appended. */
-	if (high && session->members[high - 1]->c < c)
-		return high;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (session->members[middle]->c < c)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-static struct member *member_find(const struct session *session, int64_t c)
-{
-	size_t at = member_place(session, c);
-
-	return at < session->n && session->members[at]->c == c ? session->members[at] : NULL;
-}
-
-static void member_free(struct member *member)
-{
-	free(member->name);
-	free(member);
-}
-
-static struct member *member_add(struct session *session, int64_t c, const char *name)
-{
-	struct member *member = member_find(session, c);
-	size_t at = member_place(session, c);
-
-	if (member)
-		return member;
-	if (session->n == session->room) {
-		size_t room = MAX(2 * session->room, (size_t)16);
-		struct member **members =
-			reallocarray(session->members, room, sizeof(struct member *));
-
-		if (!members)
-			return NULL;
-		session->members = members;
-		session->room = room;
-	}
-	member = calloc(1, sizeof(*member));
-	if (!member)
-		return NULL;
-	member->c = c;
-	member->name = strdup(name);
-	if (!member->name) {
-		free(member);
-		return NULL;
-	}
-	memmove(&session->members[at + 1], &session->members[at],
-		(session->n - at) * sizeof(struct member *));
-	session->members[at] = member;
-	session->n++;
-	return member;
-}
-
-static void member_remove(struct session *session, int64_t c)
-{
-	size_t at = member_place(session, c);
-
-	member_free(session->members[at]);
-	memmove(&session->members[at], &session->members[at + 1],
-		(session->n - at - 1) * sizeof(struct member *));
-	session->n--;
-}
-
-static void session_free(struct session *session)
-{
-	struct session **link = &session->feed->sessions;
+	struct session **link = &feed->sessions;
 
 	while (*link != session)
 		link = &(*link)->next;
 	*link = session->next;
-	session->feed->stats.sessions--;
-	for (size_t i = 0; i < session->n; i++)
-		member_free(session->members[i]);
-	free(session->members);
-	free(session->host_name);
-	free(session->id);
-	free(session);
+	feed->stats.sessions--;
+	feed_session_free(session);
 }
 
-static struct session *session_new(struct feed *feed, const char *id, const char *host_name)
+static struct session *session_begin(struct feed *feed, const char *id, const char *host_name)
 {
-	struct session *session = calloc(1, sizeof(*session));
+	struct session *session = feed_session_new(id, host_name);
 
 	if (!session)
 		return NULL;
-	session->id = strdup(id);
-	session->host_name = strdup(host_name);
-	if (!session->id || !session->host_name) {
-		free(session->host_name);
-		free(session->id);
-		free(session);
-		return NULL;
-	}
-	session->feed = feed;
-	session->seq = -1;
 	session->next = feed->sessions;
 	feed->sessions = session;
 	feed->stats.sessions++;
@@ -455,9 +338,9 @@ static bool begin(struct feed *feed, const struct feed_message *message,
 	for (session = feed->sessions; session; session = next) {
 		next = session->next;
 		if (strcmp(session->host_name, message->host) == 0)
-			session_free(session);
+			session_end(feed, session);
 	}
-	session = host->session = session_new(feed, message->session, message->host);
+	session = host->session = session_begin(feed, message->session, message->host);
 	if (!session)
 		return refuse(verdict, 503, false, "no memory for another session");
 	model_log(feed->model, LOG_LEVEL_INFO, "Host %s has registered with %zu containers",
@@ -552,22 +435,23 @@ static json_t *taken_names(const struct session *session, const struct feed_mess
 	return taken;
 }
 
-static void add_guards(json_t *answer, const struct session *session)
+static void add_guards(const struct feed *feed, const struct session *session, json_t *answer)
 {
 	json_object_set_new(answer, "guard", guard_table(session->host));
 	if (session->host->reflex)
 		json_object_set_new(answer, "ceilings",
-				    headroom_ceilings(session->feed->model, session->host));
+				    headroom_ceilings(feed->model, session->host));
 }
 
-static json_t *answer_to(const struct session *session, const struct feed_message *message)
+static json_t *answer_to(const struct feed *feed, const struct session *session,
+			 const struct feed_message *message)
 {
 	json_t *taken;
 	int64_t version = (int64_t)session->host->guard_version;
 	json_t *answer = json_pack("{s:I, s:I}", "ack", (json_int_t)session->seq, "guard_version",
 				   (json_int_t)version);
 
-	json_t *lease = headroom_lease(session->feed->model, session->host);
+	json_t *lease = headroom_lease(feed->model, session->host);
 
 	if (answer && session->host->grown)
 		json_object_set_new(answer, "grown",
@@ -578,7 +462,7 @@ static json_t *answer_to(const struct session *session, const struct feed_messag
 		json_decref(lease);
 	/* A version from before this controller started may look like one of its own. */
 	if (answer && (version != message->guard_version || message->registration))
-		add_guards(answer, session);
+		add_guards(feed, session, answer);
 	taken = taken_names(session, message);
 	if (taken)
 		json_object_set_new(answer, "taken", taken);
@@ -647,7 +531,7 @@ void feed_handle(struct feed *feed, struct http_call *call)
 	taken = take(feed, &message, received_ns, &session, &verdict);
 	if (taken) {
 		feed->stats.messages++;
-		answer = answer_to(session, &message);
+		answer = answer_to(feed, session, &message);
 		if (answer && term)
 			json_object_set_new(answer, "term", json_integer((json_int_t)term));
 	} else {
@@ -692,7 +576,7 @@ void feed_free(struct feed *feed)
 	if (!feed)
 		return;
 	while (feed->sessions)
-		session_free(feed->sessions);
+		session_end(feed, feed->sessions);
 	free(feed);
 }
 
