@@ -198,6 +198,15 @@ void scaler_inputs(const struct waiting *waiting, struct decision *ret_decision)
 void scaler_record(struct scaler *scaler, struct decision *decision, const char *outcome,
 		   const char *reason);
 
+/* scaler_request.c */
+void waiting_free(struct waiting *waiting);
+/* It waits no more, and is freed. */
+void waiting_drop(struct scaler *scaler, struct slot *slot, struct waiting *waiting);
+/* The same, and it goes on record as `outcome`. */
+void waiting_refuse(struct scaler *scaler, struct slot *slot, struct waiting *waiting,
+		    const char *outcome, const char *reason);
+bool request_is_guardians(const struct request *request);
+
 /* scaler_wait.c */
 /* Until its host's turn comes: scaler_wake…(), then scaler_take_due(). -ENOMEM. */
 int scaler_wait(struct scaler *scaler, struct slot *slot, const struct structure *structure);
