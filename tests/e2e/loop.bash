@@ -117,7 +117,7 @@ memory_at_least() { [ "$(memory "$1")" -ge "$2" ] 2>/dev/null; }
 memory_at_most() { [ "$(memory "$1")" -le "$2" ] 2>/dev/null; }
 # At its min of 20 or 30, or so near that the way is not worth an order.
 is_idle() { quota_at_most "$1" 35; }
-# For what takes longer than wait_for's ten seconds; the bound is for failures only.
+# For what may take longer than one wait_for lets it; the bound is for failures only.
 wait_long() { wait_for "$@" || wait_for "$@" || wait_for "$@" || wait_for "$@"; }
 
 # --- loads
