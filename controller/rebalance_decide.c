@@ -17,30 +17,26 @@
 
 /* --- rules --- */
 
-static struct jsonlogic *compile(const json_t *docs, const char *name)
-{
-	const json_t *rule = json_object_get(json_object_get(docs, name), "rule");
-	struct jsonlogic *logic = NULL;
-
-	if (rule)
-		(void)jsonlogic_compile(rule, rule_variable_index, NULL, &logic, NULL);
-	return logic;
-}
-
-/* That of the level, or else the one for all of them. */
+/* That of the level, or else the one for all of them. Nothing takes the place of one that was
+ * switched off. */
 static struct jsonlogic *find_rule(const json_t *docs, enum rebalance_level level,
 				   enum ebb_resource resource, const char *which, char *ret_name,
 				   size_t size)
 {
-	struct jsonlogic *logic;
+	struct jsonlogic *logic = NULL;
+	const json_t *doc;
 
 	snprintf(ret_name, size, "%s_%s_usage_%s", rebalance_level_name(level),
 		 ebb_resource_name(resource), which);
-	logic = compile(docs, ret_name);
-	if (logic)
-		return logic;
-	snprintf(ret_name, size, "%s_usage_%s", ebb_resource_name(resource), which);
-	return compile(docs, ret_name);
+	doc = json_object_get(docs, ret_name);
+	if (!doc) {
+		snprintf(ret_name, size, "%s_usage_%s", ebb_resource_name(resource), which);
+		doc = json_object_get(docs, ret_name);
+	}
+	if (json_is_true(json_object_get(doc, "active")))
+		(void)jsonlogic_compile(json_object_get(doc, "rule"), rule_variable_index, NULL,
+					&logic, NULL);
+	return logic;
 }
 
 void rebalance_rules_load(const json_t *docs, struct rebalance_rules *ret_rules)

@@ -6,7 +6,7 @@
 #include "jsonlogic.h"
 #include "rebalance_snapshot.h"
 
-/* The rules of one level and resource; NULL: there is none. */
+/* The rules of one level and resource; NULL: there is none that is active. */
 struct rebalance_rule {
 	struct jsonlogic *low, *high; /* donors, receivers */
 	char high_name[64];
@@ -16,8 +16,7 @@ struct rebalance_rules {
 };
 /*
  * `LEVEL_RESOURCE_usage_low` and `_high`, or else `RESOURCE_usage_low` and `_high`, out of rule
- * documents by name. Whether they are `active` is not asked: that is the guardian's, and the
- * original's own are not.
+ * documents by name; NULL where that is not `active`.
  */
 void rebalance_rules_load(const json_t *docs, struct rebalance_rules *ret_rules);
 void rebalance_rules_clear(struct rebalance_rules *rules);

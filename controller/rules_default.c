@@ -44,7 +44,7 @@ static const char *const resources[] = {"cpu", "mem", "disk_read", "disk_write"}
 
 /*
  * The rebalancer's, for each of `balanced`: who gives and who gets. Of a container `current` moves,
- * of what owns others `max`. # is what is worth moving. Whether they are active is not asked.
+ * of what owns others `max`. # is what is worth moving.
  */
 static const char *const balance_templates[] = {
 DOCUMENT({
@@ -138,7 +138,7 @@ DOCUMENT({
 	"action": {"requests": ["Disk_writeRescaleDown"]}, "events_to_remove": 10,
 	"rescale_policy": "demand", "rescale_type": "down"}),
 
-/* As the original ships them; for levels that have none of their own. */
+/* As the original ships them, not active; for levels that have none of their own. */
 DOCUMENT({
 	"name": "cpu_usage_low", "type": "rule", "resource": "cpu", "active": false, "generates": "",
 	"rule": {"and": [

@@ -124,6 +124,38 @@ TEST(the_default_rules_find_both)
 	CHECK_INT(decision.donors + decision.receivers, 0);
 }
 
+static void set_active(const char *rule, bool active)
+{
+	CHECK_INT(json_object_set_new(json_object_get(model->rules, rule), "active",
+				      json_boolean(active)),
+		  0);
+}
+
+TEST(a_rule_that_is_not_active_finds_nobody)
+{
+	struct structure *a, *b;
+
+	start("{}");
+	add_pair(&a, &b);
+	/* They are not for a level that has its own. */
+	set_active("cpu_usage_low", true);
+	set_active("cpu_usage_high", true);
+	set_active("container_cpu_usage_high", false);
+	EPOCH({a, 10}, {b, 98});
+	CHECK_STR(swaps(), "");
+	CHECK_INT(decision.donors, 1);
+	CHECK_INT(decision.receivers, 0);
+	set_active("container_cpu_usage_high", true);
+	set_active("container_cpu_usage_low", false);
+	EPOCH({a, 10}, {b, 98});
+	CHECK_STR(swaps(), "");
+	CHECK_INT(decision.donors, 0);
+	CHECK_INT(decision.receivers, 1);
+	set_active("container_cpu_usage_low", true);
+	EPOCH({a, 10}, {b, 98});
+	CHECK_STR(swaps(), "a>b:72");
+}
+
 TEST(a_level_without_rules_uses_those_for_all)
 {
 	struct structure *a, *b;
@@ -132,6 +164,11 @@ TEST(a_level_without_rules_uses_those_for_all)
 	add_pair(&a, &b);
 	json_object_del(model->rules, "container_cpu_usage_low");
 	json_object_del(model->rules, "container_cpu_usage_high");
+	/* As the original ships them. */
+	EPOCH({a, 10}, {b, 98});
+	CHECK_STR(swaps(), "");
+	set_active("cpu_usage_low", true);
+	set_active("cpu_usage_high", true);
 	EPOCH({a, 10}, {b, 98});
 	CHECK_STR(swaps(), "a>b:72");
 	CHECK_STR(rules.of[REBALANCE_CONTAINER][EBB_CPU].high_name, "cpu_usage_high");

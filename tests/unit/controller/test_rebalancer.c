@@ -252,6 +252,30 @@ TEST(nothing_is_decided_before_half_a_window_was_seen)
 	CHECK_INT(swaps(), 1);
 }
 
+/* As by `ebb rules deactivate`. */
+static void set_rule_active(const char *name, bool active)
+{
+	_cleanup_json_ json_t *doc = NULL;
+	_cleanup_free_ char *error = NULL;
+
+	model_lock(model);
+	doc = json_deep_copy(json_object_get(model->rules, name));
+	CHECK_INT(json_object_set_new(doc, "active", json_boolean(active)), 0);
+	CHECK_INT(model_set_rule(model, doc, &error), 0);
+	model_unlock(model);
+}
+
+TEST(a_rule_is_switched_off_and_on)
+{
+	two("");
+	set_rule_active("container_cpu_usage_high", false);
+	AFTER({a, 10}, {b, 98});
+	CHECK_INT(swaps(), 0);
+	set_rule_active("container_cpu_usage_high", true);
+	AFTER({a, 10}, {b, 98});
+	CHECK_INT(swaps(), 1);
+}
+
 TEST(it_rests_when_it_is_not_active_or_does_not_lead)
 {
 	two("");
