@@ -340,7 +340,7 @@ static void start(void)
 	scaler_set_sink(scaler, executor_sink(executor));
 	lock();
 	model->guardian.feed_grace = 0;
-	model->series.structures.polling_frequency = 0.2;
+	model->series.structures.polling_frequency = 0.05; /* at each tick */
 	unlock();
 	add_document(json_pack(
 		"{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:{s:{s:i, s:i, s:{s:{s:i,s:i},s:{s:i},"
@@ -351,21 +351,6 @@ static void start(void)
 		"core_usage_mapping", "0", "c0", 100, "free", 0, "1", "free", 100, "2", "free", 100,
 		"3", "free", 100, "mem", "max", 4096, "free", 3584));
 	add_container("c0", 100, true);
-}
-
-static void start_threads_with(const char *user, const char *address)
-{
-	char url[128];
-	const struct feed_opentsdb_options options = {.url = url};
-
-	snprintf(url, sizeof(url), "http://%s%s", user, address);
-	CHECK_INT(container_scalers_new(model, scaler, &scalers), 0);
-	CHECK_INT(feed_opentsdb_new(model, scaler, &options, &feed), 0);
-}
-
-static void start_threads(void)
-{
-	start_threads_with("", http_server_address(tsdb.server));
 }
 
 /* Under the lock, until it holds; the bound is for failures only. */
@@ -393,6 +378,34 @@ static bool is_live(void *name)
 	const struct structure *s = model_structure(model, name);
 
 	return s && s->live && ((const struct host *)s->host)->connected;
+}
+
+static void start_feed(const char *user, const char *address)
+{
+	char url[128];
+	const struct feed_opentsdb_options options = {.url = url};
+
+	snprintf(url, sizeof(url), "http://%s%s", user, address);
+	CHECK_INT(feed_opentsdb_new(model, scaler, &options, &feed), 0);
+}
+
+static void start_scalers(void)
+{
+	CHECK_INT(container_scalers_new(model, scaler, &scalers), 0);
+}
+
+/* The feed when c0 is there already, so that its first question gets usage: the next bucket of 5 s
+ * would have to be waited for. */
+static void start_threads_with(const char *user, const char *address)
+{
+	start_scalers();
+	WAIT(is_live, "c0");
+	start_feed(user, address);
+}
+
+static void start_threads(void)
+{
+	start_threads_with("", http_server_address(tsdb.server));
 }
 
 static bool is_not_live(void *name)
@@ -825,7 +838,8 @@ TEST(an_overload_is_not_taken_for_lxc)
 	start();
 	know("c0", 50);
 	rescaler.overloaded = true;
-	start_threads();
+	start_scalers();
+	start_feed("", http_server_address(tsdb.server));
 	do {
 		usleep(10000);
 		container_scalers_get_stats(scalers, &stats);
