@@ -57,6 +57,8 @@ void bpf_flush(struct bpf_programs *programs, bool cpu);
 /* bpf_support.c. `kind`: BTF_KIND_FUNC, ... */
 struct btf;
 bool btf_has(const struct btf *btf, const char *name, unsigned kind);
+/* Before it is loaded: who may not look at the BTF of modules does without. */
+void bpf_leave_modules_out(struct bpf_object *object);
 /* Is the first argument of a tracepoint ("btf_trace_mark_victim") a pointer, not a number? */
 bool btf_tracepoint_passes_pointer(const struct btf *btf, const char *typedef_name);
 

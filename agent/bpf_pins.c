@@ -95,7 +95,10 @@ static int lock_pin_dir(const char *pin_dir)
 	struct stat st, now;
 
 	if (mkdir(pin_dir, 0700) < 0 && errno != EEXIST)
-		return log_error_errno(errno, "cannot make the pin directory %s", pin_dir);
+		return log_error_errno(errno, "cannot make the pin directory %s%s", pin_dir,
+				       errno == EROFS ? " (the service may pin in " BPFFS
+							"/ebb only: see its unit)"
+						      : "");
 	fd = open(pin_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return errno == ENOENT ? -EAGAIN

@@ -55,8 +55,9 @@ static void share_map(struct bpf_map *map, const struct bpf_map *with)
 	bpf_map__reuse_fd(map, bpf_map__fd(with));
 }
 
-#define SHARE_MAPS(programs, object)                                                   \
+#define PREPARE(programs, object)                                                      \
 	do {                                                                           \
+		bpf_leave_modules_out((object)->obj);                                  \
 		share_map((object)->maps.samples, (programs)->maps->maps.samples);     \
 		share_map((object)->maps.io_counts, (programs)->maps->maps.io_counts); \
 		share_map((object)->maps.cgroups, (programs)->maps->maps.cgroups);     \
@@ -87,7 +88,7 @@ static int load_held(struct bpf_programs *programs, const struct ebb_cpu *cpus)
 
 	if (!held)
 		return -errno;
-	SHARE_MAPS(programs, held);
+	PREPARE(programs, held);
 	bpf_map__set_max_entries(held->maps.held_slots, programs->max_containers);
 	held->rodata->host = programs->host;
 	memcpy(held->bss->cpus, cpus, sizeof(held->bss->cpus));
@@ -112,7 +113,7 @@ static int load_walk(struct bpf_programs *programs, const struct ebb_cpu *cpus)
 
 	if (!walk)
 		return -errno;
-	SHARE_MAPS(programs, walk);
+	PREPARE(programs, walk);
 	walk->rodata->host = programs->host;
 	memcpy(walk->bss->cpus, cpus, sizeof(walk->bss->cpus));
 	r = walk_bpf__load(walk);
@@ -133,7 +134,7 @@ static int load_block_io(struct bpf_programs *programs)
 
 	if (!block_io)
 		return -errno;
-	SHARE_MAPS(programs, block_io);
+	PREPARE(programs, block_io);
 	r = block_io_bpf__load(block_io);
 	if (r == 0)
 		r = block_io_bpf__attach(block_io);
@@ -158,7 +159,7 @@ static int load_lifecycle(struct bpf_programs *programs, const struct hierarchie
 
 	if (!lifecycle)
 		return -errno;
-	SHARE_MAPS(programs, lifecycle);
+	PREPARE(programs, lifecycle);
 	bpf_program__set_autoload(lifecycle->progs.oom_victim_task, task);
 	bpf_program__set_autoload(lifecycle->progs.oom_victim_pid, pid);
 	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++) {
@@ -200,6 +201,7 @@ static int load_flush(struct bpf_programs *programs, const struct hierarchies *h
 
 	if (!flush)
 		return -errno;
+	bpf_leave_modules_out(flush->obj);
 	bpf_program__set_autoload(flush->progs.flush_all, !apart);
 	bpf_program__set_autoload(flush->progs.flush_cpu, apart);
 	bpf_program__set_autoload(flush->progs.flush_io, apart && io);
@@ -458,7 +460,7 @@ int bpf_programs_load_tasks(struct bpf_programs *programs, const struct hierarch
 
 	if (!tasks)
 		return -errno;
-	SHARE_MAPS(programs, tasks);
+	PREPARE(programs, tasks);
 	bpf_program__set_autoattach(tasks->progs.read_tasks, false); /* tasks.c does */
 	r = configure_tasks(tasks, programs, hierarchies, outside);
 	if (r == 0)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <bpf/bpf.h>
 #include <bpf/btf.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +10,20 @@
 bool btf_has(const struct btf *btf, const char *name, unsigned kind)
 {
 	return btf__find_by_name_kind(btf, name, kind) > 0;
+}
+
+/*
+ * libbpf looks there for each function that the kernel itself has not. Before 1.3 it refuses the
+ * whole object when it may not (CAP_SYS_ADMIN), also where no program with that function is to be
+ * loaded; but it tries only once. So that is done here, where failing has no effect.
+ */
+void bpf_leave_modules_out(struct bpf_object *object)
+{
+	struct bpf_program *program = bpf_object__next_program(object, NULL);
+	__u32 id = 0;
+
+	if (program && bpf_btf_get_next_id(0, &id) < 0 && errno == EPERM)
+		bpf_program__set_attach_target(program, 0, "no function of this name");
 }
 
 static const char *first_missing(const struct btf *btf, const char *const *functions)
