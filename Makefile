@@ -264,7 +264,7 @@ check-e2e: all generated $(BUILD)/demo_load $(BUILD)/flood $(BUILD)/filtered
 vmtest: deps-missing
 	$(Q)$(MAKE) --no-print-directory $(JOBS) vmtest-built
 .PHONY: vmtest-built
-vmtest-built: all $(INTEG_TESTS) $(BUILD)/demo_load
+vmtest-built: all generated $(INTEG_TESTS) $(BUILD)/demo_load
 	$(Q)BUILD=$(BUILD) EBB_VM_ALL=1 tests/run $(VM_TESTS)
 
 # New inputs are kept in build-fuzz/corpus; what crashes is left in build-fuzz.

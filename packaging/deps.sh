@@ -36,12 +36,12 @@ working_bpftool() {
 }
 
 # The servers that the tests talk to run on node; sqlite3 reads and writes the state's file; ip makes
-# networks; the rest runs tests on other kernels (tests/vm), which are Debian's. Without them the tests that
-# need them are skipped.
+# networks; the rest runs tests on other kernels (tests/vm), which are Debian's, one of them under systemd:
+# its package starts nothing that is not there already. Without them the tests that need them are skipped.
 missing_for_tests() {
 	local what=() machine=()
 	! command -v apt-get >/dev/null || [ "$(uname -m)" != x86_64 ] ||
-		machine=(qemu-system-x86_64 cpio depmod xz)
+		machine=(qemu-system-x86_64 cpio depmod xz systemctl)
 	for tool in node npm openssl sqlite3 ip "${machine[@]+"${machine[@]}"}"; do
 		[ -z "$tests" ] || command -v "$tool" >/dev/null || what+=("$tool")
 	done
@@ -82,7 +82,7 @@ install_for_tests() {
 	local packages sqlite=$1 ip=$2
 	shift 2
 	packages=$(missing_for_tests | sed "s/\\<node\\>/nodejs/; s/\\<sqlite3\\>/$sqlite/; s/\\<ip\\>/$ip/
-		s/\\<qemu-system-x86_64\\>/qemu-system-x86/; s/\\<depmod\\>/kmod/; s/\\<xz\\>/xz-utils/")
+		s/\\<qemu-system-x86_64\\>/qemu-system-x86/; s/\\<depmod\\>/kmod/; s/\\<xz\\>/xz-utils/; s/\\<systemctl\\>/systemd/")
 	# shellcheck disable=SC2086 # two words are two packages
 	[ -z "$packages" ] || "$@" $packages || echo "going on without: some tests will be skipped" >&2
 }
