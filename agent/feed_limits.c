@@ -8,6 +8,7 @@
 #include "net_limit.h"
 #include "resources.h"
 #include "ebb/log.h"
+#include "ebb/util.h"
 
 /*
  * What samples do not carry, cpusets, disk and network limits, is read again of each container once
@@ -46,6 +47,9 @@ void feed_check_limits(struct feed *feed, struct container *container,
 	uint64_t period = sample->valid & EBB_VALID_BANDWIDTH ? sample->period_ns : 0;
 	uint64_t mem = sample->valid & EBB_VALID_MEM ? sample->mem_limit : EBB_UNLIMITED;
 
+	/* A message that is made between two sweeps has the sample of before an order. */
+	if (sample->at_ns < fc->reported_ns)
+		return;
 	if (fc->has_seen && quota == fc->seen_quota_ns && mem == fc->seen_mem &&
 	    period == fc->seen_period_ns)
 		return;
@@ -64,6 +68,7 @@ void feed_check_limits(struct feed *feed, struct container *container,
 bool feed_read_limits(struct feed *feed, struct container *container, struct limits *ret_limits)
 {
 	struct feed_container *fc = container->feed_state;
+	uint64_t now = now_ns();
 
 	int r = limits_read(feed->options.hierarchies, container, feed->options.host->disk,
 			    ret_limits);
@@ -77,6 +82,7 @@ bool feed_read_limits(struct feed *feed, struct container *container, struct lim
 		return false;
 	}
 	fc->told_unread = false;
+	fc->reported_ns = now;
 	fc->reported_quota_ns = !ret_limits->has_cpu || ret_limits->cpu.quota_us == LIMIT_NONE
 					? EBB_UNLIMITED
 					: ret_limits->cpu.quota_us * 1000;

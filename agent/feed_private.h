@@ -37,8 +37,10 @@ struct feed_container {
 	bool had_net;      /* in the last report */
 	uint64_t added_ns;
 	uint64_t sent_at_ns; /* `at_ns` of the last sample that was sent; unguarded only */
-	/* Limits: in the last sample, and in the last report (cpuset and disk as a hash). */
+	/* Limits: in the last sample, and in the last report (cpuset and disk as a hash), with when
+	 * they were read for it. */
 	uint64_t seen_quota_ns, seen_period_ns, seen_mem;
+	uint64_t reported_ns;
 	uint64_t reported_quota_ns, reported_period_ns, reported_mem, reported_rest;
 	/* Guarded only. */
 	struct ebb_sample last;

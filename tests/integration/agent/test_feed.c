@@ -46,6 +46,9 @@ static struct {
 	const char *second; /* --controller, too */
 	char online[96];    /* the agent takes this file for the list of online CPUs; "": none */
 	json_t *at_other;   /* messages that came there */
+	bool hold;          /* the next answer is `held` until the test gives it */
+	struct http_deferred *held;
+	json_t *held_answer;
 } t;
 
 static void on_feed(void *userdata, struct http_call *call)
@@ -79,7 +82,17 @@ static void on_feed(void *userdata, struct http_call *call)
 		json_object_set(answer, "guard", t.guard);
 	if (t.term)
 		json_object_set_new(answer, "term", json_integer(t.term));
-	http_reply_json(call, 200, answer);
+	if (t.hold && !t.held && http_defer(call, &t.held) == 0)
+		t.held_answer = answer;
+	else
+		http_reply_json(call, 200, answer);
+}
+
+static void give_held_answer(void)
+{
+	t.hold = false;
+	if (t.held)
+		http_resume_json(TAKE_PTR(t.held), 200, TAKE_PTR(t.held_answer));
 }
 
 static void on_other_feed(void *userdata, struct http_call *call)
@@ -149,6 +162,7 @@ static void tear_down(void *unused)
 	char command[256];
 
 	stop_agent();
+	give_held_answer();
 	stop_serving();
 	http_server_free(t.other);
 	loop_free(t.loop);
@@ -509,16 +523,12 @@ static void check_hand(const json_t *limits)
 	CHECK_STR(json_string_value(json_object_get(by, "name")), comm);
 }
 
-TEST(feed_tells_limits_that_changed)
+/* 150 shares for "a", through the agent's API. */
+static void order_a(void)
 {
-	struct http_result result = {0};
-	json_t *limits = NULL;
-	size_t from;
-
-	set_up("100");
-	UNTIL(received() >= 2);
-	json_int_t a = number_of("a");
 	json_t *registration = json_object_get(message_at(0), "register");
+	struct http_result result = {0};
+
 	CHECK_INT(http_call_blocking(
 			  &(struct http_request_options){
 				  .method = "PUT",
@@ -534,6 +544,17 @@ TEST(feed_tells_limits_that_changed)
 	long status = result.status;
 	http_result_clear(&result);
 	CHECK_INT(status, 201);
+}
+
+TEST(feed_tells_limits_that_changed)
+{
+	json_t *limits = NULL;
+	size_t from;
+
+	set_up("100");
+	UNTIL(received() >= 2);
+	json_int_t a = number_of("a");
+	order_a();
 	UNTIL(limits || (limits = entry_of(message_at(received() - 1), "limits", NULL, a)));
 	CHECK_INT(json_integer_value(json_object_get(limits, "cpu")), 150);
 	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 0, 0);
@@ -576,6 +597,36 @@ TEST(feed_tells_limits_that_changed)
 	CHECK_STR(json_string_value(json_object_get(limits, "cpus")), "0");
 	check_hand(limits);
 	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 3, 0);
+}
+
+/*
+ * The controller is slow to answer: meanwhile a sample is taken, and then the limit is set by an
+ * order. The message that follows the answer at once has that sample, of before the order.
+ */
+TEST(feed_takes_no_order_for_another_hand)
+{
+	json_t *limits = NULL;
+	double sweeps;
+	size_t from;
+
+	set_up("1000");
+	UNTIL(received() >= 2);
+	json_int_t a = number_of("a");
+	t.hold = true;
+	UNTIL(t.held);
+	sweeps = metric("ebb_agent_sweeps_total");
+	UNTIL(metric("ebb_agent_sweeps_total") > sweeps);
+	order_a();
+	from = received();
+	give_held_answer();
+	UNTIL(limits || (received() > from &&
+			 (limits = entry_of(message_at(received() - 1), "limits", NULL, a))));
+	CHECK_INT(json_integer_value(json_object_get(limits, "cpu")), 150);
+	/* And is not told again. */
+	UNTIL(received() >= from + 3);
+	CHECK(!entry_of(message_at(from + 1), "limits", NULL, a));
+	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 0, 0);
+	CHECK(!log_has("another hand"));
 }
 
 TEST(feed_tells_who_comes_and_goes)
