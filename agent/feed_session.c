@@ -31,6 +31,8 @@ void feed_session_start(struct feed *feed)
 	feed->n_removed = 0;
 	feed->removed_in_flight = 0;
 	feed->news_at = UINT64_MAX;
+	if (feed->options.grower)
+		grower_session_begins(feed->options.grower);
 	container_table_foreach(feed->options.table, container) {
 		struct feed_container *fc = container->feed_state;
 

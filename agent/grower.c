@@ -23,8 +23,9 @@
 
 struct report {
 	bool pending;
+	int64_t base; /* the limit before all growths since the last order for it */
 	int64_t from, to;
-	uint64_t at_ns, seen_ns;
+	uint64_t at_ns, seen_ns; /* at_ns 0: what is in force is not by a growth */
 	const char *why;
 	int64_t sent_to;
 	uint64_t sent_ns; /* number of the growth that was sent last; 0: none */
@@ -98,6 +99,8 @@ static void note(struct grower *grower, struct grown *grown, enum reflex_resourc
 	struct reflex_state *state = &grown->states[resource];
 	uint64_t now = MAX(now_ns(), grower->last_ns + 1);
 
+	if (!report->at_ns)
+		report->base = grown->known[resource];
 	if (!report->pending) {
 		report->pending = true;
 		report->from = grown->known[resource];
@@ -403,6 +406,10 @@ void grower_limits_told(struct grower *grower, struct container *container,
 	grown->known[REFLEX_MEM] = limits->has_mem && limits->mem_bytes != LIMIT_NONE
 					   ? (int64_t)(limits->mem_bytes / EBB_MIB)
 					   : -1;
+	/* Another hand's now. */
+	for (int r = 0; r < REFLEX_MAX; r++)
+		if (!grown->reports[r].pending && grown->known[r] != grown->reports[r].to)
+			grown->reports[r].at_ns = 0;
 }
 
 /* --- reports --- */
@@ -423,7 +430,8 @@ bool grower_report(struct grower *grower, struct container *container,
 		return false;
 	*ret_growth = (struct growth){
 		.resource = resource,
-		.from = report->from,
+		/* Another hand may have lowered it in between. */
+		.from = MIN(report->from, report->to - 1),
 		.to = report->to,
 		.at_ns = report->at_ns,
 		.seen_ns = report->seen_ns ? report->seen_ns : report->at_ns,
@@ -462,6 +470,26 @@ void grower_acknowledged(struct grower *grower, uint64_t at_ns)
 				/* It has grown again since. */
 				report->from = report->sent_to;
 			}
+		}
+	}
+}
+
+void grower_session_begins(struct grower *grower)
+{
+	struct container *container;
+
+	container_table_foreach(grower->options.table, container) {
+		struct grown *grown = grown_of(container);
+
+		for (int r = 0; grown && r < REFLEX_MAX; r++) {
+			struct report *report = &grown->reports[r];
+
+			if (!report->at_ns)
+				continue;
+			grower->pending += !report->pending;
+			report->pending = true;
+			report->from = report->base;
+			report->sent_ns = 0;
 		}
 	}
 }
@@ -543,6 +571,8 @@ void grower_ordered(struct grower *grower, struct container *container,
 			grown->reports[r].pending = false;
 			grower->pending--;
 		}
+		if (!grown->reports[r].pending)
+			grown->reports[r].at_ns = 0;
 		grown->known[r] = limit;
 		grown->states[r].raises = 0;
 		grown->states[r].seen_ns = 0;

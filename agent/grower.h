@@ -66,6 +66,11 @@ bool grower_report(struct grower *grower, struct container *container,
 bool grower_is_pending(const struct container *container);
 /* The controller has settled all growths up to `at_ns`. */
 void grower_acknowledged(struct grower *grower, uint64_t at_ns);
+/*
+ * Another controller, or one that has forgotten: all growths that are still in force are to be told
+ * again, also those that were acknowledged, for it may have been before they were written down.
+ */
+void grower_session_begins(struct grower *grower);
 /* The last one's number; 0: none. What a registration tells of limits is from after it. */
 uint64_t grower_last(const struct grower *grower);
 

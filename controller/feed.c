@@ -164,22 +164,42 @@ static void apply_added(struct feed *feed, struct session *session,
 	}
 }
 
+/*
+ * Of containers that are known here already, before their limits are: else what grew while nobody
+ * could be told, or was told to a controller that ended before it was written down, would be what
+ * somebody else has changed.
+ */
+static void settle_registered(struct feed *feed, struct session *session,
+			      const struct feed_message *message)
+{
+	struct feed_growth growth;
+	const json_t *entry;
+	size_t i;
+
+	if (!json_array_size(message->growths))
+		return;
+	json_array_foreach(message->added, i, entry)
+		(void)member_add(session, number_of(entry), name_of(entry));
+	json_array_foreach(message->growths, i, entry) {
+		const struct member *member = member_find(session, number_of(entry));
+		struct structure *s = member ? model_structure(feed->model, member->name) : NULL;
+
+		if (s && s->host == session->host && s->subtype == STRUCTURE_CONTAINER &&
+		    !s->gone && feed_message_growth(entry, &growth) >= 0)
+			(void)scaler_grown(feed->scaler, s, &growth);
+	}
+}
+
 /* Before the limits: they show what has grown. */
 static void apply_growths(struct feed *feed, struct session *session,
 			  const struct feed_message *message)
 {
-	const json_t *registered = json_object_get(message->registration, "grown");
 	struct host *host = session->host;
 	uint64_t settled = 0, first_open = UINT64_MAX;
 	struct feed_growth growth;
 	const json_t *entry;
 	size_t i;
 
-	if (message->registration) {
-		host->reflex = json_is_integer(registered);
-		/* The limits that it tells are from after that. */
-		host->grown = (uint64_t)MAX(json_integer_value(registered), (json_int_t)0);
-	}
 	json_array_foreach(message->growths, i, entry) {
 		struct member *member = member_find(session, number_of(entry));
 		struct structure *s = member ? member_structure(feed, session, member) : NULL;
@@ -382,6 +402,8 @@ static bool take(struct feed *feed, const struct feed_message *message, uint64_t
 	host->connected = true;
 	host->agent_heard = host->last_heard = wall_seconds();
 	apply_removed(feed, session, message);
+	if (message->registration)
+		settle_registered(feed, session, message);
 	apply_added(feed, session, message);
 	if (message->registration)
 		model_host_registered(feed->model, host);

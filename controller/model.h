@@ -59,6 +59,7 @@ struct host {
 	bool reflex;       /* its agent can use a lease */
 	uint64_t accounts; /* +1 whenever shares are taken: leases and orders tell what they knew */
 	uint64_t grown;    /* all growths of the agent up to this number are settled */
+	uint64_t registered_ns; /* by its own clock: what it registered was in force then */
 
 	struct structure *containers; /* linked by host_next */
 	int64_t room; /* the scaler's, while it plans: what is left to be given out */

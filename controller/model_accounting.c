@@ -487,7 +487,9 @@ static void adopt_unguarded(struct model *model, struct structure *structure,
 	accounting_set_current(model, structure, resource, found);
 }
 
-void model_adopt_limit(struct model *model, struct structure *structure, enum ebb_resource resource)
+/* `how` it came to be other than on record, as far as can be told. */
+static void adopt(struct model *model, struct structure *structure, enum ebb_resource resource,
+		  const char *how)
 {
 	struct resource_state *state = &structure->resources[resource];
 	int64_t found = structure->physical[resource], before = state->current;
@@ -508,13 +510,17 @@ void model_adopt_limit(struct model *model, struct structure *structure, enum eb
 	/* Also what is to be cut, until it is. */
 	model_allocate(model, structure, resource, found - state->allocated);
 	limit = MIN(limit, state->allocated);
-	model_log(model, LOG_LEVEL_INFO,
-		  "%s: its %s limit was changed from outside, %lld to %lld %s%s", structure->name,
-		  name, (long long)before, (long long)found, unit,
+	model_log(model, LOG_LEVEL_INFO, "%s: its %s limit was changed %s, %lld to %lld %s%s",
+		  structure->name, name, how, (long long)before, (long long)found, unit,
 		  limit < found ? "; more than its max or than is free, cut" : "");
 	accounting_set_current(model, structure, resource, limit);
 	if (limit != found)
 		model_apply(model, structure, resource);
+}
+
+void model_adopt_limit(struct model *model, struct structure *structure, enum ebb_resource resource)
+{
+	adopt(model, structure, resource, "from outside");
 }
 
 /*
@@ -542,12 +548,13 @@ unsigned model_limits_reported(struct model *model, struct structure *structure,
 		struct resource_state *state = &structure->resources[i];
 		const json_t *value = json_object_get(limits, ebb_resource_name(i));
 		int64_t limit;
-		bool late;
+		bool late, first;
 
 		if (!value || json_to_int64(value, &limit) < 0)
 			continue;
 		limit = MAX(limit, -1);
 		late = comes_late(structure, i);
+		first = structure->physical[i] == INT64_MIN;
 		structure->physical[i] = limit;
 		if (late) {
 			registration_first_resource(structure->host, structure, i, limit, true);
@@ -587,7 +594,9 @@ unsigned model_limits_reported(struct model *model, struct structure *structure,
 			model_apply(model, structure, i);
 			continue;
 		}
-		model_adopt_limit(model, structure, i);
+		/* At a registration: an order of ours may have done it that nobody heard of, or an
+		 * agent that ended before it could tell. */
+		adopt(model, structure, i, first ? "while nobody heard of it" : "from outside");
 		foreign |= 1u << i;
 	}
 	return foreign;

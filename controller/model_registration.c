@@ -116,6 +116,7 @@ int model_register_host(struct model *model, const json_t *message, struct host 
 {
 	const char *name = json_string_value(json_object_get(message, "host"));
 	const json_t *registration = json_object_get(message, "register");
+	const json_t *grown = json_object_get(registration, "grown");
 	const char *address = json_string_value(json_object_get(registration, "address"));
 	json_t *topology = json_object_get(registration, "topology");
 	json_t *nodes = json_object_get(registration, "numa");
@@ -154,6 +155,11 @@ int model_register_host(struct model *model, const json_t *message, struct host 
 	host->ordered = distribution;
 	if (json_to_double(json_object_get(registration, "period_ms"), &period_ms) == 0)
 		host->period = CLAMP(period_ms, 1, 60000) / 1e3;
+	host->reflex = json_is_integer(grown);
+	/* The limits that it tells are from after that. */
+	host->grown = (uint64_t)MAX(json_integer_value(grown), (json_int_t)0);
+	host->registered_ns =
+		(uint64_t)MAX(json_integer_value(json_object_get(message, "now")), (json_int_t)0);
 	host_save_document(host);
 	model_agent_takes_over(model, host, address);
 	if (model_set_address(model, host, address))
@@ -255,7 +261,7 @@ static int claim_container(struct model *model, struct host *host, struct struct
 	accounting_release(model, structure);
 	structure->gone |= structure->held != 0 || before;
 	/* What is under way is for the other host, and ends as if it had gone. */
-	structure->in_flight = structure->operating = 0;
+	structure->in_flight = structure->operating = structure->grown_meanwhile = 0;
 	disks_unbind(model, structure);
 	host_detach(structure);
 	free(structure->host_name);
@@ -292,19 +298,45 @@ static void settle_container(struct model *model, struct structure *structure, b
 	structure->held = 0;
 }
 
+/*
+ * Growths that were settled are told again by an agent that has not heard so: by their numbers they
+ * are known. One that was started anew numbers from where it is; one whose host has booted, from
+ * lower on. And while an order is under way, what is registered is what its answer is held against,
+ * as a growth is: an agent that has been started anew knows of none.
+ */
+static void keep_growths(const struct host *host, struct structure *structure, bool same,
+			 const json_t *limits)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(structure->grown); i++) {
+		const json_t *value = json_object_get(limits, ebb_resource_name(i));
+		unsigned bit = 1u << i;
+		int64_t limit;
+
+		if (same && structure->in_flight & ~structure->operating & bit && value &&
+		    json_to_int64(value, &limit) >= 0 && limit > 0) {
+			structure->grown_meanwhile |= bit;
+			structure->grown[i].to = limit;
+			structure->grown[i].number = host->registered_ns;
+		} else if (!same || structure->grown[i].number > host->grown) {
+			memset(&structure->grown[i], 0, sizeof(structure->grown[i]));
+		}
+	}
+}
+
 int model_register_container(struct model *model, struct host *host, const json_t *added,
 			     struct structure **ret_structure)
 {
 	const char *name = json_string_value(json_object_get(added, "name"));
 	const json_t *limits = json_object_get(added, "limits");
 	struct structure *structure;
-	bool came_back;
+	bool came_back, same;
 	int r;
 
 	/* "free" is what the core map calls the shares that nobody has. */
 	if (!name || !name_is_sane(name, NAME_LEN_MAX) || strcmp(name, "free") == 0)
 		return -EINVAL;
 	structure = model_structure(model, name);
+	same = structure && structure->host == host && !structure->gone;
 	if (structure)
 		r = claim_container(model, host, structure);
 	else
@@ -317,7 +349,7 @@ int model_register_container(struct model *model, struct host *host, const json_
 	structure->live = true;
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
 		structure->physical[i] = INT64_MIN;
-	memset(structure->grown, 0, sizeof(structure->grown));
+	keep_growths(host, structure, same, limits);
 	model_limits_reported(model, structure, limits);
 	labels_take(model, structure, added);
 	if (came_back && structure->guard_state) {

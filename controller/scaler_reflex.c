@@ -90,6 +90,10 @@ bool scaler_grown(struct scaler *scaler, struct structure *s, const struct feed_
 		return false;
 	s->grown[r].number = number;
 	s->grown[r].to = growth->to;
+	/* An agent that registers tells of all that is still in force: it was written down. */
+	if (!((s->operating | s->in_flight | s->apply) & bit) && state->allocated == growth->to &&
+	    before == growth->to)
+		return true;
 	if (state->allocated <= 0) {
 		s->physical[r] = growth->to;
 		if (state->present)
@@ -106,6 +110,10 @@ bool scaler_grown(struct scaler *scaler, struct structure *s, const struct feed_
 		s->grown_meanwhile |= bit;
 		model_allocate(model, s, r, growth->to - growth->from);
 	} else {
+		/* It has grown from what is on record, or from less: there is nothing more to be
+		 * put in force. Else somebody's limit is still to be cut. */
+		if (s->apply & bit && growth->from <= before && growth->to > before)
+			s->apply &= ~bit;
 		if (s->apply & bit && lacks > 0)
 			model_allocate(model, s, r, lacks);
 		model_limit_applied(model, s, r, growth->to);

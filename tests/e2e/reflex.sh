@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Between two decisions of the controller, here one that is stopped, the agent raises what is short of
-# CPU or memory: inside of its lease and not past its end; afterwards the accounts agree.
+# CPU or memory: inside of its lease and not past its end; afterwards the accounts agree, also those of another
+# controller.
 . "$(dirname "$0")/loop.bash"
 REFLEX=on
 need_cgroups reflex
@@ -48,6 +49,19 @@ check the_reason_is_on_record has_decision '.resource == "cpu" and .outcome == "
 same nothing_was_taken_for_another_hand "$(cat "$TMP/controller.log" "$TMP/agent.log" | grep -c 'web.*another hand')" 0
 idle
 check falls_again wait_long is_idle web
+
+# What grew while there was no controller, or one that ended before it had written it down.
+check settled_before_the_end wait_long in_force web
+check leased_at_the_end wait_long has_new_lease
+kill_controller KILL
+busy web 2
+check grows_without_a_controller wait_long quota_is web 60
+check starts_again start_controller
+check takes_it_over wait_long in_force web
+check adds_up_again wait_for adds_up
+same nothing_was_changed_from_outside "$(cat "$TMP/controller.log" "$TMP/agent.log" | grep -cE 'web.*(another hand|was changed)')" 0
+idle
+check falls_after_that wait_long is_idle web
 
 # A lease ends by itself.
 check lease_for_short service REFLEX_LEASE 1

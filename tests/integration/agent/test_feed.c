@@ -46,10 +46,29 @@ static struct {
 	const char *second; /* --controller, too */
 	char online[96];    /* the agent takes this file for the list of online CPUs; "": none */
 	json_t *at_other;   /* messages that came there */
+	bool lease;         /* "a" may have up to 25 shares */
 	bool hold;          /* the next answer is `held` until the test gives it */
 	struct http_deferred *held;
 	json_t *held_answer;
 } t;
+
+/* And all that has grown is settled. */
+static void add_lease(json_t *answer, const json_t *message)
+{
+	json_t *registered = json_object_get(json_object_get(message, "register"), "grown");
+	json_int_t grown = json_integer_value(registered);
+	const json_t *growth;
+	size_t i;
+
+	json_array_foreach(json_object_get(message, "reflex"), i, growth)
+		grown = MAX(grown, json_integer_value(json_object_get(growth, "at")));
+	json_object_set_new(answer, "grown", json_integer(grown));
+	json_object_set_new(answer, "guard", json_pack("{s:{}}", "a"));
+	json_object_set_new(answer, "ceilings", json_pack("{s:{s:i}}", "a", "cpu", 25));
+	json_object_set_new(
+		answer, "lease",
+		json_pack("{s:i, s:i, s:i}", "number", 1, "ttl_ms", 60000, "cpu", 1000));
+}
 
 static void on_feed(void *userdata, struct http_call *call)
 {
@@ -82,6 +101,8 @@ static void on_feed(void *userdata, struct http_call *call)
 		json_object_set(answer, "guard", t.guard);
 	if (t.term)
 		json_object_set_new(answer, "term", json_integer(t.term));
+	if (t.lease)
+		add_lease(answer, message);
 	if (t.hold && !t.held && http_defer(call, &t.held) == 0)
 		t.held_answer = answer;
 	else
@@ -599,6 +620,69 @@ TEST(feed_tells_limits_that_changed)
 	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 3, 0);
 }
 
+/* The last that was told since message `from`. */
+static json_t *last_growth(size_t from, json_int_t c)
+{
+	json_t *growth = NULL;
+
+	for (size_t i = received(); i-- > from && !growth;)
+		growth = entry_of(message_at(i), "reflex", NULL, c);
+	return growth;
+}
+
+/* Asks for a registration and returns it. */
+static json_t *registers_anew(void)
+{
+	size_t at = received();
+
+	t.forget = 1;
+	UNTIL(received() > at + 1);
+	while (at + 1 < received() && !json_object_get(message_at(at), "register"))
+		at++;
+	CHECK(json_object_get(message_at(at), "register"));
+	return message_at(at);
+}
+
+/*
+ * A controller that has settled a growth may end before it has written that down: to the one that
+ * asks for a registration it is told again, until an order has set the limit.
+ */
+TEST(feed_tells_another_controller_of_what_grew)
+{
+	json_t *growth = NULL, *registration;
+	size_t from;
+	pid_t pid;
+
+	t.lease = true;
+	set_up("100");
+	if (cgroup_tree_write(&t.tree, "cpu", "a", "cpu.cfs_quota_us", "5000") < 0)
+		CHECK_INT(cgroup_tree_write(&t.tree, "cpu", "a", "cpu.max", "5000 100000"), 0);
+	UNTIL(received() >= 3 && number_of("a"));
+	pid = cgroup_tree_spawn(&t.tree, "a", burn, NULL);
+	CHECK(pid > 0);
+	UNTIL((growth = last_growth(0, number_of("a"))));
+	CHECK_INT(json_integer_value(json_object_get(growth, "from")), 5);
+	CHECK_INT(json_integer_value(json_object_get(growth, "to")), 25);
+	/* It has heard that this is settled. */
+	from = received();
+	UNTIL(received() >= from + 3);
+	CHECK(!json_object_get(message_at(received() - 1), "reflex"));
+
+	registration = registers_anew();
+	growth = entry_of(registration, "reflex", NULL, number_of("a"));
+	CHECK(growth);
+	CHECK_INT(json_integer_value(json_object_get(growth, "from")), 5);
+	CHECK_INT(json_integer_value(json_object_get(growth, "to")), 25);
+	from = received();
+	UNTIL(received() >= from + 3);
+	CHECK(!json_object_get(message_at(received() - 1), "reflex"));
+
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	order_a();
+	CHECK(!json_object_get(registers_anew(), "reflex"));
+}
+
 /*
  * The controller is slow to answer: meanwhile a sample is taken, and then the limit is set by an
  * order. The message that follows the answer at once has that sample, of before the order.
@@ -856,7 +940,7 @@ TEST(feed_ignores_a_controller_that_led_before)
 
 	/* It guards "a", but nobody listens to it any more. */
 	t.term = 4;
-	t.guard = json_pack("{s:{s:i}}", "a", "cpu", 100);
+	t.guard = json_pack("{s:{s:i}}", "a", "cpu", 25);
 	t.guard_version = 9;
 	size_t before = received();
 	UNTIL(received() >= before + 5);

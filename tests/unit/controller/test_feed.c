@@ -6,6 +6,8 @@
 #include <stdarg.h>
 
 #include "agent_stand_in.h"
+#include "model_private.h"
+#include "ebb/cleanup.h"
 #include "ebb/http_client.h"
 #include "ebb/units.h"
 #include "../../test.h"
@@ -24,7 +26,7 @@ static long status;
 static char agent_url[128];
 static long long seq;
 
-static void release_all(void *arg)
+static void end_controller(void)
 {
 	if (server)
 		http_server_free(TAKE_PTR(server));
@@ -34,8 +36,13 @@ static void release_all(void *arg)
 	audit_free(TAKE_PTR(audit));
 	if (model)
 		model_free(TAKE_PTR(model));
-	stand_in_stop(&agent);
 	json_decref(TAKE_PTR(answer));
+}
+
+static void release_all(void *arg)
+{
+	end_controller();
+	stand_in_stop(&agent);
 }
 
 static void post(void *userdata, struct http_call *call)
@@ -43,7 +50,7 @@ static void post(void *userdata, struct http_call *call)
 	feed_handle(feed, call);
 }
 
-static void start(void)
+static void start_controller(void)
 {
 	static const struct http_route routes[] = {{HTTP_POST, "/feed", post, false}};
 	struct http_server_options options = {
@@ -56,10 +63,6 @@ static void start(void)
 		.n_routes = 1,
 	};
 
-	test_at_end(release_all, NULL);
-	seq = 0;
-	CHECK_INT(stand_in_start(&agent), 0);
-	stand_in_url(&agent, agent_url, sizeof(agent_url));
 	CHECK_INT(model_new(NULL, &model), 0);
 	CHECK_INT(audit_new(NULL, 64, &audit), 0);
 	CHECK_INT(scaler_new(model, audit, &scaler), 0);
@@ -67,6 +70,15 @@ static void start(void)
 	CHECK_INT(executor_new(NULL, scaler_order_done, scaler, &executor), 0);
 	scaler_set_sink(scaler, executor_sink(executor));
 	CHECK_INT(http_server_new(&options, &server), 0);
+}
+
+static void start(void)
+{
+	test_at_end(release_all, NULL);
+	seq = 0;
+	CHECK_INT(stand_in_start(&agent), 0);
+	stand_in_url(&agent, agent_url, sizeof(agent_url));
+	start_controller();
 }
 
 static void send_text(const char *text)
@@ -471,6 +483,172 @@ TEST(a_throttled_container_is_given_more)
 	CHECK(*json_string_value(json_object_get(decision, "rule")));
 	CHECK(json_is_number(json_object_get(decision, "received_ms")));
 	CHECK(json_is_number(json_object_get(decision, "applied_ms")));
+}
+
+/* --- the reflex, where one side or the other ends --- */
+
+/* All that is written down. */
+static json_t *documents(void)
+{
+	json_t *docs = json_array();
+	struct structure *s;
+
+	model_lock(model);
+	model_settle(model);
+	model_foreach_structure(model, s) {
+		_cleanup_json_ json_t *doc = structure_to_json(s);
+
+		json_array_append_new(docs, json_pack("[o, o?]", json_deep_copy(doc),
+						      structure_limits_to_json(s)));
+	}
+	model_unlock(model);
+	return docs;
+}
+
+/* Another controller, which has `docs` and nothing else. */
+static void start_again(const json_t *docs)
+{
+	const json_t *pair;
+	size_t i;
+
+	end_controller();
+	start_controller();
+	model_lock(model);
+	json_array_foreach(docs, i, pair) {
+		_cleanup_free_ char *error = NULL;
+		struct structure *s;
+
+		const json_t *limits = json_array_get(pair, 1);
+
+		CHECK_INT(structure_from_json(json_array_get(pair, 0),
+					      json_is_object(limits) ? limits : NULL, &s, &error),
+			  0);
+		CHECK_INT(model_add(model, s), 0);
+	}
+	model_drop_dirty(model);
+	model_attach_containers(model);
+	for (i = 0; i < model->n_hosts; i++)
+		host_rebuild_accounting(model, model->hosts[i]);
+	model_unlock(model);
+}
+
+#define RAISED                                                                             \
+	",\"reflex\":[{\"c\":1,\"resource\":\"cpu\",\"from\":100,\"to\":200,\"seen\":400," \
+	"\"at\":500,\"why\":\"throttled\"}]"
+
+/* An agent with the reflex, whose last growth has the number `grown`; web has `cpu` shares. */
+static void registers_grown(const char *session, int cpu, int grown, const char *reflex)
+{
+	tell(session, 1000,
+	     ",\"register\":{\"address\":\"%s\",\"cpus\":[0,1,2,3],\"mem\":4294967296,"
+	     "\"topology\":{\"0\":{\"0\":[0],\"1\":[1],\"2\":[2],\"3\":[3]}},\"grown\":%d},"
+	     "\"added\":[{\"c\":1,\"name\":\"web\",\"limits\":{\"cpu\":%d,\"cpus\":\"0,1\","
+	     "\"mem\":512}}]%s",
+	     agent_url, grown, cpu, reflex);
+	CHECK_INT(status, 200);
+}
+
+/* In the accounts once, and nobody else's doing. */
+static void check_raised(unsigned long grown)
+{
+	_cleanup_free_ char *wrong = NULL;
+	struct scaler_stats stats;
+	struct structure *web;
+
+	settle();
+	model_lock(model);
+	web = model_structure(model, "web");
+	scaler_get_stats(scaler, &stats);
+	CHECK_INT(web->resources[EBB_CPU].current, 200);
+	CHECK_INT(web->resources[EBB_CPU].allocated, 200);
+	CHECK_INT(stats.grown, grown);
+	CHECK_INT(stats.foreign, 0);
+	for (int i = 0; i < DRIFT_MAX; i++)
+		CHECK_INT(stats.drift[i], 0);
+	wrong = model_check(model);
+	model_unlock(model);
+	if (wrong)
+		TEST_FAIL("%s", wrong);
+}
+
+static size_t raises_on_record(void)
+{
+	_cleanup_json_ json_t *decisions = audit_query(audit, "web", 100);
+	const json_t *decision;
+	size_t i, n = 0;
+
+	json_array_foreach(decisions, i, decision) {
+		if (strcmp(json_string_value(json_object_get(decision, "origin")), "reflex") != 0)
+			continue;
+		CHECK_INT(json_integer_value(json_object_get(decision, "current")), 100);
+		CHECK_INT(json_integer_value(json_object_get(decision, "applied")), 200);
+		n++;
+	}
+	return n;
+}
+
+/* web is guarded at 100 shares by a controller that has written that down. */
+static json_t *guarded_at_100(void)
+{
+	start();
+	registers_grown("s1", 100, 0, "");
+	guard("web", 300);
+	settle();
+	return documents();
+}
+
+TEST(a_raise_that_was_not_told_before_the_controller_ended)
+{
+	_cleanup_json_ json_t *docs = guarded_at_100();
+
+	start_again(docs);
+	registers_grown("s2", 200, 500, RAISED);
+	CHECK_INT(json_integer_value(json_object_get(answer, "grown")), 500);
+	check_raised(1);
+	CHECK_INT(raises_on_record(), 1);
+	/* Its answer was lost. */
+	tell("s2", 2000, RAISED ",\"limits\":[{\"c\":1,\"cpu\":200,\"mem\":512}]");
+	registers_grown("s3", 200, 500, RAISED);
+	tell("s3", 3000, ",\"limits\":[{\"c\":1,\"cpu\":200,\"mem\":512}]");
+	check_raised(1);
+	CHECK_INT(raises_on_record(), 1);
+}
+
+TEST(a_raise_that_was_settled_but_not_written_down)
+{
+	_cleanup_json_ json_t *before = guarded_at_100(), *after = NULL;
+
+	tell("s1", 1000, RAISED ",\"limits\":[{\"c\":1,\"cpu\":200,\"mem\":512}]");
+	CHECK_INT(json_integer_value(json_object_get(answer, "grown")), 500);
+	check_raised(1);
+	after = documents();
+	/* The agent tells all that is in force: whoever settled it may have been too late. */
+	start_again(before);
+	registers_grown("s2", 200, 500, RAISED);
+	check_raised(1);
+	CHECK_INT(raises_on_record(), 1);
+	/* Or not. */
+	start_again(after);
+	registers_grown("s3", 200, 500, RAISED);
+	check_raised(0);
+	CHECK_INT(raises_on_record(), 0);
+}
+
+/* It cannot say so any more; what is in force holds, whoever did it. */
+TEST(a_raise_of_an_agent_that_ended)
+{
+	_cleanup_json_ json_t *docs = guarded_at_100();
+
+	registers_grown("s2", 200, 0, "");
+	check_raised(0);
+	tell("s2", 2000, ",\"limits\":[{\"c\":1,\"cpu\":200,\"mem\":512}]");
+	check_raised(0);
+	/* And of both. */
+	start_again(docs);
+	registers_grown("s3", 200, 0, "");
+	check_raised(0);
+	tell("s3", 2000, ",\"limits\":[{\"c\":1,\"cpu\":200,\"mem\":512}]");
+	check_raised(0);
 }
 
 TEST_MAIN()

@@ -20,6 +20,8 @@
 struct given {
 	struct given *next;
 	struct order order;
+	bool arrived, done; /* at the agent, whose answer may come later; done there */
+	uint64_t at_ns;
 };
 
 static struct model *model;
@@ -40,6 +42,7 @@ static struct {
 	int64_t pool[2];
 	uint64_t number, accounts;
 	bool leased;
+	bool changed[N]; /* limits that are to be told */
 } agent;
 
 static uint64_t any(uint64_t below)
@@ -95,9 +98,10 @@ static uint64_t tick(void)
 /* The limits that the agent has, as its registration tells them. */
 static void registers(void)
 {
-	json_t *message = json_pack("{s:s, s:{s:s, s:[i,i,i,i], s:I, s:{}}}", "host", "h0",
-				    "register", "address", "http://h0", "cpus", 0, 1, 2, 3, "mem",
-				    (json_int_t)MEM_MIB << 20, "topology");
+	json_t *message =
+		json_pack("{s:s, s:I, s:{s:s, s:[i,i,i,i], s:I, s:{}}}", "host", "h0", "now",
+			  (json_int_t)tick(), "register", "address", "http://h0", "cpus", 0, 1, 2,
+			  3, "mem", (json_int_t)MEM_MIB << 20, "topology");
 
 	CHECK_INT(model_register_host(model, message, &host), 0);
 	json_decref(message);
@@ -183,22 +187,37 @@ static void carry_out(const struct order *order)
 		}
 		agent.limit[i][r] = to;
 		agent.pending[i][r] = false;
+		agent.changed[i] = true;
 	}
+}
+
+/* At the agent. */
+static void arrive(struct given *given)
+{
+	if (given->arrived)
+		return;
+	given->arrived = true;
+	given->at_ns = tick();
+	given->done = accepts(&given->order);
+	if (given->done)
+		carry_out(&given->order);
 }
 
 /* Answers one of them, which is taken out. The lock is held, but not while it is answered. */
 static void answer(struct given *given, bool done, bool heard)
 {
-	struct order_result result = {.applied_ns = tick()};
+	struct order_result result = {0};
 	json_t *read = NULL;
 
-	if (done && accepts(&given->order)) {
-		carry_out(&given->order);
+	if (done)
+		arrive(given);
+	result.applied_ns = given->arrived ? given->at_ns : tick();
+	if (given->done) {
 		read = json_incref(given->order.body);
 		result.ok = heard;
 		result.status = heard ? 201 : 0;
 		result.resources = read;
-	} else if (done && heard) {
+	} else if (given->arrived && heard) {
 		result.status = 409;
 		result.grown = true;
 		snprintf(result.error, sizeof(result.error), "it had grown");
@@ -234,12 +253,14 @@ static void grow(int i, int r, int64_t wanted, int64_t ceiling)
 	agent.limit[i][r] += more;
 	agent.pool[r] -= more;
 	agent.grown[i][r] = agent.last[r] = tick();
+	agent.changed[i] = true;
 }
 
-/* A message with all that is not acknowledged. */
+/* A message with all that is not acknowledged, and the limits, as controller/feed.c takes it. */
 static void settle_reports(void)
 {
-	uint64_t settled = 0, first_open = UINT64_MAX;
+	uint64_t settled = 0, first_open = UINT64_MAX, now = tick();
+	bool open[N] = {0};
 
 	for (int i = 0; i < N; i++)
 		for (int r = 0; r < 2; r++) {
@@ -258,11 +279,36 @@ static void settle_reports(void)
 			/* A later order of ours may have lowered it: then it has been heard. */
 			if (scaler_grown(scaler, web[i], &growth))
 				settled = MAX(settled, agent.grown[i][r]);
-			else
+			else {
 				first_open = MIN(first_open, agent.grown[i][r]);
+				open[i] = true;
+			}
 		}
 	host->grown = MAX(host->grown, MIN(settled, first_open - 1));
+	for (int i = 0; i < N; i++) {
+		json_t *limits;
+
+		if (open[i] || !agent.changed[i])
+			continue;
+		agent.changed[i] = false;
+		limits = json_pack("{s:I, s:I}", "cpu", (json_int_t)agent.limit[i][0], "mem",
+				   (json_int_t)agent.limit[i][1]);
+		if (!scaler_is_outdated(scaler, web[i], now))
+			scaler_limits_reported(scaler, web[i], limits, (double)now / 1e9);
+		json_decref(limits);
+	}
 	scaler_run(scaler);
+}
+
+/* Nobody else writes limits here. */
+static void check_no_drift(void)
+{
+	struct scaler_stats stats;
+
+	scaler_get_stats(scaler, &stats);
+	for (int i = 0; i < DRIFT_MAX; i++)
+		CHECK_INT(stats.drift[i], 0);
+	CHECK_INT(stats.foreign, 0);
 }
 
 static void acknowledge(uint64_t grown)
@@ -482,6 +528,70 @@ TEST(an_answer_overtaken_by_the_report)
 	model_unlock(model);
 }
 
+/* The agent registers anew while an order is under way that its growth has overtaken. */
+TEST(a_registration_between_a_growth_and_the_answer)
+{
+	start();
+	settle();
+	take_lease(made_lease());
+	/* Refused: what grew holds. */
+	ask(0, EBB_CPU, -20);
+	grow(0, EBB_CPU, 70, 300);
+	report(true);
+	registers();
+	check_books(false);
+	answer(take_order(0), true, true);
+	CHECK_INT(web[0]->resources[EBB_CPU].current, 120);
+	settle();
+	CHECK_INT(agent.limit[0][0], 120);
+	check_books(true);
+	check_no_drift();
+	model_unlock(model);
+}
+
+/* And was started anew, so that it cannot tell of what it raised. */
+TEST(a_registration_of_another_agent_before_the_answer)
+{
+	start();
+	settle();
+	take_lease(made_lease());
+	ask(0, EBB_CPU, -20);
+	arrive(orders);
+	CHECK_INT(agent.limit[0][0], 30);
+	grow(0, EBB_CPU, 70, 300);
+	memset(agent.pending, 0, sizeof(agent.pending));
+	registers();
+	answer(take_order(0), true, true);
+	CHECK_INT(web[0]->resources[EBB_CPU].current, 100);
+	report(true);
+	settle();
+	CHECK_INT(agent.limit[0][0], 100);
+	check_books(true);
+	check_no_drift();
+	model_unlock(model);
+}
+
+/* Nobody knows what became of an order, which is ordered again after a pause; then comes a growth.
+ */
+TEST(a_growth_after_an_order_of_unknown_end)
+{
+	start();
+	settle();
+	take_lease(made_lease());
+	ask(0, EBB_CPU, -20);
+	answer(take_order(0), true, false);
+	CHECK_INT(agent.limit[0][0], 30);
+	CHECK_INT(web[0]->resources[EBB_CPU].current, 50);
+	grow(0, EBB_CPU, 70, 300);
+	report(true);
+	CHECK_INT(web[0]->resources[EBB_CPU].current, 100);
+	settle();
+	CHECK_INT(agent.limit[0][0], 100);
+	check_books(true);
+	check_no_drift();
+	model_unlock(model);
+}
+
 TEST(what_is_in_force_beyond_the_books_is_not_leased)
 {
 	start();
@@ -559,8 +669,16 @@ TEST(at_random_the_books_hold)
 		case 1: ask(i, r, (int64_t)any(r ? 600 : 120) - (r ? 300 : 60)); break;
 		case 2:
 		case 3:
-			if (n)
+			/* Its answer may be overtaken by what follows. */
+			if (n && any(3) == 0) {
+				struct given *given = orders;
+
+				for (size_t k = any(n); k; k--)
+					given = given->next;
+				arrive(given);
+			} else if (n) {
 				answer(take_order(any(n)), true, true);
+			}
 			break;
 		case 4:
 			/* Carried out or not, nobody hears of it. */
@@ -600,9 +718,11 @@ TEST(at_random_the_books_hold)
 			break;
 		}
 		check_books(false);
+		check_no_drift();
 	}
 	settle();
 	check_books(true);
+	check_no_drift();
 	model_unlock(model);
 }
 
