@@ -9,7 +9,6 @@
  * where that is allowed, so that the clock is not what waits.
  */
 #include <math.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -21,6 +20,7 @@
 #include "bpf_programs.h"
 #include "cgroup_tree.h"
 #include "container.h"
+#include "gated_load.h"
 #include "hierarchy.h"
 #include "sampler.h"
 #include "ebb/cleanup.h"
@@ -40,7 +40,7 @@
 
 /* Shared with the load. */
 struct gate {
-	_Atomic int open;
+	struct load_gate load;
 	_Atomic uint64_t mib, stall_ns, longest_ns, start_ns, end_ns;
 };
 
@@ -238,29 +238,6 @@ static void rest(const struct bench *bench)
 
 /* --- CPU --- */
 
-static void *spin(void *arg)
-{
-	struct gate *gate = arg;
-
-	for (;;) {
-		while (!atomic_load_explicit(&gate->open, memory_order_relaxed))
-			usleep(500);
-		while (atomic_load_explicit(&gate->open, memory_order_relaxed))
-			;
-	}
-	return NULL;
-}
-
-static void spin_on_two(void *arg)
-{
-	pthread_t other;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (pthread_create(&other, NULL, spin, arg))
-		_exit(1);
-	spin(arg);
-}
-
 static void print_ms(const char *name, uint64_t from, uint64_t to)
 {
 	if (from && to)
@@ -283,7 +260,7 @@ static int cpu_round(struct bench *bench, int64_t idle, int64_t max)
 	}
 	counted = read_number(bench->events_fd, "nr_throttled ");
 	start = now_ns();
-	atomic_store(&bench->gate->open, 1);
+	atomic_store(&bench->gate->load.open, 1);
 	do {
 		nap_ns(POLL_NS);
 		now = now_ns();
@@ -294,7 +271,7 @@ static int cpu_round(struct bench *bench, int64_t idle, int64_t max)
 		if (limit_of(bench, true) > idle)
 			raised_at = now;
 	} while (!raised_at && now - start < WAIT_MAX_NS / 4);
-	atomic_store(&bench->gate->open, 0);
+	atomic_store(&bench->gate->load.open, 0);
 	/* Seen by the agent between two polls. */
 	if (raised_at && !waits_at)
 		waits_at = raised_at;
@@ -325,7 +302,7 @@ static void grow(void *arg)
 	(void)madvise(memory, MIB_TO * mib, MADV_NOHUGEPAGE);
 	memset(memory, 1, MIB_FROM * mib);
 	atomic_store(&gate->mib, MIB_FROM);
-	while (!atomic_load(&gate->open))
+	while (!atomic_load(&gate->load.open))
 		usleep(500);
 	next = now_ns();
 	atomic_store(&gate->start_ns, next);
@@ -376,7 +353,7 @@ static int mem_round(struct bench *bench, int64_t idle, int64_t max)
 	nap_ns(500 * EBB_NS_PER_MS);
 	before = first = limit_of(bench, false);
 	met_before = met(bench);
-	atomic_store(&gate->open, 1);
+	atomic_store(&gate->load.open, 1);
 	until = now_ns() + 6 * WAIT_MAX_NS;
 	while (waitpid(pid, &status, WNOHANG) == 0) {
 		limit = limit_of(bench, false);
@@ -418,7 +395,8 @@ static int set_up(struct bench *bench, bool cpu, int64_t idle, int64_t max, cons
 		return -ENOENT;
 	if (!cpu)
 		return 0;
-	bench->load = cgroup_tree_spawn(&bench->tree, bench->name, spin_on_two, bench->gate);
+	bench->load =
+		cgroup_tree_spawn(&bench->tree, bench->name, gated_spin_on_two, &bench->gate->load);
 	if (bench->load < 0)
 		return -errno;
 	return watch(bench, pins) < 0 ? -EIO : cut(bench, "resources/cpu/max", true, idle, max);

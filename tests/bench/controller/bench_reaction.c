@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -19,6 +18,7 @@
 #include <jansson.h>
 
 #include "cgroup_tree.h"
+#include "gated_load.h"
 #include "ebb/cleanup.h"
 #include "ebb/http_client.h"
 #include "ebb/loop.h"
@@ -41,17 +41,12 @@ static const char *const titles[TIMES] = {
 	[APPLIED] = "  sample taken -> limit in force",
 };
 
-/* Shared with the load. */
-struct gate {
-	_Atomic int open;
-};
-
 struct bench {
 	char dir[64], pins[64], address[128], build[256];
 	struct cgroup_tree tree;
 	bool has_tree;
 	pid_t controller, agent, load;
-	struct gate *gate;
+	struct load_gate *gate; /* shared with the load */
 	int quota_fd, stat_fd;
 	double times[TIMES][TRIALS_MAX];
 	size_t n[TIMES];
@@ -179,31 +174,6 @@ static void clean_up(struct bench *bench)
 	remove_files(bench);
 }
 
-/* --- the load --- */
-
-static void *spin(void *arg)
-{
-	struct gate *gate = arg;
-
-	for (;;) {
-		while (!atomic_load_explicit(&gate->open, memory_order_relaxed))
-			usleep(500);
-		while (atomic_load_explicit(&gate->open, memory_order_relaxed))
-			;
-	}
-	return NULL;
-}
-
-static void run_load(void *arg)
-{
-	pthread_t other;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (pthread_create(&other, NULL, spin, arg))
-		_exit(1);
-	spin(arg);
-}
-
 /* --- the API --- */
 
 static json_t *call(struct bench *bench, const char *method, const char *path, const char *body)
@@ -315,7 +285,7 @@ static int set_up(struct bench *bench)
 			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (bench->gate == MAP_FAILED)
 		return -errno;
-	bench->load = cgroup_tree_spawn(&bench->tree, "web", run_load, bench->gate);
+	bench->load = cgroup_tree_spawn(&bench->tree, "web", gated_spin_on_two, bench->gate);
 	if (bench->load < 0)
 		return -errno;
 
