@@ -23,8 +23,8 @@
 
 #define MIB ((uint64_t)EBB_MIB)
 
-/* About 10 s, with containers that keep two CPUs busy. */
-#define STEPS 40000UL
+/* About 25 s, with containers that keep two CPUs busy. */
+#define STEPS 100000UL
 #define SEED  2U
 
 /* Of the orders for memory; what runs in the containers has enough with the least. */
