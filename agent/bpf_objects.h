@@ -56,6 +56,9 @@ void bpf_flush(struct bpf_programs *programs, bool cpu);
 
 /* bpf_support.c. `kind`: BTF_KIND_FUNC, ... */
 struct btf;
+/* As bpf_support_probe(). Returns the kernel's BTF that it has read, for btf__free(); to read it
+ * again would take as long as to load a program. NULL: there is none. */
+struct btf *bpf_support_probe_btf(struct bpf_support *ret_support);
 bool btf_has(const struct btf *btf, const char *name, unsigned kind);
 /* Before it is loaded: who may not look at the BTF of modules does without. */
 void bpf_leave_modules_out(struct bpf_object *object);

@@ -390,14 +390,10 @@ int bpf_programs_load(const struct bpf_programs_options *options,
 	int r;
 
 	libbpf_set_print(log_libbpf);
-	bpf_support_probe(&support);
-	if (!support.btf)
+	btf = bpf_support_probe_btf(&support);
+	if (!btf)
 		return log_error_errno(
 			EOPNOTSUPP, "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF): no eBPF here");
-	btf = btf__load_vmlinux_btf();
-	r = libbpf_get_error(btf);
-	if (r < 0)
-		return log_error_errno(r, "cannot read the kernel's BTF");
 
 	programs = calloc(1, sizeof(*programs));
 	if (programs) {

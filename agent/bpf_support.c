@@ -90,21 +90,27 @@ static void probe_btf(const struct btf *btf, struct bpf_support *support)
 		support->held = true;
 }
 
-void bpf_support_probe(struct bpf_support *ret_support)
+struct btf *bpf_support_probe_btf(struct bpf_support *ret_support)
 {
 	struct bpf_support support = {0};
 	struct btf *btf = btf__load_vmlinux_btf();
 
 	if (libbpf_get_error(btf)) {
+		btf = NULL;
 		snprintf(support.why_not_held, sizeof(support.why_not_held),
 			 "no BTF in /sys/kernel/btf/vmlinux");
 		memcpy(support.why_not_walk, support.why_not_held, sizeof(support.why_not_walk));
 	} else {
 		support.btf = true;
 		probe_btf(btf, &support);
-		btf__free(btf);
 	}
 	*ret_support = support;
+	return btf;
+}
+
+void bpf_support_probe(struct bpf_support *ret_support)
+{
+	btf__free(bpf_support_probe_btf(ret_support));
 }
 
 bool btf_tracepoint_passes_pointer(const struct btf *btf, const char *typedef_name)
