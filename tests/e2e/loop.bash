@@ -167,12 +167,12 @@ adds_up() {
 			([$h.resources.cpu.core_usage_mapping[] | .[$one.name] // 0] | add))
 	' "$TMP/structures" >/dev/null
 }
-# in_force NAME [CGROUP]
+# in_force NAME [CGROUP]: the record in one piece, for what changes between two questions agrees with neither.
 in_force() {
-	local name=$1 cgroup=${2:-$1}
-	[ "$(quota "$cgroup")" = "$(resource "$name" cpu current)" ] &&
-		[ "$(memory "$cgroup")" = "$(resource "$name" mem current)" ] &&
-		[ "$(resource "$name" cpu allocated)" = "$(resource "$name" cpu current)" ]
+	local cgroup=${2:-$1} cpu allocated mem
+	read -r cpu allocated mem < <(ask GET "/structure/$1" |
+		jq -r '.resources | "\(.cpu.current) \(.cpu.allocated) \(.mem.current)"') &&
+		[ "$(quota "$cgroup")" = "$cpu" ] && [ "$(memory "$cgroup")" = "$mem" ] && [ "$allocated" = "$cpu" ]
 }
 # The sum of these containers' quotas.
 quotas() {
