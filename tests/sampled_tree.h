@@ -56,7 +56,8 @@ __attribute__((unused)) static void rig_begin(struct rig *rig, const char *name,
 	log_set_level(getenv("EBB_TEST_DEBUG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING);
 	if (geteuid() != 0)
 		SKIP("needs root");
-	bpf_support_probe(&support);
+	if (kind != SAMPLER_FILES)
+		bpf_support_probe(&support);
 	if (kind == SAMPLER_HELD && !support.held)
 		SKIP("%s", support.why_not_held);
 	if (kind == SAMPLER_WALK && !support.walk)

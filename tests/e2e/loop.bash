@@ -136,6 +136,10 @@ enter() {
 	for c in $(controllers); do echo "$BASHPID" >"$(cg "$c" "$name")/cgroup.procs" || exit 1; done
 	exec "$@"
 }
+# How many CPUs a load takes: two, so that a quota of more than one is seen; emulated, one, and all else has the other.
+load_cpus() {
+	if [ -n "${EBB_TEST_EMULATED:-}" ] || [ "$(nproc)" = 1 ]; then echo 1; else echo 2; fi
+}
 # busy NAME N: N processes that use all the CPU they get.
 busy() {
 	local i

@@ -3,8 +3,7 @@
 # A load starts and its quota rises; it stops and the quota falls; every change has its reason on record.
 . "$(dirname "$0")/loop.bash"
 need_cgroups loop_cpu
-cores=$(nproc)
-[ "$cores" -gt 2 ] && cores=2
+cores=$(load_cpus)
 
 make_cgroup web
 start_loop

@@ -11,6 +11,8 @@ rounds=${EBB_TEST_ROUNDS:-12}
 cores=$(nproc)
 total=$((cores * 100))
 names=(a b c)
+load=$cores
+[ -z "${EBB_TEST_EMULATED:-}" ] || load=$(load_cpus)
 
 for name in "${names[@]}"; do make_cgroup "$name"; done
 start_loop
@@ -23,12 +25,18 @@ done
 
 overbooked=0 wrong=0
 for round in $(seq "$rounds"); do
-	case $((RANDOM % 6)) in
+	what=$((RANDOM % 6))
+	# Of few rounds each kills, every other one under load.
+	if [ "$rounds" -lt 6 ]; then
+		what=$((what % 3))
+		[ $((round % 2)) = 0 ] && idle || busy "${names[RANDOM % 3]}" "$load"
+	fi
+	case $what in
 	0) kill_controller KILL; start_controller || not_ok "controller_round_$round" ;;
 	1) kill_agent KILL; start_feeding_agent || not_ok "agent_round_$round" ;;
 	2) kill_controller KILL; kill_agent KILL; start_controller; start_feeding_agent ;;
 	3) idle ;;
-	*) busy "${names[RANDOM % 3]}" "$cores" ;;
+	*) busy "${names[RANDOM % 3]}" "$load" ;;
 	esac
 	for _ in $(seq $((5 + RANDOM % 20))); do
 		! more_than "$total" "${names[@]}" || overbooked=$((overbooked + 1))

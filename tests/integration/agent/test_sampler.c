@@ -131,17 +131,17 @@ static void come_and_go(enum sampler_kind kind, const char *name, int total)
 
 TEST(of_10000_cgroups_held_and_removed_none_stays)
 {
-	come_and_go(SAMPLER_HELD, "go-held", getenv("EBB_TEST_EMULATED") ? 1000 : 10000);
+	come_and_go(SAMPLER_HELD, "go-held", getenv("EBB_TEST_EMULATED") ? 400 : 10000);
 }
 
 TEST(of_1000_cgroups_walked_and_removed_none_stays)
 {
-	come_and_go(SAMPLER_WALK, "go-walk", 1000);
+	come_and_go(SAMPLER_WALK, "go-walk", getenv("EBB_TEST_EMULATED") ? 400 : 1000);
 }
 
 TEST(of_1000_cgroups_read_and_removed_none_stays)
 {
-	come_and_go(SAMPLER_FILES, "go-files", 1000);
+	come_and_go(SAMPLER_FILES, "go-files", getenv("EBB_TEST_EMULATED") ? 400 : 1000);
 }
 
 static void hold_and_wait(int report, int n)
