@@ -138,6 +138,31 @@ void feed_container_joined(struct feed *feed, struct container *container)
 		feed_limits_changed(feed, container);
 }
 
+/* It is guarded under its new name before the controller says so. */
+static void take_other_name(struct feed *feed, const struct container *container)
+{
+	struct feed_container *fc = container->feed_state;
+	json_t *upper = fc->told ? json_object_get(feed->guard, fc->told) : NULL;
+
+	if (upper && !json_object_get(feed->guard, container->name)) {
+		json_object_set(feed->guard, container->name, upper);
+		json_object_del(feed->guard, fc->told);
+	}
+	if (fc->announced == ANNOUNCED_NO && fc->was)
+		return;
+	free(fc->was);
+	fc->was = TAKE_PTR(fc->told);
+}
+
+static void feed_container_free(struct feed_container *fc)
+{
+	sample_ring_clear(&fc->ring);
+	feed_forget_hand(fc);
+	free(fc->told);
+	free(fc->was);
+	free(fc);
+}
+
 void feed_container_named(struct feed *feed, struct container *container, bool renamed)
 {
 	struct feed_container *fc = container->feed_state;
@@ -152,9 +177,10 @@ void feed_container_named(struct feed *feed, struct container *container, bool r
 		feed->any_changed = true;
 		return;
 	}
+	take_other_name(feed, container);
 	if (fc->announced != ANNOUNCED_NO) {
-		/* To the controller one has gone, and another one has come. */
-		feed_tell_removed(feed, fc);
+		/* The old number goes with the message that has the new one. */
+		fc->was_c = fc->c;
 		fc->c = feed->next_c++;
 		fc->announced = ANNOUNCED_NO;
 		fc->changed = fc->changed_in_flight = false;
@@ -173,9 +199,7 @@ void feed_container_removed(struct feed *feed, struct container *container)
 	if (!fc)
 		return;
 	feed_tell_removed(feed, fc);
-	sample_ring_clear(&fc->ring);
-	feed_forget_hand(fc);
-	free(fc);
+	feed_container_free(fc);
 	container->feed_state = NULL;
 	container->guarded = false;
 	if (guarded)
@@ -246,9 +270,7 @@ void feed_free(struct feed *feed)
 
 		if (!fc)
 			continue;
-		sample_ring_clear(&fc->ring);
-		feed_forget_hand(fc);
-		free(fc);
+		feed_container_free(fc);
 		container->feed_state = NULL;
 		container->guarded = false;
 	}

@@ -94,7 +94,13 @@ static void add_containers(struct feed *feed, uint64_t now)
 			continue;
 		}
 		feed_message_member(message, "added", &n);
-		feed_message_added(message, fc->c, container, &limits);
+		feed_message_added(message, fc->c, container, &limits,
+				   fc->was && strcmp(fc->was, container->name) ? fc->was : NULL);
+		if (fc->was_c)
+			feed_remove_number(feed, fc->was_c);
+		fc->was_c = 0;
+		free(fc->told);
+		fc->told = strdup(container->name);
 		fc->other_labels = false;
 		fc->announced = ANNOUNCED_IN_FLIGHT;
 		fc->changed = false;
@@ -203,6 +209,12 @@ int feed_compose(struct feed *feed, bool batch)
 	return message->failed ? -ENOMEM : 0;
 }
 
+static void forget(char **name)
+{
+	free(*name);
+	*name = NULL;
+}
+
 static void settle_news(struct feed *feed, bool arrived)
 {
 	struct container *container;
@@ -216,6 +228,8 @@ static void settle_news(struct feed *feed, bool arrived)
 			fc->announced = arrived ? ANNOUNCED_YES : ANNOUNCED_NO;
 			if (!arrived)
 				feed->news_at = 0;
+			else
+				forget(&fc->was);
 		}
 		if (fc->changed_in_flight && !arrived) {
 			fc->changed = true;

@@ -157,12 +157,16 @@ void feed_message_limits(struct text *text, uint64_t c, const struct limits *lim
 }
 
 void feed_message_added(struct text *text, uint64_t c, const struct container *container,
-			const struct limits *limits)
+			const struct limits *limits, const char *was)
 {
 	text_str(text, "{\"c\":");
 	text_u64(text, c);
 	text_str(text, ",\"name\":");
 	text_json_string(text, container->name);
+	if (was) {
+		text_str(text, ",\"was\":");
+		text_json_string(text, was);
+	}
 	add_labels(text, container);
 	text_str(text, ",\"path\":");
 	text_json_string(text, container->path);

@@ -24,9 +24,10 @@ void feed_message_sample(struct text *text, uint64_t c, const struct ebb_sample 
  */
 void feed_message_limits(struct text *text, uint64_t c, const struct limits *limits,
 			 const struct container *container, const struct hand *hand);
-/* {"c":...,"name":...,"labels":{...},"limits":{...}}: a container that is new in this session. */
+/* {"c":...,"name":...,"labels":{...},"limits":{...}}: a container that is new in this session, or
+ * one that is told anew because it was called `was`; NULL: it was not. */
 void feed_message_added(struct text *text, uint64_t c, const struct container *container,
-			const struct limits *limits);
+			const struct limits *limits, const char *was);
 /* {"c":...,"resource":"cpu","from":...,"to":...}: the reflex raised a limit. */
 void feed_message_growth(struct text *text, uint64_t c, const struct growth *growth);
 

@@ -25,6 +25,12 @@ enum announced { ANNOUNCED_NO, ANNOUNCED_IN_FLIGHT, ANNOUNCED_YES };
 struct feed_container {
 	uint64_t c; /* its number in this session */
 	enum announced announced;
+	char *told; /* the name that it was told under last; NULL: it never was */
+	/* Called otherwise since: by which name the controller knows it, until it has heard of the
+	 * new one, and the number that is to be removed with it; 0: it is, or was of another
+	 * session. */
+	char *was;
+	uint64_t was_c;
 	bool changed, changed_in_flight; /* its limits */
 	bool changing;                   /* by an order that takes time */
 	bool urgent;                     /* a sample in the ring is */
@@ -116,7 +122,8 @@ uint64_t feed_settled_at(const struct feed *feed, const struct container *contai
 /* feed_session.c */
 /* A new one: everything is to be told again. */
 void feed_session_start(struct feed *feed);
-/* What the controller knows as `fc->c` is no more. */
+void feed_remove_number(struct feed *feed, uint64_t c);
+/* What the controller knows as `fc->c`, or by the name before, is no more. */
 void feed_tell_removed(struct feed *feed, const struct feed_container *fc);
 /* The message could not be sent: it is tried again, after a while. */
 void feed_session_unsent(struct feed *feed, int error);

@@ -38,6 +38,7 @@ void feed_session_start(struct feed *feed)
 
 		if (!fc)
 			continue;
+		fc->was_c = 0;
 		fc->c = feed->next_c++;
 		fc->announced = ANNOUNCED_NO;
 		fc->changed = false;
@@ -47,14 +48,20 @@ void feed_session_start(struct feed *feed)
 	}
 }
 
-void feed_tell_removed(struct feed *feed, const struct feed_container *fc)
+void feed_remove_number(struct feed *feed, uint64_t c)
 {
-	if (fc->announced == ANNOUNCED_NO)
-		return;
 	if (feed->n_removed == REMOVED_MAX)
 		feed->renew = true;
 	else
-		feed->removed[feed->n_removed++] = fc->c;
+		feed->removed[feed->n_removed++] = c;
+}
+
+void feed_tell_removed(struct feed *feed, const struct feed_container *fc)
+{
+	if (fc->was_c)
+		feed_remove_number(feed, fc->was_c);
+	if (fc->announced != ANNOUNCED_NO)
+		feed_remove_number(feed, fc->c);
 }
 
 static void retry_in(struct feed *feed, unsigned wait_ms)

@@ -9,6 +9,7 @@
 
 #include "feed_message.h"
 #include "feed_rates.h"
+#include "feed_rename.h"
 #include "feed_session.h"
 #include "guarding.h"
 #include "headroom.h"
@@ -117,6 +118,31 @@ static struct structure *member_structure(struct feed *feed, struct session *ses
 		member->looked_up = session->messages;
 	}
 	return member->structure;
+}
+
+static void apply_renames(struct feed *feed, struct session *session,
+			  const struct feed_message *message)
+{
+	struct member *member;
+	const json_t *number;
+	size_t i;
+
+	json_array_foreach(message->removed, i, number) {
+		member = member_find(session, json_integer_value(number));
+		if (member)
+			member_structure(feed, session, member);
+	}
+	feed_rename(feed->model, feed->scaler, session->host, message);
+	/* What has another name now is not the removed one's any more. */
+	json_array_foreach(message->removed, i, number) {
+		member = member_find(session, json_integer_value(number));
+		if (!member)
+			continue;
+		member->refused |=
+			member->structure && strcmp(member->structure->name, member->name) != 0;
+		/* Anew for each: two may have had one name. */
+		member->looked_up = 0;
+	}
 }
 
 static void apply_removed(struct feed *feed, struct session *session,
@@ -401,6 +427,7 @@ static bool take(struct feed *feed, const struct feed_message *message, uint64_t
 	session->messages++;
 	host->connected = true;
 	host->agent_heard = host->last_heard = wall_seconds();
+	apply_renames(feed, session, message);
 	apply_removed(feed, session, message);
 	if (message->registration)
 		settle_registered(feed, session, message);

@@ -52,6 +52,8 @@ static int get_containers(const json_t *message, const char *key, bool named, js
 		r = get_count(json_object_get(member, "c"), "\"c\"", &c, ret_error);
 		if (r >= 0 && named)
 			r = get_name(member, "name", &name, ret_error);
+		if (r >= 0 && named && json_object_get(member, "was"))
+			r = get_name(member, "was", &name, ret_error);
 		if (r < 0)
 			return r;
 	}

@@ -299,8 +299,7 @@ static struct holder holder_of(struct model *model, const struct structure *stru
 			       model->order};
 }
 
-/* A name that a structure and a user share has one limits document: the structure's. */
-static void take_over_limits(struct model *model, const struct structure *structure)
+void model_take_over_limits(struct model *model, const struct structure *structure)
 {
 	if (structure->subtype != STRUCTURE_USER && model_store(model) &&
 	    model_user(model, structure->name))
@@ -358,7 +357,7 @@ int model_add(struct model *model, struct structure *structure)
 	structure->slot = *holder.n;
 	(*holder.list)[(*holder.n)++] = structure;
 	count_guarded(model, structure, 1);
-	take_over_limits(model, structure);
+	model_take_over_limits(model, structure);
 	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
 		boundaries_adjust(&structure->resources[i]);
 	if (structure->guard && !structure->guard_state)
@@ -386,16 +385,16 @@ static void unlink_lists(struct model *model, struct structure *structure)
 	}
 }
 
-static void delete_documents(struct model *model, const struct structure *structure)
+void model_delete_documents(struct model *model, enum store_db db, const char *name)
 {
-	struct structure *owner = model_limits_owner(model, structure->name);
+	struct structure *owner = model_limits_owner(model, name);
 
 	if (!model_store(model))
 		return;
-	store_delete(model->store, model_db(structure), structure->name);
+	store_delete(model->store, db, name);
 	if (owner && owner->subtype != STRUCTURE_USER)
 		return;
-	store_delete(model->store, DB_LIMITS, structure->name);
+	store_delete(model->store, DB_LIMITS, name);
 	/* A user's, which had the structure's name. */
 	if (owner)
 		model_touch(model, owner, MODEL_DIRTY_LIMITS);
@@ -423,7 +422,7 @@ void model_remove(struct model *model, struct structure *structure)
 	last = (*holder.list)[--*holder.n];
 	(*holder.list)[structure->slot] = last;
 	last->slot = structure->slot;
-	delete_documents(model, structure);
+	model_delete_documents(model, model_db(structure), structure->name);
 	guard_state_free(structure->guard_state);
 	structure_free(structure);
 }

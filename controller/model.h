@@ -209,6 +209,14 @@ int model_start_anew(struct model *model, struct structure *structure,
 void model_container_gone(struct model *model, struct structure *structure);
 
 /*
+ * model_rename.c. A container, of which nothing is in flight, is called `name` from now on: its
+ * guard, limits, shares and the application that it belongs to go along. -EEXIST: another structure
+ * is called so; -EBUSY: it is being subscribed; -EINVAL: it is no container; -ENOMEM. On failure
+ * nothing changed.
+ */
+int model_rename(struct model *model, struct structure *structure, const char *name);
+
+/*
  * After an order: `applied` (edge units) is what the agent read back. Becomes physical and
  * `current`; what the host had set aside beyond it goes back, unless another order for it is in
  * flight. When the model has meanwhile set another `current` (structure->apply), that stays and is

@@ -29,6 +29,10 @@ struct host *host_new(struct model *model, struct structure *structure);
 void host_attach(struct host *host, struct structure *container);
 void host_detach(struct structure *container);
 
+/* A name that a structure and a user share has one limits document: the structure's. */
+void model_take_over_limits(struct model *model, const struct structure *structure);
+/* Of a structure that has gone, or is called otherwise now. */
+void model_delete_documents(struct model *model, enum store_db db, const char *name);
 /* Of a structure that the model has. */
 void model_set_guard_flag(struct model *model, struct structure *structure, bool guard);
 

@@ -125,12 +125,25 @@ same controller_metrics_once "$(grep -c "^ebb_structure_info{structure=\"$TAG-d1
 make_nested "docker/$(id 8)"
 check by_its_id_then wait_for knows "$(id 8)"
 check and_it_is_sampled wait_for sampled "$(id 8)"
+# It is guarded under that name.
+quota_of() { cat "$(cg cpu "docker/$(id "$1")")/cpu.cfs_quota_us" 2>/dev/null || cut -d' ' -f1 "$(cg cpu "docker/$(id "$1")")/cpu.max"; }
+cpu_of() { ctl GET "/structure/$1" >/dev/null; body '[.guard, .resources.cpu.max, .resources.cpu.min, .resources.cpu.current] | join(" ")'; }
+cpu_is() { [ "$(cpu_of "$1") $(quota_of 8)" = "$2" ]; }
+host_has() { ctl GET "/structure/$TAG" >/dev/null; body '[.resources.cpu.max - .resources.cpu.free, .resources.mem.max - .resources.mem.free] | join(" ")'; }
+same its_max "$(ctl PUT "/structure/$(id 8)/resources/cpu/min" '{"value":70}') $(ctl PUT "/structure/$(id 8)/resources/cpu/max" '{"value":70}')" "200 200"
+same its_memory "$(ctl PUT "/structure/$(id 8)/resources/mem/max" '{"value":256}') $(ctl PUT "/structure/$(id 8)/resources/mem/min" '{"value":256}')" "200 200"
+same it_is_guarded "$(ctl PUT "/structure/$(id 8)/guard")" 200
+check it_is_limited wait_for cpu_is "$(id 8)" "true 70 70 70 70000"
+held=$(host_has)
 docker_says "$(id 8)" "$TAG-late" late:1
 check the_name_comes_later wait_for knows "$TAG-late"
 check the_controller_hears_of_it wait_for labels_are "$TAG-late" "docker - - $TAG-late late:1 $(id 8)"
 check the_id_is_forgotten knows_not "$(id 8)"
 controller_forgot() { [ "$(ctl GET "/structure/$(id 8)")" = 404 ]; }
 check the_controller_forgets_the_id wait_for controller_forgot
+same its_guard_came_along "$(cpu_of "$TAG-late") $(quota_of 8)" "true 70 70 70 70000"
+same the_accounts_are_the_same "$(host_has)" "$held"
+check it_is_said grep -q "$(id 8) is called $TAG-late now" "$TMP/controller.log"
 
 # --- two engines, one name: whoever had it first keeps it
 make_nested "lxc.payload.$TAG-d1"

@@ -110,18 +110,21 @@ TEST(message_added)
 	struct limits limits = {.has_mem = true, .mem_bytes = LIMIT_NONE};
 
 	test_at_end(clear, NULL);
-	feed_message_added(&text, 1, &container, &limits);
+	feed_message_added(&text, 1, &container, &limits, NULL);
 	CHECK_STR(text.data, "{\"c\":1,\"name\":\"a\\\"b\",\"engine\":\"docker\",\"labels\":{},"
 			     "\"path\":\"docker/\\u0001\",\"limits\":{\"mem\":-1}}");
 	text_reset(&text);
+	feed_message_added(&text, 2, &container, &limits, "3f\"");
+	CHECK(strstr(text.data, "{\"c\":2,\"name\":\"a\\\"b\",\"was\":\"3f\\\"\",\"engine\":"));
+	text_reset(&text);
 	limits.has_mem = false;
-	feed_message_added(&text, 1, &container, &limits);
+	feed_message_added(&text, 1, &container, &limits, NULL);
 	CHECK(strstr(text.data, "\"limits\":{}}"));
 
 	container.labels =
 		(struct container_labels){.name = "app", .pod = "web-0", .image = "a\"\n:1"};
 	text_reset(&text);
-	feed_message_added(&text, 1, &container, &limits);
+	feed_message_added(&text, 1, &container, &limits, NULL);
 	CHECK(strstr(text.data, "\"labels\":{\"name\":\"app\",\"pod\":\"web-0\","
 				"\"image\":\"a\\\"\\n:1\"}"));
 	text_reset(&text);
