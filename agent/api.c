@@ -347,7 +347,10 @@ static void put_failed(struct put *put, const struct apply_result *result)
 			 put->name);
 	else
 		snprintf(message, sizeof(message), "%s of \"%s\" cannot be set: %s; %s", key,
-			 put->name, strerror(-result->error),
+			 put->name,
+			 result->failed == LIMIT_CPUS && result->error == -EBUSY
+				 ? "a cgroup nested in it has CPUs that it would lose"
+				 : strerror(-result->error),
 			 kept ? "not all that was written before could be put back, see `resources`"
 			      : "all limits are what they were");
 	put_reply(put, replaced ? 409 : 500,

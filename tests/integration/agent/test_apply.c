@@ -3,6 +3,9 @@
  * way. */
 #include "test.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "apply.h"
 #include "ebb/units.h"
 #include "tree_container.h"
@@ -180,6 +183,53 @@ TEST(apply_puts_back_what_was_written)
 	CHECK_INT(outcomes[0].got.states[LIMIT_CPUS], APPLY_FAILED);
 	CHECK_INT(outcomes[0].got.error, outcomes[0].got.errors[LIMIT_CPUS]);
 	check_limits(100000, 512);
+}
+
+/* On v1 a cpuset may not become narrower than one nested in it. */
+TEST(apply_changes_nothing_when_a_nested_cpuset_is_in_the_way)
+{
+	struct limit_order order = order_of(150000, 600);
+	struct limits before, after;
+
+	set_up();
+	CHECK_INT(limits_read(&hierarchies, container, 0, &before), 0);
+	if (!before.has_cpuset || hierarchies.by_controller[CGROUP_CPUSET].version != 1)
+		SKIP("no cpuset of cgroup v1 here");
+	struct cpu_list all;
+	CHECK_INT(cpu_list_parse(before.cpu.effective_cpus, &all), 0);
+	bool enough = cpu_list_contains(&all, 0) && cpu_list_contains(&all, 1);
+	cpu_list_clear(&all);
+	if (!enough)
+		SKIP("needs the CPUs 0 and 1");
+	CHECK_INT(limits_write_cpus(&hierarchies, container, "0-1"), 0);
+	int fd = container->dir_fds[CGROUP_CPUSET];
+	CHECK_INT(mkdirat(fd, "nested", 0755), 0);
+	int nested = openat(fd, "nested/cpuset.cpus", O_WRONLY | O_CLOEXEC);
+	CHECK(nested >= 0);
+	CHECK_INT(write(nested, "1", 1), 1);
+	close(nested);
+
+	order.asked |= 1U << LIMIT_CPUS;
+	snprintf(order.cpus, sizeof(order.cpus), "0");
+	for (int i = 0; i < 2; i++) {
+		CHECK_INT(applier_submit(applier, container, &order, on_done, &outcomes[i]), 0);
+		wait_for(&outcomes[i]);
+		CHECK_INT(outcomes[i].got.error, -EBUSY);
+		CHECK_INT(outcomes[i].got.failed, LIMIT_CPUS);
+		CHECK_INT(outcomes[i].got.states[LIMIT_QUOTA], APPLY_PUT_BACK);
+		CHECK_INT(outcomes[i].got.states[LIMIT_MEM], APPLY_PUT_BACK);
+		check_limits(100000, 512);
+		CHECK_INT(limits_read(&hierarchies, container, 0, &after), 0);
+		CHECK_STR(after.cpu.cpus, "0-1");
+	}
+	/* It is tried again, and is no longer in the way. */
+	CHECK_INT(unlinkat(fd, "nested", AT_REMOVEDIR), 0);
+	CHECK_INT(applier_submit(applier, container, &order, on_done, &outcomes[2]), 0);
+	wait_for(&outcomes[2]);
+	CHECK_INT(outcomes[2].got.error, 0);
+	check_limits(150000, 600);
+	CHECK_INT(limits_read(&hierarchies, container, 0, &after), 0);
+	CHECK_STR(after.cpu.cpus, "0");
 }
 
 TEST(apply_lets_the_cpu_rise_while_memory_comes_down)
