@@ -7,7 +7,8 @@ need_cgroups names
 STATE=$TMP/engines
 RECORD=$TMP/names
 SECOND=
-id() { printf '%064x' "$((0x$1))"; }
+# No other one's: an agent sees all of a host.
+id() { printf '%032x%032x' "$$" "$((0x$1))"; }
 POD=0a1b2c3d-0000-4000-8000-000000000001
 PODS=${POD//-/_}
 
@@ -74,7 +75,7 @@ podman_says "$(id 3)" "$TAG-p1" "$(id 30)" hidden "$(id 31)" "$TAG-skipped"
 containerd_says "$(id 4)" app "$TAG-web-0"
 containerd_says "$(id 5)" side "$TAG-web-0"
 crio_says "$(id 6)" app "$TAG-db-0"
-put apptainer/node/root/solver/solver.json "{\"pid\":424242,\"name\":\"$TAG-solver\",\"image\":\"/img/solver.sif\"}"
+put apptainer/node/root/solver/solver.json "{\"pid\":42$$,\"name\":\"$TAG-solver\",\"image\":\"/img/solver.sif\"}"
 put "nspawn/$TAG-box" "NAME=$TAG-box
 CLASS=container
 ROOT=/var/lib/machines/box
@@ -87,7 +88,7 @@ for d in "docker/$(id 1)" "system.slice/docker-$(id 2).scope" "machine.slice/lib
 	"kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod$PODS.slice/cri-containerd-$(id 4).scope" \
 	"kubepods/besteffort/pod$POD/$(id 5)" \
 	"kubepods.slice/kubepods-pod$PODS.slice/crio-$(id 6).scope" \
-	system.slice/apptainer-424242.scope "machine.slice/machine-${TAG//-/\\x2d}\\x2dbox.scope" \
+	system.slice/apptainer-42$$.scope "machine.slice/machine-${TAG//-/\\x2d}\\x2dbox.scope" \
 	"lxc.payload.$TAG-c1" "lxc.payload.$TAG-c2" "globbed/$TAG.service" "never/docker/$(id 7)" \
 	"user.slice/user-4294967000.slice/user@4294967000.service/lxc.payload.$TAG-skip"; do
 	make_nested "$d" || exit 1
