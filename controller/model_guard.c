@@ -8,6 +8,7 @@
 
 #include "boundaries.h"
 #include "drift.h"
+#include "hierarchy.h"
 #include "member_sums.h"
 #include "model_private.h"
 #include "ebb/cleanup.h"
@@ -247,6 +248,16 @@ static int refuse_below_least(const struct structure *structure, enum ebb_resour
 			 (long long)least, ebb_resource_unit(resource));
 }
 
+/* How far the agents may raise by themselves: they are told with the guard table. */
+static void ceilings_changed(struct model *model, struct structure *structure)
+{
+	struct structure *member;
+
+	if (structure->guard)
+		model_guard_changed(model, structure);
+	hierarchy_foreach(member, structure) ceilings_changed(model, member);
+}
+
 static int set_max(struct model *model, struct structure *structure, enum ebb_resource resource,
 		   int64_t max, char **ret_error)
 {
@@ -270,7 +281,10 @@ static int set_max(struct model *model, struct structure *structure, enum ebb_re
 				 "max %lld is more than the %lld %s of %s that host %s has",
 				 (long long)max, (long long)host->max[resource],
 				 ebb_resource_unit(resource), name, host->structure->name);
-	state->max = max;
+	if (state->max != max) {
+		state->max = max;
+		ceilings_changed(model, structure);
+	}
 	/* The limit in force follows downwards, never upwards. */
 	accounting_below_max(model, structure, resource);
 	return 0;

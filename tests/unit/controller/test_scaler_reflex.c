@@ -648,6 +648,23 @@ TEST(who_may_grow)
 	model_unlock(model);
 }
 
+/* Also where no boundary moves with it. */
+TEST(a_new_max_is_told)
+{
+	unsigned long version;
+	char *error = NULL;
+
+	start();
+	settle();
+	version = host->guard_version;
+	CHECK_INT(model_set_parameter(model, web[0], EBB_CPU, "max", 300, &error), 0);
+	CHECK_INT(host->guard_version, version);
+	CHECK_INT(model_set_parameter(model, web[0], EBB_CPU, "max", 350, &error), 0);
+	CHECK(host->guard_version > version);
+	CHECK_INT(headroom_ceiling(model, web[0], EBB_CPU), 350);
+	model_unlock(model);
+}
+
 TEST(at_random_the_books_hold)
 {
 	uint64_t seed = test_seed(7);
