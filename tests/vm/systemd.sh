@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # In the machine of tests/vm/run --init systemd: the units as they are installed, under the systemd of this host; and
 # what systemd itself writes to the limits of services that Ebb guards.
-#   tests/vm/systemd.sh TAR       what `make install` installs
+#   tests/vm/systemd.sh TAR [few]     TAR: what `make install` installs; few: what make check has the time for
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/check.bash
+few=${2:-}
 
 # --- as on a first installation ---
 
@@ -117,13 +118,33 @@ check after_reload_memory_is_accepted wait_for current_is job mem 256
 check that_is_on_record wait_for drifted job cpu accepted 'to 20 shares'
 check accepted_stays quota_is job 20
 
-systemctl set-property --runtime web.service CPUQuota=30%
-check set_property_is_on_record wait_for drifted web cpu reasserted 'to 30 shares'
-check set_property_is_put_back wait_for quota_is web "$limit"
-systemctl set-property --runtime job.service CPUQuota=35% MemoryMax=200M
-check set_property_is_accepted wait_for current_is job cpu 35
-check set_property_of_memory_is_accepted wait_for current_is job mem 200
-check and_stays quota_is job 35
+if [ -z "$few" ]; then
+	systemctl set-property --runtime web.service CPUQuota=30%
+	check set_property_is_on_record wait_for drifted web cpu reasserted 'to 30 shares'
+	check set_property_is_put_back wait_for quota_is web "$limit"
+	systemctl set-property --runtime job.service CPUQuota=35% MemoryMax=200M
+	check set_property_is_accepted wait_for current_is job cpu 35
+	check set_property_of_memory_is_accepted wait_for current_is job mem 200
+	check and_stays quota_is job 35
+
+	# Who did it, with the drop-in that lets the agent see it.
+
+	cp /usr/share/doc/ebb/examples/ebb-agent-changes.conf /etc/systemd/system/ebb-agent.service.d/
+	systemctl daemon-reload
+	check restarts_with_the_drop_in systemctl restart ebb-agent
+	agent_pid=$(property ebb-agent MainPID)
+	if tail -n 8 /run/ebb-agent.log | grep -q 'this kernel does not tell'; then
+		skip systemd_is_named "this kernel does not tell"
+	else
+		is_fed() { [ "$(grep -c 'feeding controller' /run/ebb-agent.log)" = 2 ]; }
+		check is_fed_again wait_for is_fed
+		check rests_again wait_for rests web
+		systemctl set-property --runtime web.service CPUQuota=40%
+		check systemd_is_named wait_for drifted web cpu reasserted 'to 40 shares by systemd .process 1'
+		check and_what_it_did_is_put_back wait_for quota_is web "$limit"
+	fi
+	same drop_in_leaves_the_agent_no_capability "$(curl -sf -m 30 http://127.0.0.1:8000/heartbeat | jq -c .privileges.capabilities)" "[]"
+fi
 
 # --- reload, watchdog, stop ---
 
