@@ -131,6 +131,8 @@ quota_of() { cat "$(cg cpu "docker/$(id "$1")")/cpu.cfs_quota_us" 2>/dev/null ||
 cpu_of() { ctl GET "/structure/$1" >/dev/null; body '[.guard, .resources.cpu.max, .resources.cpu.min, .resources.cpu.current] | join(" ")'; }
 cpu_is() { [ "$(cpu_of "$1") $(quota_of 8)" = "$2" ]; }
 host_has() { ctl GET "/structure/$TAG" >/dev/null; body '[.resources.cpu.max - .resources.cpu.free, .resources.mem.max - .resources.mem.free] | join(" ")'; }
+controller_has() { [ "$(ctl GET "/structure/$1")" = 200 ]; }
+check the_controller_has_it wait_for controller_has "$(id 8)"
 same its_max "$(ctl PUT "/structure/$(id 8)/resources/cpu/min" '{"value":70}') $(ctl PUT "/structure/$(id 8)/resources/cpu/max" '{"value":70}')" "200 200"
 same its_memory "$(ctl PUT "/structure/$(id 8)/resources/mem/max" '{"value":256}') $(ctl PUT "/structure/$(id 8)/resources/mem/min" '{"value":256}')" "200 200"
 same it_is_guarded "$(ctl PUT "/structure/$(id 8)/guard")" 200
