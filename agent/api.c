@@ -40,6 +40,14 @@ static void unknown_container(struct http_call *call, const char *name)
 			 name);
 }
 
+/* NULL also for one that nobody is told of. */
+static struct container *find_container(const struct api *api, const char *name)
+{
+	struct container *container = container_table_by_name(api->options.table, name);
+
+	return container && !container->unnamed ? container : NULL;
+}
+
 /* New reference. Negative errno; limits_has_gone() tells whether the container is no more. */
 static int read_resources(const struct api *api, const struct container *container, unsigned wanted,
 			  json_t **ret_resources)
@@ -70,7 +78,7 @@ static int read_resources(const struct api *api, const struct container *contain
 
 static void reply_one(struct api *api, struct http_call *call, const char *name, unsigned wanted)
 {
-	struct container *container = container_table_by_name(api->options.table, name);
+	struct container *container = find_container(api, name);
 	json_t *resources;
 	int r = read_resources(api, container, wanted, &resources);
 
@@ -455,7 +463,7 @@ static void put_container(void *userdata, struct http_call *call)
 {
 	struct api *api = userdata;
 	const char *name = call->captures[0];
-	struct container *container = container_table_by_name(api->options.table, name);
+	struct container *container = find_container(api, name);
 	struct limit_order order;
 	char message[512] = "out of memory";
 	int r;

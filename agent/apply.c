@@ -28,10 +28,14 @@ struct job {
 	size_t n_steps, at;
 	bool started, undoing;
 	bool shrinking;     /* waits for the shrinker */
+	bool leaving;       /* its container does: it is undone */
 	unsigned overtaken; /* 1 << enum limit_kind: written by a newer order meanwhile */
 	struct apply_result result;
 	apply_done_fn done;
 	void *userdata;
+	/* Of applier_leave(), called after the last job of the container; NULL: nobody waits. */
+	applier_left_fn left;
+	void *left_userdata;
 };
 
 struct applier {
@@ -176,6 +180,15 @@ static void stop_lowering(struct job *job)
 	}
 }
 
+static struct job *find_job(const struct applier *applier, uint64_t id)
+{
+	struct job *job = applier->first;
+
+	while (job && job->id != id)
+		job = job->next;
+	return job;
+}
+
 /* From the beginning each time: a job that starts may end at once, and others with it. */
 static void start_waiting(struct applier *applier, uint64_t id)
 {
@@ -202,7 +215,7 @@ static void job_finish(struct job *job, int error)
 	overtake(job);
 	job_unlink(job);
 	job->result.error = error;
-	job->result.gone = !container;
+	job->result.gone = !container || job->leaving;
 	job->result.applied_ns = now_ns();
 	/* A removed cgroup answers ENODEV, and so does blkio to a disk that it does not know. */
 	if (container && (error == -ENODEV || error == -ENOENT)) {
@@ -217,8 +230,18 @@ static void job_finish(struct job *job, int error)
 		applier->options.changed(applier->options.userdata, container);
 	job->done(job->userdata, &job->result);
 
+	applier_left_fn left = job->left;
+	void *left_userdata = job->left_userdata;
+	struct job *other = left ? find_job(applier, id) : NULL;
+	if (other) {
+		other->left = left;
+		other->left_userdata = left_userdata;
+		left = NULL;
+	}
 	free(job);
 	start_waiting(applier, id);
+	if (left)
+		left(left_userdata, id);
 }
 
 /* Turns the job round after a failed step: back over what was written, last first. */
@@ -377,6 +400,11 @@ static void job_run(struct job *job)
 			return;
 		}
 
+		if (job->leaving && !job->undoing) {
+			step_ended(job, -ECANCELED);
+			continue;
+		}
+
 		enum limit_kind kind = job->steps[job->at].kind;
 		if (job->undoing && job->overtaken & 1U << kind) {
 			job->result.states[kind] = APPLY_REPLACED;
@@ -460,6 +488,57 @@ int applier_submit(struct applier *applier, const struct container *container,
 	if (!job_must_wait(job))
 		job_start(job);
 	return 0;
+}
+
+/* Those of the container that have not begun: they never will. */
+static void refuse_waiting(struct applier *applier, uint64_t id)
+{
+	struct job *refused = NULL, **end = &refused;
+
+	for (struct job **link = &applier->first; *link;) {
+		struct job *job = *link;
+
+		if (job->id != id || job->started) {
+			link = &job->next;
+			continue;
+		}
+		*link = job->next;
+		job->next = NULL;
+		*end = job;
+		end = &job->next;
+	}
+	while (refused) {
+		struct job *job = refused;
+
+		refused = job->next;
+		job->result.error = -ECANCELED;
+		job->result.gone = true;
+		job->done(job->userdata, &job->result);
+		free(job);
+	}
+}
+
+void applier_leave(struct applier *applier, uint64_t container_id, applier_left_fn left,
+		   void *userdata)
+{
+	struct job *job;
+
+	refuse_waiting(applier, container_id);
+	for (job = applier->first; job; job = job->next) {
+		if (job->id != container_id)
+			continue;
+		job->leaving = true;
+		/* What is being put back goes on. */
+		if (job->shrinking && !job->undoing)
+			shrinker_cancel(applier->options.shrinker, container_id);
+	}
+	job = find_job(applier, container_id);
+	if (!job) {
+		left(userdata, container_id);
+		return;
+	}
+	job->left = left;
+	job->left_userdata = userdata;
 }
 
 bool applier_is_busy(const struct applier *applier, uint64_t container_id, unsigned kinds)

@@ -27,11 +27,11 @@ enum apply_state {
 struct apply_result {
 	/*
 	 * 0; -EOPNOTSUPP: refused before any write, see `message`; -ECANCELED: a newer order raised
-	 * the memory that this one was lowering; -ESHUTDOWN: the agent stops; else why a read or a
-	 * write failed.
+	 * the memory that this one was lowering, or its container leaves; -ESHUTDOWN: the agent
+	 * stops; else why a read or a write failed.
 	 */
 	int error;
-	bool gone;              /* the container has, meanwhile */
+	bool gone;              /* the container has, meanwhile, or was let go */
 	enum limit_kind failed; /* the write that failed */
 	enum apply_state states[LIMIT_KIND_MAX];
 	int errors[LIMIT_KIND_MAX];
@@ -83,6 +83,16 @@ void applier_free(struct applier *applier);
  */
 int applier_submit(struct applier *applier, const struct container *container,
 		   const struct limit_order *order, apply_done_fn done, void *userdata);
+
+/*
+ * The agent is to leave the container alone: orders that wait for others fail, one that lowers
+ * memory is stopped and undone. `left` is called once, when no order of the container is left,
+ * perhaps before this returns, and not after applier_free(). Until then the container must stay in
+ * the table: without it nothing can be undone.
+ */
+typedef void (*applier_left_fn)(void *userdata, uint64_t container_id);
+void applier_leave(struct applier *applier, uint64_t container_id, applier_left_fn left,
+		   void *userdata);
 
 /* Would an order for these limits (1 << enum limit_kind) have to wait, or stop one that lowers? */
 bool applier_is_busy(const struct applier *applier, uint64_t container_id, unsigned kinds);

@@ -32,7 +32,8 @@ struct container {
 	/* Its engine is being asked, for a second at most: it is sampled, and nobody is told of it.
 	 */
 	bool unnamed;
-	/* It is excluded by now: likewise, while its limits are put back, which ends it. */
+	/* It is excluded by now: likewise, while its orders end and its limits are put back, which
+	 * ends it. */
 	bool leaving;
 	bool qualified;     /* NAME@OWNER in any case */
 	const char *engine; /* "docker", "podman", "lxc", ..., "cgroup" for a --containers glob;

@@ -289,16 +289,14 @@ bool discovery_excludes(const struct discovery *discovery, const struct containe
 				 names, labels);
 }
 
-int discovery_hide(struct discovery *discovery, struct container *container)
+void discovery_hide(struct discovery *discovery, struct container *container)
 {
 	char name[32];
-	int r;
 
 	meaningless_name(container, name);
-	r = container_table_rename(discovery->table, container, name, NULL, false);
-	if (r >= 0)
-		container->unnamed = true;
-	return r;
+	/* Without memory it keeps its name, and is hidden all the same. */
+	(void)container_table_rename(discovery->table, container, name, NULL, false);
+	container->unnamed = true;
 }
 
 void discovery_let_go(struct discovery *discovery, struct container *container)

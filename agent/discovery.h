@@ -79,7 +79,7 @@ int discovery_name(struct discovery *discovery, struct container *container,
  */
 bool discovery_excludes(const struct discovery *discovery, const struct container *container);
 /* Nobody is to be told of it from now on, nor to find it: its name is free for others. */
-int discovery_hide(struct discovery *discovery, struct container *container);
+void discovery_hide(struct discovery *discovery, struct container *container);
 /* Removes it; should it not be excluded any more, it is found again as a new one. */
 void discovery_let_go(struct discovery *discovery, struct container *container);
 /* Finds those that are not excluded any more. */

@@ -127,7 +127,7 @@ static void on_named(void *userdata, uint64_t id, struct engine_answer *answer)
 	bool was_unnamed, other_labels;
 	int r;
 
-	if (!container)
+	if (!container || container->leaving)
 		return;
 	was_unnamed = container->unnamed;
 	other_labels = answer && !labels_equal(&answer->labels, &container->labels);
@@ -199,14 +199,35 @@ static void on_removed(void *userdata, struct container *container)
 	manager->full = false;
 }
 
-static void on_left(void *userdata, uint64_t id)
+/* NULL: it has gone meanwhile. */
+static struct container *find_leaving(struct manager *manager, uint64_t id)
 {
-	struct manager *manager = userdata;
 	struct container *container =
 		manager->stopping ? NULL
 				  : container_table_by_id(discovery_table(manager->discovery), id);
 
+	return container && container->leaving ? container : NULL;
+}
+
+static void on_left(void *userdata, uint64_t id)
+{
+	struct manager *manager = userdata;
+	struct container *container = find_leaving(manager, id);
+
 	if (container)
+		discovery_let_go(manager->discovery, container);
+}
+
+/* Nothing writes its limits any more. */
+static void on_orders_ended(void *userdata, uint64_t id)
+{
+	struct manager *manager = userdata;
+	struct container *container = find_leaving(manager, id);
+
+	if (container && manager->restore)
+		restore_container(manager->restore, &manager->applying, manager->applier, container,
+				  on_left, manager);
+	else if (container)
 		discovery_let_go(manager->discovery, container);
 }
 
@@ -216,13 +237,9 @@ static void exclude(struct manager *manager, struct container *container)
 	if (!container->unnamed)
 		log_info("container %s is excluded now", container->name);
 	tell_removed(manager, container);
-	if (discovery_hide(manager->discovery, container) < 0 || !manager->restore) {
-		discovery_let_go(manager->discovery, container);
-		return;
-	}
+	discovery_hide(manager->discovery, container);
 	container->leaving = true;
-	restore_container(manager->restore, &manager->applying, manager->applier, container,
-			  on_left, manager);
+	applier_leave(manager->applier, container->id, on_orders_ended, manager);
 }
 
 void manager_exclude(struct manager *manager)
@@ -250,6 +267,8 @@ static void on_joined(void *userdata, struct container *container)
 		resample_container(manager, container);
 	else
 		sample_container(manager, container);
+	if (container->leaving)
+		return;
 	if (manager->feed)
 		feed_container_joined(manager->feed, container);
 	if (manager->grower)

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "apply.h"
+#include "restore.h"
 #include "ebb/units.h"
 #include "tree_container.h"
 
@@ -325,6 +326,103 @@ TEST(apply_survives_a_container_that_goes)
 	CHECK_INT(outcomes[0].calls, 1);
 	CHECK(outcomes[1].got.gone);
 	CHECK(outcomes[1].got.error < 0);
+}
+
+static struct restore *restore;
+static struct applier_options reading;
+static int ended, left;
+
+static void on_writing(void *userdata, const struct container *which, enum limit_kind kind,
+		       const struct limits *before)
+{
+	restore_writing(restore, which->id, kind, before);
+}
+
+static void on_wrote(void *userdata, struct container *which)
+{
+	struct limits present;
+
+	if (restore_read(restore, &reading, which, &present))
+		restore_wrote(restore, which->id, &present);
+}
+
+static void on_left(void *userdata, uint64_t id)
+{
+	left++;
+}
+
+static void on_ended(void *userdata, uint64_t id)
+{
+	ended++;
+	CHECK_INT(id, container->id);
+	CHECK(!applier_is_busy(applier, id, ~0U));
+	if (restore)
+		restore_container(restore, &reading, applier, container, on_left, NULL);
+}
+
+static void free_restore(void *unused)
+{
+	restore_free(restore);
+	restore = NULL;
+}
+
+/* Orders memory to come down, and another one behind, and leaves the container meanwhile. */
+static void leave_while_lowering(void)
+{
+	submit(150000, 300, &outcomes[0]);
+	submit(0, 200, &outcomes[1]);
+	CHECK_INT(outcomes[0].calls, 0);
+	ended = 0;
+	applier_leave(applier, container->id, on_ended, NULL);
+	CHECK_INT(outcomes[1].calls, 1);
+	CHECK_INT(outcomes[1].got.error, -ECANCELED);
+	CHECK(outcomes[1].got.gone);
+	/* Not while the memory may still be written. */
+	CHECK_INT(ended, 0);
+	wait_for(&outcomes[0]);
+	CHECK_INT(ended, 1);
+	CHECK(outcomes[0].got.gone);
+	CHECK(outcomes[0].got.error == 0 || outcomes[0].got.error == -ECANCELED);
+}
+
+TEST(apply_stops_for_a_container_that_is_left_alone)
+{
+	set_up();
+	leave_while_lowering();
+	/* Or the shrinker has been faster. */
+	if (outcomes[0].got.error)
+		check_limits(100000, 512);
+	else
+		check_limits(150000, 300);
+	/* Nothing is under way: at once. */
+	applier_leave(applier, container->id, on_ended, NULL);
+	CHECK_INT(ended, 2);
+}
+
+TEST(apply_puts_back_what_a_container_had_before_it_is_left_alone)
+{
+	set_up();
+	test_at_end(free_restore, NULL);
+	CHECK_INT(restore_new(&restore), 0);
+	applier_free(applier);
+	applier = NULL;
+	reading = (struct applier_options){
+		.hierarchies = &hierarchies,
+		.table = table,
+		.shrinker = shrinker,
+		.writing = on_writing,
+		.changed = on_wrote,
+	};
+	CHECK_INT(applier_new(&reading, &applier), 0);
+	/* By what was written before, and whichever way the one ends that is under way. */
+	submit(120000, 600, &outcomes[2]);
+	CHECK_INT(outcomes[2].got.error, 0);
+	left = 0;
+	leave_while_lowering();
+	for (int i = 0; !left && i < 1000; i++)
+		loop_turn(loop, 20);
+	CHECK_INT(left, 1);
+	check_limits(100000, 512);
 }
 
 TEST(apply_answers_everything_when_it_stops)
