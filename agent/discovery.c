@@ -255,24 +255,20 @@ int discovery_name(struct discovery *discovery, struct container *container,
 		return -ENOMEM;
 	if (engine)
 		container->engine = engine;
-	if (exclusion_matches(d->options.excludes, container->engine, container->path,
-			      (const char *const[]){base, labels->name ? labels->name : base, NULL},
-			      labels)) {
-		log_debug("%s (%s) is excluded", base, container->path);
-		/* Should it not be kept, every scan finds out again. */
-		(void)exclusion_set_add(&d->excluded, container->id, container->path,
-					d->generation);
-		discovery_remove(d, container);
-		return -ECANCELED;
-	}
-	r = container_table_rename(d->table, container, base, owner, qualified);
-	if (r < 0)
+	bool excluded = exclusion_matches(
+		d->options.excludes, container->engine, container->path,
+		(const char *const[]){base, labels->name ? labels->name : base, NULL}, labels);
+	r = excluded ? -ECANCELED
+		     : container_table_rename(d->table, container, base, owner, qualified);
+	if (r < 0 && !excluded)
 		return r;
 	if (labels != &none) {
 		labels_clear(&container->labels);
 		container->labels = *labels;
 		*labels = none;
 	}
+	if (excluded)
+		return r;
 	container->unnamed = false;
 	container->qualified = qualified;
 	return r == 1 || was_unnamed;
@@ -303,9 +299,10 @@ void discovery_let_go(struct discovery *discovery, struct container *container)
 {
 	struct discovery *d = discovery;
 
+	/* Should it not be kept, every scan finds out again. */
 	if (discovery_excludes(d, container))
 		(void)exclusion_set_add(&d->excluded, container->id, container->path,
-					d->generation);
+					container->engine, &container->labels, d->generation);
 	else
 		discovery_scan_soon(d);
 	discovery_remove(d, container);
@@ -313,7 +310,7 @@ void discovery_let_go(struct discovery *discovery, struct container *container)
 
 int discovery_look_again(struct discovery *discovery)
 {
-	exclusion_set_clear(&discovery->excluded);
+	exclusion_set_keep(&discovery->excluded, discovery->options.excludes);
 	return discovery_scan(discovery);
 }
 

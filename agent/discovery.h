@@ -68,7 +68,7 @@ void discovery_event(struct discovery *discovery, const struct lifecycle_event *
  * The name of a container is known, and what else its engine says: takes `labels` (NULL: nothing is
  * known, it is called as in its path). `engine` and `owner` NULL: as they are; `qualified`: see
  * container_table_rename(). 1: it has another name now, or has become named; 0: its name stays;
- * -ECANCELED: it is excluded by that, and was removed; -ENOMEM.
+ * -ECANCELED: it is excluded by that, has its old name, and is to be let go; -ENOMEM.
  */
 int discovery_name(struct discovery *discovery, struct container *container,
 		   struct container_labels *labels, const char *engine, const char *owner,

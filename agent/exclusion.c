@@ -14,6 +14,8 @@ struct excluded {
 	uint64_t id;
 	unsigned generation;
 	size_t position;
+	const char *engine;
+	struct container_labels labels;
 	char path[];
 };
 
@@ -124,10 +126,12 @@ static void drop(struct exclusion_set *set, struct excluded *excluded)
 	hash_remove(&set->by_id, hash_u64(excluded->id), excluded);
 	last->position = excluded->position;
 	set->all[last->position] = last;
+	labels_clear(&excluded->labels);
 	free(excluded);
 }
 
-int exclusion_set_add(struct exclusion_set *set, uint64_t id, const char *path, unsigned generation)
+int exclusion_set_add(struct exclusion_set *set, uint64_t id, const char *path, const char *engine,
+		      const struct container_labels *labels, unsigned generation)
 {
 	size_t len = strlen(path) + 1;
 	struct excluded *excluded;
@@ -142,15 +146,19 @@ int exclusion_set_add(struct exclusion_set *set, uint64_t id, const char *path, 
 		set->all = all;
 		set->size = size;
 	}
-	excluded = malloc(sizeof(*excluded) + len);
+	excluded = calloc(1, sizeof(*excluded) + len);
 	if (!excluded)
 		return -ENOMEM;
 	excluded->id = id;
 	excluded->generation = generation;
 	excluded->position = set->n;
+	excluded->engine = engine;
+	for (size_t i = 0; i < LABELS_N; i++)
+		label_take(labels_at(&excluded->labels, i), labels_get(labels, i));
 	memcpy(excluded->path, path, len);
 	int r = hash_add(&set->by_id, hash_u64(id), excluded);
 	if (r < 0) {
+		labels_clear(&excluded->labels);
 		free(excluded);
 		return r;
 	}
@@ -181,6 +189,22 @@ void exclusion_set_prune(struct exclusion_set *set, unsigned generation)
 {
 	for (size_t i = set->n; i-- > 0;)
 		if (set->all[i]->generation != generation)
+			drop(set, set->all[i]);
+}
+
+static bool still_matches(const struct excluded *excluded, const struct string_list *patterns)
+{
+	const struct container_labels *labels = &excluded->labels;
+	_cleanup_free_ char *base = labels_base_name(labels);
+	const char *names[] = {base ? base : labels->name, labels->name, NULL};
+
+	return exclusion_matches(patterns, excluded->engine, excluded->path, names, labels);
+}
+
+void exclusion_set_keep(struct exclusion_set *set, const struct string_list *patterns)
+{
+	for (size_t i = set->n; i-- > 0;)
+		if (!still_matches(set->all[i], patterns))
 			drop(set, set->all[i]);
 }
 

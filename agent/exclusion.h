@@ -32,14 +32,17 @@ struct exclusion_set {
 	struct excluded **all;
 	size_t n, size;
 };
-int exclusion_set_add(struct exclusion_set *set, uint64_t id, const char *path,
-		      unsigned generation);
+/* `engine` is a static string, the labels are copied: what later patterns are compared with. */
+int exclusion_set_add(struct exclusion_set *set, uint64_t id, const char *path, const char *engine,
+		      const struct container_labels *labels, unsigned generation);
 /* Is it in there? Then it was seen in this generation. */
 bool exclusion_set_sees(struct exclusion_set *set, uint64_t id, const char *path,
 			unsigned generation);
 void exclusion_set_remove(struct exclusion_set *set, uint64_t id);
 /* Forgets what was not seen in this generation. */
 void exclusion_set_prune(struct exclusion_set *set, unsigned generation);
+/* Forgets what none of these patterns matches. */
+void exclusion_set_keep(struct exclusion_set *set, const struct string_list *patterns);
 void exclusion_set_clear(struct exclusion_set *set);
 
 #endif

@@ -116,61 +116,6 @@ static void on_added(void *userdata, struct container *container)
 		log_error_errno(ENOMEM, "the name of the container at %s", container->path);
 }
 
-/* What its engine says of a container, if anything. */
-static void on_named(void *userdata, uint64_t id, struct engine_answer *answer)
-{
-	struct manager *manager = userdata;
-	struct container *container =
-		container_table_by_id(discovery_table(manager->discovery), id);
-	_cleanup_free_ char *before = container ? strdup(container->name) : NULL;
-	char owner[64];
-	bool was_unnamed, other_labels;
-	int r;
-
-	if (!container || container->leaving)
-		return;
-	was_unnamed = container->unnamed;
-	other_labels = answer && !labels_equal(&answer->labels, &container->labels);
-	const char *engine = answer && answer->engine ? answer->engine : container->engine;
-	uint32_t uid;
-	bool of_user = runtime_of_user(container->path, &uid);
-
-	/* A user must not get what the controller holds for a container of root's. */
-	if (of_user)
-		snprintf(owner, sizeof(owner), "%s.%u", engine, uid);
-	else
-		snprintf(owner, sizeof(owner), "%s", engine);
-	r = discovery_name(manager->discovery, container, answer ? &answer->labels : NULL, engine,
-			   answer || of_user ? owner : NULL, of_user);
-	if (r == -ECANCELED)
-		return;
-	if (r < 0)
-		log_error_errno(r, "the name of the container at %s", container->path);
-	else if (was_unnamed)
-		log_info("container %s (%s, %s)", container->name, container->engine,
-			 container->path);
-	else if (r == 1)
-		log_info("container %s is called %s now", before ? before : "?", container->name);
-	if (manager->feed && (r == 1 || other_labels))
-		feed_container_named(manager->feed, container, r == 1);
-}
-
-void manager_name_taken(void *userdata, struct container *container)
-{
-	struct manager *manager = userdata;
-	_cleanup_free_ char *before = strdup(container->name);
-	int r = discovery_name_taken(manager->discovery, container);
-
-	if (r < 0)
-		log_error_errno(r, "no other name for %s, which a container of another host has",
-				container->name);
-	if (r <= 0)
-		return;
-	log_info("container %s is called %s now: one of another host has that name",
-		 before ? before : "?", container->name);
-	feed_container_named(manager->feed, container, true);
-}
-
 /* For all but discovery and the sampler. */
 static void tell_removed(struct manager *manager, struct container *container)
 {
@@ -182,21 +127,6 @@ static void tell_removed(struct manager *manager, struct container *container)
 		grower_container_removed(manager->grower, container);
 	if (manager->series)
 		series_container_removed(manager->series, container);
-}
-
-static void on_removed(void *userdata, struct container *container)
-{
-	struct manager *manager = userdata;
-
-	if (!manager->stopping && !container->unnamed)
-		log_info("container %s has gone", container->name);
-	tell_removed(manager, container);
-	if (manager->net)
-		net_links_forget(manager->net, container->id);
-	if (manager->restore)
-		restore_forget(manager->restore, container->id);
-	sampler_remove(manager->sampler, container);
-	manager->full = false;
 }
 
 /* NULL: it has gone meanwhile. */
@@ -236,10 +166,87 @@ static void exclude(struct manager *manager, struct container *container)
 {
 	if (!container->unnamed)
 		log_info("container %s is excluded now", container->name);
+	/* At start nobody has ordered anything yet. */
+	if (!manager->applier) {
+		discovery_let_go(manager->discovery, container);
+		return;
+	}
 	tell_removed(manager, container);
 	discovery_hide(manager->discovery, container);
 	container->leaving = true;
 	applier_leave(manager->applier, container->id, on_orders_ended, manager);
+}
+
+/* What its engine says of a container, if anything. */
+static void on_named(void *userdata, uint64_t id, struct engine_answer *answer)
+{
+	struct manager *manager = userdata;
+	struct container *container =
+		container_table_by_id(discovery_table(manager->discovery), id);
+	_cleanup_free_ char *before = container ? strdup(container->name) : NULL;
+	char owner[64];
+	bool was_unnamed, other_labels;
+	int r;
+
+	if (!container || container->leaving)
+		return;
+	was_unnamed = container->unnamed;
+	other_labels = answer && !labels_equal(&answer->labels, &container->labels);
+	const char *engine = answer && answer->engine ? answer->engine : container->engine;
+	uint32_t uid;
+	bool of_user = runtime_of_user(container->path, &uid);
+
+	/* A user must not get what the controller holds for a container of root's. */
+	if (of_user)
+		snprintf(owner, sizeof(owner), "%s.%u", engine, uid);
+	else
+		snprintf(owner, sizeof(owner), "%s", engine);
+	r = discovery_name(manager->discovery, container, answer ? &answer->labels : NULL, engine,
+			   answer || of_user ? owner : NULL, of_user);
+	if (r == -ECANCELED) {
+		exclude(manager, container);
+		return;
+	}
+	if (r < 0)
+		log_error_errno(r, "the name of the container at %s", container->path);
+	else if (was_unnamed)
+		log_info("container %s (%s, %s)", container->name, container->engine,
+			 container->path);
+	else if (r == 1)
+		log_info("container %s is called %s now", before ? before : "?", container->name);
+	if (manager->feed && (r == 1 || other_labels))
+		feed_container_named(manager->feed, container, r == 1);
+}
+
+void manager_name_taken(void *userdata, struct container *container)
+{
+	struct manager *manager = userdata;
+	_cleanup_free_ char *before = strdup(container->name);
+	int r = discovery_name_taken(manager->discovery, container);
+
+	if (r < 0)
+		log_error_errno(r, "no other name for %s, which a container of another host has",
+				container->name);
+	if (r <= 0)
+		return;
+	log_info("container %s is called %s now: one of another host has that name",
+		 before ? before : "?", container->name);
+	feed_container_named(manager->feed, container, true);
+}
+
+static void on_removed(void *userdata, struct container *container)
+{
+	struct manager *manager = userdata;
+
+	if (!manager->stopping && !container->unnamed)
+		log_info("container %s has gone", container->name);
+	tell_removed(manager, container);
+	if (manager->net)
+		net_links_forget(manager->net, container->id);
+	if (manager->restore)
+		restore_forget(manager->restore, container->id);
+	sampler_remove(manager->sampler, container);
+	manager->full = false;
 }
 
 void manager_exclude(struct manager *manager)

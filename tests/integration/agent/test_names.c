@@ -58,6 +58,8 @@ static void on_named(void *userdata, uint64_t id, struct engine_answer *answer)
 	int r = discovery_name(t.discovery, container, answer ? &answer->labels : NULL, NULL, NULL,
 			       false);
 	CHECK(r >= 0 || r == -ECANCELED);
+	if (r == -ECANCELED)
+		discovery_let_go(t.discovery, container);
 }
 
 static void tear_down(void *arg)
@@ -276,6 +278,64 @@ TEST(what_its_engine_says_excludes_it)
 	CHECK_INT(discovery_scan(t.discovery), 0);
 	names_settle(t.names, 60000);
 	CHECK(by_name("public") == by_id(one));
+}
+
+static void other_patterns(char *first, char *second)
+{
+	exclude_items[0] = first;
+	exclude_items[1] = second;
+	CHECK_INT(discovery_look_again(t.discovery), 0);
+}
+
+static void first_patterns(void *arg)
+{
+	exclude_items[0] = (char *)"secret*";
+	exclude_items[1] = (char *)"image=hidden:*";
+}
+
+TEST(other_patterns_take_back_only_what_none_of_them_excludes)
+{
+	unsigned added;
+
+	set_up();
+	test_at_end(first_patterns, NULL);
+	docker_says(1, "secret-1", "x");
+	docker_says(2, "web", "hidden:3");
+	uint64_t one = make_docker(1), two = make_docker(2);
+	CHECK_INT(discovery_scan(t.discovery), 0);
+	names_settle(t.names, 60000);
+	CHECK(!by_id(one) && !by_id(two));
+	added = t.added;
+	/* Still excluded: by another pattern, for what its engine said. They are not even asked
+	 * for. */
+	other_patterns((char *)"engine=none", (char *)"image=hidden:*");
+	CHECK_INT(t.added, added + 1);
+	other_patterns((char *)"secret-?", (char *)"web");
+	CHECK_INT(t.added, added + 1);
+	names_settle(t.names, 60000);
+	CHECK(!by_id(one) && !by_id(two));
+	other_patterns((char *)"none", (char *)"web");
+	CHECK_INT(t.added, added + 2);
+	names_settle(t.names, 60000);
+	CHECK(by_name("secret-1") == by_id(one) && !by_id(two));
+}
+
+/* It is not let go before its orders have ended, which is for the caller to see. */
+TEST(a_new_name_that_is_excluded)
+{
+	set_up();
+	docker_says(1, "web", "x");
+	uint64_t one = make_docker(1);
+	CHECK_INT(discovery_scan(t.discovery), 0);
+	names_settle(t.names, 60000);
+	struct container *container = by_id(one);
+	struct container_labels labels = {0};
+	CHECK(container && label_take(&labels.name, "secret-2"));
+	CHECK_INT(discovery_name(t.discovery, container, &labels, NULL, NULL, false), -ECANCELED);
+	CHECK(by_name("web") == container && by_id(one) == container);
+	discovery_let_go(t.discovery, container);
+	CHECK_INT(discovery_scan(t.discovery), 0);
+	CHECK(!by_id(one));
 }
 
 TEST(an_id_that_is_used_again_gets_its_own_name)

@@ -84,12 +84,13 @@ static void clear(void *arg)
 
 TEST(a_set_of_those_that_are_known)
 {
+	const struct container_labels none = {0};
 	char path[32];
 
 	test_at_end(clear, NULL);
 	for (unsigned i = 1; i <= 1000; i++) {
 		snprintf(path, sizeof(path), "docker/%u", i);
-		CHECK_INT(exclusion_set_add(&set, i, path, 1), 0);
+		CHECK_INT(exclusion_set_add(&set, i, path, "docker", &none, 1), 0);
 	}
 	CHECK(exclusion_set_sees(&set, 7, "docker/7", 2));
 	CHECK(exclusion_set_sees(&set, 8, "docker/8", 2));
@@ -100,9 +101,41 @@ TEST(a_set_of_those_that_are_known)
 	exclusion_set_prune(&set, 2);
 	CHECK_INT(set.n, 1);
 	CHECK(exclusion_set_sees(&set, 7, "docker/7", 3));
-	CHECK_INT(exclusion_set_add(&set, 7, "docker/again", 3), 0);
+	CHECK_INT(exclusion_set_add(&set, 7, "docker/again", "docker", &none, 3), 0);
 	CHECK_INT(set.n, 1);
 	CHECK(!exclusion_set_sees(&set, 7, "docker/7", 3));
+}
+
+static void add(uint64_t id, const char *path, const char *engine, struct container_labels labels)
+{
+	CHECK_INT(exclusion_set_add(&set, id, path, engine, &labels, 1), 0);
+}
+
+TEST(other_patterns_keep_what_they_match)
+{
+	char *patterns[] = {(char *)"web-*", (char *)"image=reg/*", (char *)"shop_db_app",
+			    (char *)"engine=podman", (char *)"user=1000/build"};
+	const struct string_list all = {patterns, 5}, none = {0};
+
+	test_at_end(clear, NULL);
+	add(1, "docker/1", "docker", (struct container_labels){.name = (char *)"web-1"});
+	add(2, "docker/2", "docker",
+	    (struct container_labels){.name = (char *)"x", .image = (char *)"reg/a:1"});
+	add(3, "kubepods/3", "containerd",
+	    (struct container_labels){
+		    .name = (char *)"app", .namespace = (char *)"shop", .pod = (char *)"db"});
+	add(4, "libpod-4", "podman", (struct container_labels){0});
+	add(5, USERS "libpod-5", "docker", (struct container_labels){.name = (char *)"build"});
+	add(6, "docker/6", "docker", (struct container_labels){.name = (char *)"db"});
+	exclusion_set_keep(&set, &all);
+	CHECK_INT(set.n, 5);
+	CHECK(!exclusion_set_sees(&set, 6, "docker/6", 2));
+	/* Only one of them is left alone by these. */
+	exclusion_set_keep(&set, &(struct string_list){patterns, 1});
+	CHECK_INT(set.n, 1);
+	CHECK(exclusion_set_sees(&set, 1, "docker/1", 2));
+	exclusion_set_keep(&set, &none);
+	CHECK_INT(set.n, 0);
 }
 
 TEST_MAIN()
