@@ -129,10 +129,12 @@ static void apply_renames(struct feed *feed, struct session *session,
 
 	json_array_foreach(message->removed, i, number) {
 		member = member_find(session, json_integer_value(number));
-		if (member)
-			member_structure(feed, session, member);
+		if (!member)
+			continue;
+		member->goes = true;
+		member_structure(feed, session, member);
 	}
-	feed_rename(feed->model, feed->scaler, session->host, message);
+	feed_rename(feed->model, feed->scaler, session, message);
 	/* What has another name now is not the removed one's any more. */
 	json_array_foreach(message->removed, i, number) {
 		member = member_find(session, json_integer_value(number));
@@ -145,8 +147,9 @@ static void apply_renames(struct feed *feed, struct session *session,
 	}
 }
 
+/* `untouched`: only those of which nobody has changed a thing. */
 static void apply_removed(struct feed *feed, struct session *session,
-			  const struct feed_message *message)
+			  const struct feed_message *message, bool untouched)
 {
 	const json_t *number;
 	size_t i;
@@ -156,6 +159,8 @@ static void apply_removed(struct feed *feed, struct session *session,
 		struct member *member = member_find(session, c);
 		struct structure *s = member ? member_structure(feed, session, member) : NULL;
 
+		if (untouched && !(s && s->automatic && !s->guard))
+			continue;
 		if (s) {
 			scaler_forget(feed->scaler, s);
 			model_container_gone(feed->model, s);
@@ -188,6 +193,17 @@ static void apply_added(struct feed *feed, struct session *session,
 				  "Cannot take container %s of host %s: %s", member->name,
 				  message->host, strerror(-r));
 	}
+}
+
+static bool has_renames(const struct feed_message *message)
+{
+	const json_t *added;
+	size_t i;
+
+	json_array_foreach(message->added, i, added)
+		if (json_object_get(added, "was"))
+			return true;
+	return false;
 }
 
 /*
@@ -427,9 +443,11 @@ static bool take(struct feed *feed, const struct feed_message *message, uint64_t
 	session->messages++;
 	host->connected = true;
 	host->agent_heard = host->last_heard = wall_seconds();
+	/* Their names are free for those that are called so now. */
+	apply_removed(feed, session, message, true);
 	apply_renames(feed, session, message);
-	apply_removed(feed, session, message);
-	if (message->registration)
+	apply_removed(feed, session, message, false);
+	if (message->registration || has_renames(message))
 		settle_registered(feed, session, message);
 	apply_added(feed, session, message);
 	if (message->registration)

@@ -4,14 +4,16 @@
 #define EBB_FEED_RENAME_H
 
 #include "feed_message.h"
+#include "feed_session.h"
 #include "model.h"
 #include "scaler.h"
 
 /*
  * What is held for those of `added` that were called otherwise goes with them, as far as their new
- * names are free: before the message's `removed` and `added`, under the same lock.
+ * names are free and no other container of the host has the old ones: before the message's
+ * `removed`, whose members are marked, and `added`, under the same lock.
  */
-void feed_rename(struct model *model, struct scaler *scaler, struct host *host,
+void feed_rename(struct model *model, struct scaler *scaler, const struct session *session,
 		 const struct feed_message *message);
 
 #endif

@@ -16,6 +16,7 @@ struct member {
 	char *name;
 	bool refused; /* the model would not take it: its samples are ignored */
 	bool name_taken;
+	bool goes;    /* the message says that it has been removed */
 	bool sampled; /* `last` is set */
 	/* The message that told of a growth of it; of one that could not be settled. 0: none */
 	unsigned long grew, open;

@@ -210,11 +210,13 @@ void model_container_gone(struct model *model, struct structure *structure);
 
 /*
  * model_rename.c. A container, of which nothing is in flight, is called `name` from now on: its
- * guard, limits, shares and the application that it belongs to go along. -EEXIST: another structure
- * is called so; -EBUSY: it is being subscribed; -EINVAL: it is no container; -ENOMEM. On failure
- * nothing changed.
+ * guard, limits, shares and the application that it belongs to go along; what was to be put in
+ * force still is. -EEXIST: another structure is called so; -EBUSY: it is being subscribed; -EINVAL:
+ * it is no container of a host, or none can be called so; -ENOMEM. On failure nothing changed.
  */
 int model_rename(struct model *model, struct structure *structure, const char *name);
+/* -EBUSY and -EINVAL of model_rename(), before anything is given up for it. */
+int model_can_rename(const struct structure *structure, const char *name);
 
 /*
  * After an order: `applied` (edge units) is what the agent read back. Becomes physical and

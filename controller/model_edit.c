@@ -287,7 +287,7 @@ static void add_structure(struct model *model, enum store_db db, const char *id,
 	if (!limits && user)
 		limits = of_user = structure_limits_to_json(user);
 	r = model_parse(db, doc, &structure, &error);
-	if (r >= 0 && strcmp(id, "free") == 0 && db != DB_USERS)
+	if (r >= 0 && !structure_name_is_sane(id) && db != DB_USERS)
 		r = fail_with(-EINVAL, &error, "that is what the core map calls what nobody has");
 	if (r >= 0 && limits)
 		r = structure_set_limits(structure, limits, &error);

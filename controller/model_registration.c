@@ -332,8 +332,7 @@ int model_register_container(struct model *model, struct host *host, const json_
 	bool came_back, same;
 	int r;
 
-	/* "free" is what the core map calls the shares that nobody has. */
-	if (!name || !name_is_sane(name, NAME_LEN_MAX) || strcmp(name, "free") == 0)
+	if (!structure_name_is_sane(name))
 		return -EINVAL;
 	structure = model_structure(model, name);
 	same = structure && structure->host == host && !structure->gone;

@@ -55,18 +55,24 @@ static void take_from_index(struct model *model, const char *name)
 	name_order_remove(model->order, name);
 }
 
+int model_can_rename(const struct structure *structure, const char *name)
+{
+	if (structure->subtype != STRUCTURE_CONTAINER || !structure->host ||
+	    !structure_name_is_sane(name))
+		return -EINVAL;
+	return structure->subscription ? -EBUSY : 0;
+}
+
 int model_rename(struct model *model, struct structure *structure, const char *name)
 {
 	struct structure *parent = hierarchy_parent(structure);
 	_cleanup_free_ char *copy = strdup(name), *before = NULL, *error = NULL;
 	struct cpumap_row *row = NULL;
 	struct host *host = structure->host;
-	int r;
+	int r = model_can_rename(structure, name);
 
-	if (structure->subtype != STRUCTURE_CONTAINER || !host)
-		return -EINVAL;
-	if (structure->subscription)
-		return -EBUSY;
+	if (r < 0)
+		return r;
 	if (!copy)
 		return -ENOMEM;
 	r = put_in_index(model, structure, copy);
@@ -102,6 +108,10 @@ int model_rename(struct model *model, struct structure *structure, const char *n
 	model_touch(model, structure, MODEL_DIRTY_STRUCTURE | MODEL_DIRTY_LIMITS);
 	if (structure->guard)
 		model_guard_changed(model, structure);
+	/* Who held it back knows it by its old name. */
+	for (int i = 0; i < EBB_RESOURCE_MAX; i++)
+		if (structure->apply & 1u << i)
+			model_apply(model, structure, i);
 	/* The new documents are written before the old ones go. */
 	model_settle(model);
 	model_delete_documents(model, DB_STRUCTURES, before);

@@ -81,6 +81,8 @@ void scaler_unguarded(struct scaler *scaler, struct structure *structure);
 /* Model lock held: the structure goes away, its shares not yet. Its waiting requests are dropped,
  * operations that it takes part in are taken back. An order under way finds out by itself. */
 void scaler_forget(struct scaler *scaler, struct structure *structure);
+/* The same before it gets another name: its waiting requests are refused, on record. */
+void scaler_renamed(struct scaler *scaler, struct structure *structure);
 /*
  * Model lock held. What the agent says is in force since something changed (an entry of the feed's
  * `limits`), at `at` (s) on the host's clock. Where somebody else wrote a limit (systemd after a

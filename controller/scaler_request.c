@@ -247,3 +247,13 @@ void scaler_forget(struct scaler *scaler, struct structure *structure)
 	scaler_unguarded(scaler, structure);
 	operations_lose(scaler, slot);
 }
+
+void scaler_renamed(struct scaler *scaler, struct structure *structure)
+{
+	struct slot *slot = scaler_slot_of(scaler, structure);
+
+	while (slot && slot->waiting)
+		waiting_refuse(scaler, slot, slot->waiting, "refused",
+			       "the container is called otherwise now: ask again by that name");
+	scaler_forget(scaler, structure);
+}

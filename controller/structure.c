@@ -48,6 +48,11 @@ int64_t resource_floor(const struct resource_state *state, enum ebb_resource res
 	return MAX(state->min, resource_least(resource));
 }
 
+bool structure_name_is_sane(const char *name)
+{
+	return name && name_is_sane(name, NAME_LEN_MAX) && strcmp(name, "free") != 0;
+}
+
 const char *structure_subtype_name(enum structure_subtype subtype)
 {
 	return (unsigned)subtype < STRUCTURE_SUBTYPE_MAX ? subtype_names[subtype] : NULL;

@@ -172,6 +172,9 @@ int64_t resource_floor(const struct resource_state *state, enum ebb_resource res
  * memory, and nothing has changed. */
 json_t *structure_own_doc(json_t **doc);
 
+/* Can it be called so: 1 to 255 bytes without control characters, and not what the core map calls
+ * the shares that nobody has, "free"? NULL: no. */
+bool structure_name_is_sane(const char *name);
 /* Is it an application or a user? */
 static inline bool structure_is_parent(const struct structure *structure)
 {

@@ -55,8 +55,7 @@ int body_is_called(const json_t *object, const char *where, const char *name,
 		return fail_with(-EINVAL, ret_error,
 				 "%s%sname is '%s', but the path says '%s': they must be the same",
 				 where, dot(where), in_body ? in_body : "(not a string)", name);
-	/* "free" is what the core map calls the shares that nobody has. */
-	if (!name_is_sane(name, NAME_LEN_MAX) || strcmp(name, "free") == 0)
+	if (!structure_name_is_sane(name))
 		return fail_with(-EINVAL, ret_error,
 				 "%s%sname must be 1 to %d bytes without control characters, and "
 				 "not 'free'",

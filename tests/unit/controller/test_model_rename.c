@@ -89,6 +89,42 @@ TEST(a_name_that_is_known_is_refused)
 	CHECK(!model_structure(model, "x") && !model_structure(model, "h1"));
 }
 
+TEST(names_that_no_container_can_have)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "3f1c", 150, 1024);
+
+	guard(model, s);
+	/* What the core map calls the shares that nobody has. */
+	CHECK_INT(model_rename(model, s, "free"), -EINVAL);
+	CHECK_INT(model_rename(model, s, ""), -EINVAL);
+	CHECK_INT(model_rename(model, s, "a\nb"), -EINVAL);
+	sound(model);
+	CHECK(model_structure(model, "3f1c") == s && !model_structure(model, "free"));
+	CHECK_INT(cpumap_owned(host->cpumap, "3f1c"), 150);
+}
+
+/* It was taken up before, and could not be ordered at once. */
+TEST(what_is_still_to_be_put_in_force_is)
+{
+	struct model *model = new_model();
+	struct host *host = register_host(model, "h0");
+	struct structure *s = add(model, host, "3f1c", 150, 1024);
+
+	guard(model, s);
+	apply_all(model);
+	CHECK_INT(set(model, s, EBB_CPU, "max", 100), 0);
+	CHECK(model_next_apply(model) == s);
+	CHECK(s->apply);
+	unsigned wanted = s->apply;
+	CHECK_INT(model_rename(model, s, "web"), 0);
+	CHECK(model_next_apply(model) == s);
+	CHECK(!model_next_apply(model));
+	CHECK_INT(s->apply, wanted);
+	CHECK_INT(s->resources[EBB_CPU].current, 100);
+}
+
 TEST(it_stays_in_its_application)
 {
 	struct model *model = new_model();
