@@ -35,6 +35,7 @@ struct container {
 	/* It is excluded by now: likewise, while its orders end and its limits are put back, which
 	 * ends it. */
 	bool leaving;
+	bool by_id;         /* called so as in its path, as its engine has not said any name yet */
 	bool qualified;     /* NAME@OWNER in any case */
 	const char *engine; /* "docker", "podman", "lxc", ..., "cgroup" for a --containers glob;
 			       static string */

@@ -245,7 +245,7 @@ int discovery_name(struct discovery *discovery, struct container *container,
 	struct discovery *d = discovery;
 	struct container_labels none = {0};
 	_cleanup_free_ char *base = NULL;
-	bool was_unnamed = container->unnamed;
+	bool was_unnamed = container->unnamed, by_id = !labels;
 	int r;
 
 	if (!labels)
@@ -269,6 +269,7 @@ int discovery_name(struct discovery *discovery, struct container *container,
 	}
 	if (excluded)
 		return r;
+	container->by_id = by_id;
 	container->unnamed = false;
 	container->qualified = qualified;
 	return r == 1 || was_unnamed;

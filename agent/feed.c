@@ -138,28 +138,37 @@ void feed_container_joined(struct feed *feed, struct container *container)
 		feed_limits_changed(feed, container);
 }
 
-/* It is guarded under its new name before the controller says so. */
+/* What is held for the old name may go along: it is guarded before the controller says so. */
 static void take_other_name(struct feed *feed, const struct container *container)
 {
 	struct feed_container *fc = container->feed_state;
-	json_t *upper = fc->told ? json_object_get(feed->guard, fc->told) : NULL;
+	json_t *upper;
 
+	if (!feed_name_changed(&fc->name))
+		return;
+	upper = json_object_get(feed->guard, fc->name.was);
 	if (upper && !json_object_get(feed->guard, container->name)) {
 		json_object_set(feed->guard, container->name, upper);
-		json_object_del(feed->guard, fc->told);
+		json_object_del(feed->guard, fc->name.was);
 	}
-	if (fc->announced == ANNOUNCED_NO && fc->was)
-		return;
-	free(fc->was);
-	fc->was = TAKE_PTR(fc->told);
+}
+
+/* The old number goes with the message that has the new one. */
+static void take_other_number(struct feed *feed, struct feed_container *fc)
+{
+	if (fc->n_was_c == RENUMBERED_MAX) {
+		feed_remove_number(feed, fc->was_c[0]);
+		feed_drop_old_numbers(fc, 1);
+	}
+	fc->was_c[fc->n_was_c++] = fc->c;
+	fc->c = feed->next_c++;
 }
 
 static void feed_container_free(struct feed_container *fc)
 {
 	sample_ring_clear(&fc->ring);
 	feed_forget_hand(fc);
-	free(fc->told);
-	free(fc->was);
+	feed_name_clear(&fc->name);
 	free(fc);
 }
 
@@ -179,9 +188,7 @@ void feed_container_named(struct feed *feed, struct container *container, bool r
 	}
 	take_other_name(feed, container);
 	if (fc->announced != ANNOUNCED_NO) {
-		/* The old number goes with the message that has the new one. */
-		fc->was_c = fc->c;
-		fc->c = feed->next_c++;
+		take_other_number(feed, fc);
 		fc->announced = ANNOUNCED_NO;
 		fc->changed = fc->changed_in_flight = false;
 		sample_ring_clear(&fc->ring);

@@ -95,12 +95,9 @@ static void add_containers(struct feed *feed, uint64_t now)
 		}
 		feed_message_member(message, "added", &n);
 		feed_message_added(message, fc->c, container, &limits,
-				   fc->was && strcmp(fc->was, container->name) ? fc->was : NULL);
-		if (fc->was_c)
-			feed_remove_number(feed, fc->was_c);
-		fc->was_c = 0;
-		free(fc->told);
-		fc->told = strdup(container->name);
+				   feed_name_was(&fc->name, container->name));
+		fc->n_was_c_in_flight = fc->n_was_c;
+		feed_name_sent(&fc->name, container->name, container->by_id);
 		fc->other_labels = false;
 		fc->announced = ANNOUNCED_IN_FLIGHT;
 		fc->changed = false;
@@ -154,6 +151,31 @@ static void add_growths(struct feed *feed)
 	feed_message_end_list(&feed->message, n);
 }
 
+/* Those that have gone, and the old numbers of those that the message has under new ones. */
+static void add_removed(struct feed *feed, bool renumbered)
+{
+	struct text *message = &feed->message;
+	struct container *container;
+	size_t n = 0;
+
+	for (size_t i = 0; i < feed->n_removed; i++) {
+		feed_message_member(message, "removed", &n);
+		text_u64(message, feed->removed[i]);
+	}
+	feed->removed_in_flight = feed->n_removed;
+	if (renumbered) {
+		container_table_foreach(feed->options.table, container) {
+			const struct feed_container *fc = container->feed_state;
+
+			for (unsigned i = 0; fc && i < fc->n_was_c_in_flight; i++) {
+				feed_message_member(message, "removed", &n);
+				text_u64(message, fc->was_c[i]);
+			}
+		}
+	}
+	feed_message_end_list(message, n);
+}
+
 int feed_compose(struct feed *feed, bool batch)
 {
 	struct text *message = &feed->message;
@@ -192,27 +214,10 @@ int feed_compose(struct feed *feed, bool batch)
 		add_changed(feed);
 	if (feed->options.grower && grower_has_reports(feed->options.grower))
 		add_growths(feed);
-	if (feed->n_removed) {
-		size_t n = 0;
-
-		for (; n < feed->n_removed;) {
-			uint64_t c = feed->removed[n];
-
-			feed_message_member(message, "removed", &n);
-			text_u64(message, c);
-		}
-		feed_message_end_list(message, n);
-		feed->removed_in_flight = feed->n_removed;
-	}
+	add_removed(feed, containers);
 	feed_add_samples(feed, batch);
 	text_char(message, '}');
 	return message->failed ? -ENOMEM : 0;
-}
-
-static void forget(char **name)
-{
-	free(*name);
-	*name = NULL;
 }
 
 static void settle_news(struct feed *feed, bool arrived)
@@ -229,8 +234,11 @@ static void settle_news(struct feed *feed, bool arrived)
 			if (!arrived)
 				feed->news_at = 0;
 			else
-				forget(&fc->was);
+				feed_name_arrived(&fc->name);
 		}
+		if (arrived)
+			feed_drop_old_numbers(fc, fc->n_was_c_in_flight);
+		fc->n_was_c_in_flight = 0;
 		if (fc->changed_in_flight && !arrived) {
 			fc->changed = true;
 			feed->any_changed = true;

@@ -11,6 +11,7 @@
 
 #include "controllers.h"
 #include "feed.h"
+#include "feed_name.h"
 #include "limits.h"
 #include "sample_ring.h"
 #include "text.h"
@@ -19,18 +20,20 @@
 /* More than these removals unsent, and a new session says the same in less. */
 #define REMOVED_MAX 4096
 
+/* Of one container, while no message arrives. */
+#define RENUMBERED_MAX 4
+
 /* Whether the controller knows the container in this session. */
 enum announced { ANNOUNCED_NO, ANNOUNCED_IN_FLIGHT, ANNOUNCED_YES };
 
 struct feed_container {
 	uint64_t c; /* its number in this session */
 	enum announced announced;
-	char *told; /* the name that it was told under last; NULL: it never was */
-	/* Called otherwise since: by which name the controller knows it, until it has heard of the
-	 * new one, and the number that is to be removed with it; 0: it is, or was of another
-	 * session. */
-	char *was;
-	uint64_t was_c;
+	struct feed_name name;
+	/* Called otherwise since: the numbers that the message with the new name is to remove, and
+	 * how many of them are in the one under way. */
+	uint64_t was_c[RENUMBERED_MAX];
+	unsigned n_was_c, n_was_c_in_flight;
 	bool changed, changed_in_flight; /* its limits */
 	bool changing;                   /* by an order that takes time */
 	bool urgent;                     /* a sample in the ring is */
@@ -123,6 +126,8 @@ uint64_t feed_settled_at(const struct feed *feed, const struct container *contai
 /* A new one: everything is to be told again. */
 void feed_session_start(struct feed *feed);
 void feed_remove_number(struct feed *feed, uint64_t c);
+/* The first `n` of those that a message with a new name removes have been. */
+void feed_drop_old_numbers(struct feed_container *fc, unsigned n);
 /* What the controller knows as `fc->c`, or by the name before, is no more. */
 void feed_tell_removed(struct feed *feed, const struct feed_container *fc);
 /* The message could not be sent: it is tried again, after a while. */

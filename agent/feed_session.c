@@ -38,7 +38,7 @@ void feed_session_start(struct feed *feed)
 
 		if (!fc)
 			continue;
-		fc->was_c = 0;
+		fc->n_was_c = fc->n_was_c_in_flight = 0;
 		fc->c = feed->next_c++;
 		fc->announced = ANNOUNCED_NO;
 		fc->changed = false;
@@ -56,10 +56,17 @@ void feed_remove_number(struct feed *feed, uint64_t c)
 		feed->removed[feed->n_removed++] = c;
 }
 
+void feed_drop_old_numbers(struct feed_container *fc, unsigned n)
+{
+	fc->n_was_c -= n;
+	memmove(fc->was_c, fc->was_c + n, fc->n_was_c * sizeof(fc->was_c[0]));
+	fc->n_was_c_in_flight -= MIN(n, fc->n_was_c_in_flight);
+}
+
 void feed_tell_removed(struct feed *feed, const struct feed_container *fc)
 {
-	if (fc->was_c)
-		feed_remove_number(feed, fc->was_c);
+	for (unsigned i = 0; i < fc->n_was_c; i++)
+		feed_remove_number(feed, fc->was_c[i]);
 	if (fc->announced != ANNOUNCED_NO)
 		feed_remove_number(feed, fc->c);
 }
@@ -156,6 +163,7 @@ static void names_taken(struct feed *feed, const json_t *taken)
 		if (!fc || fc->announced != ANNOUNCED_YES ||
 		    !bsearch(&fc->c, numbers, n, sizeof(*numbers), by_number))
 			continue;
+		feed_name_refused(&fc->name);
 		if (++fc->taken >= TAKEN_ROUNDS && feed->options.name_taken) {
 			fc->taken = 0;
 			feed->options.name_taken(feed->options.userdata, container);
