@@ -209,8 +209,8 @@ void feed_container_removed(struct feed *feed, struct container *container)
 	feed_container_free(fc);
 	container->feed_state = NULL;
 	container->guarded = false;
-	if (guarded)
-		feed_list_guarded(feed);
+	/* Once for many that go. */
+	feed->guarded_stale |= guarded;
 }
 
 void feed_grown(struct feed *feed)

@@ -256,6 +256,7 @@ void feed_settle(struct feed *feed, bool arrived)
 	if (feed->carries_news)
 		settle_news(feed, arrived);
 	feed->carries_news = false;
+	feed_check_guarded(feed);
 	for (size_t i = 0; i < feed->n_guarded; i++) {
 		struct feed_container *fc = feed->guarded[i]->feed_state;
 

@@ -78,6 +78,7 @@ struct feed {
 	json_t *guard; /* {name: {resource: upper}} */
 	struct container **guarded;
 	size_t n_guarded, size_guarded;
+	bool guarded_stale; /* it has some that have gone */
 
 	/* Why not to wait for the next batch. `news_at`: when there are containers to be told. */
 	bool urgent, more;
@@ -107,6 +108,8 @@ void feed_forget_hand(struct feed_container *fc);
 void feed_guard_container(struct feed *feed, struct container *container);
 /* After any `guarded` has changed. */
 void feed_list_guarded(struct feed *feed);
+/* Before the list is used: without those that have gone. */
+void feed_check_guarded(struct feed *feed);
 /* By the controller's table, which may be NULL: nobody is. */
 void feed_guard_all(struct feed *feed, json_t *guard);
 /* After each sweep: the new samples of those that are guarded. */

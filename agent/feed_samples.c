@@ -53,6 +53,7 @@ void feed_list_guarded(struct feed *feed)
 {
 	struct container *container;
 
+	feed->guarded_stale = false;
 	feed->n_guarded = 0;
 	container_table_foreach(feed->options.table, container) {
 		if (!container->feed_state || !container->guarded)
@@ -71,6 +72,12 @@ void feed_list_guarded(struct feed *feed)
 		}
 		feed->guarded[feed->n_guarded++] = container;
 	}
+}
+
+void feed_check_guarded(struct feed *feed)
+{
+	if (feed->guarded_stale)
+		feed_list_guarded(feed);
 }
 
 void feed_guard_all(struct feed *feed, json_t *guard)
@@ -121,8 +128,10 @@ static void collect_one(struct feed *feed, struct container *container, unsigned
 
 void feed_collect(struct feed *feed)
 {
-	unsigned limit = ring_limit(feed);
+	unsigned limit;
 
+	feed_check_guarded(feed);
+	limit = ring_limit(feed);
 	for (size_t i = 0; i < feed->n_guarded; i++)
 		collect_one(feed, feed->guarded[i], limit);
 }
@@ -174,6 +183,7 @@ void feed_add_samples(struct feed *feed, bool batch)
 {
 	size_t n = 0;
 
+	feed_check_guarded(feed);
 	for (size_t i = 0; i < feed->n_guarded; i++) {
 		struct feed_container *fc = feed->guarded[i]->feed_state;
 

@@ -21,22 +21,12 @@
 /* A container whose limit cannot be written is left alone for so long. */
 #define PAUSE_NS EBB_NS_PER_SEC
 
-struct report {
-	bool pending;
-	int64_t base; /* the limit before all growths since the last order for it */
-	int64_t from, to;
-	uint64_t at_ns, seen_ns; /* at_ns 0: what is in force is not by a growth */
-	const char *why;
-	int64_t sent_to;
-	uint64_t sent_ns; /* number of the growth that was sent last; 0: none */
-};
-
 /* Of one container that may grow, or did. */
 struct grown {
 	int64_t ceiling[REFLEX_MAX]; /* edge units; 0: it may not */
 	int64_t known[REFLEX_MAX];   /* what the controller takes to be in force; -1: look */
 	struct reflex_state states[REFLEX_MAX];
-	struct report reports[REFLEX_MAX];
+	struct reflex_report reports[REFLEX_MAX];
 	uint64_t grown_ns[REFLEX_MAX];
 	uint64_t not_before_ns;
 };
@@ -95,7 +85,7 @@ static uint64_t agent_units(enum reflex_resource resource, int64_t value)
 static void note(struct grower *grower, struct grown *grown, enum reflex_resource resource,
 		 int64_t to, const char *why)
 {
-	struct report *report = &grown->reports[resource];
+	struct reflex_report *report = &grown->reports[resource];
 	struct reflex_state *state = &grown->states[resource];
 	uint64_t now = MAX(now_ns(), grower->last_ns + 1);
 
@@ -384,8 +374,8 @@ void grower_container_removed(struct grower *grower, struct container *container
 		grower->pending -= grown->reports[r].pending;
 	for (int r = 0; r < REFLEX_MAX; r++)
 		grown->ceiling[r] = 0;
-	/* At once: the list must not have it when it has been freed. */
-	list(grower);
+	/* Once for many that go: whoever uses the list makes it anew first. */
+	grower->stale = true;
 	free(grown);
 	container->grown = NULL;
 }
@@ -423,7 +413,7 @@ bool grower_report(struct grower *grower, struct container *container,
 		   enum reflex_resource resource, struct growth *ret_growth)
 {
 	struct grown *grown = grown_of(container);
-	struct report *report = grown ? &grown->reports[resource] : NULL;
+	struct reflex_report *report = grown ? &grown->reports[resource] : NULL;
 
 	(void)grower;
 	if (!report || !report->pending)
@@ -458,19 +448,8 @@ void grower_acknowledged(struct grower *grower, uint64_t at_ns)
 	container_table_foreach(grower->options.table, container) {
 		struct grown *grown = grown_of(container);
 
-		for (int r = 0; grown && r < REFLEX_MAX; r++) {
-			struct report *report = &grown->reports[r];
-
-			if (!report->pending)
-				continue;
-			if (report->at_ns <= at_ns) {
-				report->pending = false;
-				grower->pending--;
-			} else if (report->sent_ns && report->sent_ns <= at_ns) {
-				/* It has grown again since. */
-				report->from = report->sent_to;
-			}
-		}
+		for (int r = 0; grown && r < REFLEX_MAX; r++)
+			grower->pending -= reflex_report_settled(&grown->reports[r], at_ns);
 	}
 }
 
@@ -482,7 +461,7 @@ void grower_session_begins(struct grower *grower)
 		struct grown *grown = grown_of(container);
 
 		for (int r = 0; grown && r < REFLEX_MAX; r++) {
-			struct report *report = &grown->reports[r];
+			struct reflex_report *report = &grown->reports[r];
 
 			if (!report->at_ns)
 				continue;

@@ -185,3 +185,16 @@ int64_t reflex_cpus(const char *present, unsigned n_present, const char *spare, 
 		ret_cpus[0] = '\0';
 	return MIN(shares, (int64_t)n * EBB_SHARES_PER_CORE);
 }
+
+bool reflex_report_settled(struct reflex_report *report, uint64_t at_ns)
+{
+	if (!report->pending || !report->sent_ns || report->sent_ns > at_ns)
+		return false;
+	if (report->sent_ns != report->at_ns) {
+		/* It has grown again since. */
+		report->from = report->sent_to;
+		return false;
+	}
+	report->pending = false;
+	return true;
+}

@@ -39,6 +39,22 @@ int reflex_lease_parse(const json_t *json, uint64_t asked_ns, uint64_t term,
 /* `term`: the highest heard of now. A lease of one that led before is void. */
 bool reflex_lease_holds(const struct reflex_lease *lease, uint64_t term, uint64_t now_ns);
 
+/* What the controller is to hear of the growths of one limit: those not settled yet are one. */
+struct reflex_report {
+	bool pending;
+	int64_t base; /* the limit before all growths since the last order for it */
+	int64_t from, to;
+	uint64_t at_ns, seen_ns; /* at_ns 0: what is in force is not by a growth */
+	const char *why;
+	int64_t sent_to;
+	uint64_t sent_ns; /* number of the growth that was sent last; 0: none */
+};
+/*
+ * The controller has settled what it was sent of growths up to the number `at_ns`, which may be
+ * another container's. True: this is no longer pending.
+ */
+bool reflex_report_settled(struct reflex_report *report, uint64_t at_ns);
+
 /* Of one container and resource, from look to look. */
 struct reflex_state {
 	uint64_t seen_ns;   /* since when it is short; 0: it is not */

@@ -273,4 +273,38 @@ TEST(reflex_lease_that_is_none)
 	CHECK(!reflex_lease_holds(&(struct reflex_lease){0}, 0, 0));
 }
 
+TEST(reflex_report_is_settled_once_it_was_sent)
+{
+	struct reflex_report report = {.pending = true, .from = 100, .to = 150, .at_ns = 20};
+
+	/* Another container's: this one's was not in the message. */
+	CHECK(!reflex_report_settled(&report, 25));
+	CHECK(report.pending);
+	report.sent_ns = 20;
+	report.sent_to = 150;
+	CHECK(!reflex_report_settled(&report, 19));
+	CHECK(reflex_report_settled(&report, 20));
+	CHECK(!report.pending);
+	CHECK(!reflex_report_settled(&report, 21));
+}
+
+TEST(reflex_report_that_grew_while_it_was_sent)
+{
+	struct reflex_report report = {.pending = true,
+				       .from = 100,
+				       .to = 200,
+				       .at_ns = 30,
+				       .sent_ns = 20,
+				       .sent_to = 150};
+
+	/* Also by the number of a later one of another container. */
+	CHECK(!reflex_report_settled(&report, 35));
+	CHECK(report.pending);
+	CHECK_INT(report.from, 150);
+	CHECK_INT(report.to, 200);
+	report.sent_ns = 30;
+	report.sent_to = 200;
+	CHECK(reflex_report_settled(&report, 35));
+}
+
 TEST_MAIN()
