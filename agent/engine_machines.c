@@ -17,6 +17,8 @@
 #include "ebb/util.h"
 
 #define STATE_MAX (1U << 20)
+/* Of what LXC's monitor has told. */
+#define MONITOR_STAMP 1
 /* Directories that are looked at for one instance of Apptainer. */
 #define HOSTS_MAX     64
 #define USERS_MAX     64
@@ -129,7 +131,8 @@ static bool keeps_in(const struct engine_roots *roots, const char *engine,
 	return false;
 }
 
-/* The path has the name; whose it is its monitor tells, or the directory of one of them. */
+/* The path has the name; whose it is its monitor tells, or the directory of one of them. What a
+ * monitor has told holds: later it may have gone, or be out of reach. */
 int engine_lxc_ask(const struct engine_roots *roots, const struct engine_query *query,
 		   struct engine_answer *ret_answer)
 {
@@ -139,18 +142,22 @@ int engine_lxc_ask(const struct engine_roots *roots, const struct engine_query *
 	char dir[PATH_MAX];
 	size_t name_len = strlen(query->key);
 
-	if (ret_answer->of_user)
+	if (ret_answer->of_user) {
 		ret_answer->engine = "lxc";
-	else if (ask_monitor(roots, query, dir, sizeof(dir), &name_len) == 0)
+	} else if (ask_monitor(roots, query, dir, sizeof(dir), &name_len) == 0) {
+		ret_answer->stamp = MONITOR_STAMP;
 		ret_answer->engine = keeps_in(roots, "lxd", lxd, dir)       ? "lxd"
 				     : keeps_in(roots, "incus", incus, dir) ? "incus"
 									    : "lxc";
-	else if (any_has_entry(roots, "lxd", lxd, "containers", query->key))
+	} else if (query->stamp == MONITOR_STAMP) {
+		return -EALREADY;
+	} else if (any_has_entry(roots, "lxd", lxd, "containers", query->key)) {
 		ret_answer->engine = "lxd";
-	else if (any_has_entry(roots, "incus", incus, "containers", query->key))
+	} else if (any_has_entry(roots, "incus", incus, "containers", query->key)) {
 		ret_answer->engine = "incus";
-	else
+	} else {
 		ret_answer->engine = "lxc";
+	}
 	name = strndup(query->key, name_len);
 	label_take_name(&ret_answer->labels.name, name);
 	return name ? 0 : -ENOMEM;

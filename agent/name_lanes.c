@@ -18,6 +18,8 @@
 #define SLOW_NS (500 * EBB_NS_PER_MS)
 #define HUNG_NS (10 * EBB_NS_PER_SEC)
 #define END_NS  EBB_NS_PER_SEC
+/* Questions of one lane, half a KiB each: as many as there are containers, and some have gone. */
+#define WAITING_MAX 16384
 
 struct queue {
 	struct name_answer *first, **last;
@@ -31,6 +33,7 @@ struct lane {
 	pthread_cond_t wake;
 	/* Under the lock. */
 	struct queue waiting;
+	size_t n_waiting;
 	uint64_t since_ns; /* it works on a question; 0: it waits for one */
 };
 
@@ -121,6 +124,7 @@ static void *lane_thread(void *arg)
 		if (lanes->stop)
 			break;
 		struct name_answer *one = take_first(&lane->waiting);
+		lane->n_waiting--;
 
 		lane->since_ns = now_ns();
 		pthread_mutex_unlock(&lanes->lock);
@@ -192,12 +196,13 @@ int name_lanes_ask(struct name_lanes *lanes, unsigned family, uint64_t id,
 	one->query.path = memcpy(one->text, query->path, path_len);
 	one->query.key = memcpy(one->text + path_len, query->key, key_len);
 	pthread_mutex_lock(&lanes->lock);
-	if (is_slow(lane, now_ns()))
+	if (lane->n_waiting >= WAITING_MAX || is_slow(lane, now_ns()))
 		r = -EBUSY;
 	else if (!lane->started)
 		r = start(lane);
 	if (r == 0 && lane->started) {
 		append(&lane->waiting, one);
+		lane->n_waiting++;
 		pthread_cond_signal(&lane->wake);
 	}
 	pthread_mutex_unlock(&lanes->lock);

@@ -30,7 +30,7 @@ void name_lanes_free(struct name_lanes *lanes);
 
 /*
  * Asks `family`, one bit of engines_families(), about the container `id`; the query is copied.
- * -EBUSY: what it was asked before takes it long.
+ * -EBUSY: what it was asked before takes it long, or is too much.
  */
 int name_lanes_ask(struct name_lanes *lanes, unsigned family, uint64_t id,
 		   const struct engine_query *query);

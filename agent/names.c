@@ -249,9 +249,12 @@ static void on_refresh(void *userdata)
 
 	names->round++;
 	conclude_all(names);
-	for (size_t i = 0; i < names->n; i++)
-		if (!names->entries[i]->stamp || names->round % REFRESH_ROUNDS == 0)
-			ask(names, names->entries[i]);
+	for (size_t i = 0; i < names->n; i++) {
+		struct entry *entry = names->entries[i];
+
+		if (!entry->family || entry->lost || names->round % REFRESH_ROUNDS == 0)
+			ask(names, entry);
+	}
 }
 
 int names_add(struct names *names, const struct container *container)

@@ -77,13 +77,18 @@ static void put(const char *name, const char *text)
 	close(fd);
 }
 
-static int ask(const char *engine, const char *path, const char *key)
+static int ask_again(const char *engine, const char *path, const char *key, uint64_t stamp)
 {
+	const struct engine_query query = {engine, path, key, stamp};
+
 	engine_answer_clear(&answer);
 	answer = (struct engine_answer){0};
-	return engines_ask(engines,
-			   &(struct engine_query){.engine = engine, .path = path, .key = key},
-			   ENGINES_ALL_FAMILIES, &answer);
+	return engines_ask(engines, &query, ENGINES_ALL_FAMILIES, &answer);
+}
+
+static int ask(const char *engine, const char *path, const char *key)
+{
+	return ask_again(engine, path, key, 0);
 }
 
 static void expect(const char *name, const char *namespace, const char *pod, const char *image)
@@ -400,6 +405,11 @@ TEST(lxc_and_lxd_of_one_name)
 		CHECK(says("web-1", first ? "lxc" : "lxd"));
 		CHECK(says("web", first ? "lxd" : "lxc"));
 	}
+	/* What a monitor has said holds when it cannot be asked any more. */
+	uint64_t stamp = answer.stamp;
+	CHECK(stamp);
+	put("/cgroups/a/lxc.monitor.web/cgroup.procs", "");
+	CHECK_INT(ask_again("lxc", "a/lxc.payload.web", "web", stamp), -EALREADY);
 	/* Without a monitor: as LXD's directory says. */
 	CHECK_INT(ask("lxc", "b/lxc.payload.web", "web"), 0);
 	CHECK_STR(answer.engine, "lxd");
