@@ -57,6 +57,23 @@ static int64_t beyond_books(const struct host *host, enum ebb_resource resource)
 	return beyond;
 }
 
+void headroom_hold_beyond(struct model *model, struct host *host, enum ebb_resource resource)
+{
+	unsigned bit = 1u << resource;
+
+	/* While nothing is free, nobody can be given it either. */
+	if (!host || !(host->beyond & bit) || host->free[resource] <= 0)
+		return;
+	host->beyond &= ~bit;
+	for (struct structure *s = host->containers; s; s = s->host_next) {
+		int64_t allocated = s->resources[resource].allocated;
+
+		/* An operation puts right what it finds in force. */
+		if (allocated > 0 && s->physical[resource] > allocated && !(s->operating & bit))
+			model_allocate(model, s, resource, s->physical[resource] - allocated);
+	}
+}
+
 json_t *headroom_lease(const struct model *model, const struct host *host)
 {
 	_cleanup_free_ char *cpus = NULL;

@@ -19,6 +19,12 @@
 json_t *headroom_lease(const struct model *model, const struct host *host);
 
 /*
+ * What containers have in force beyond what was free for them is set aside as soon as it is: to be
+ * called before any of it is given to others. Those in an operation are left to that.
+ */
+void headroom_hold_beyond(struct model *model, struct host *host, enum ebb_resource resource);
+
+/*
  * {name: {"cpu": highest, "mem": highest}} of the guarded containers that may grow: up to their
  * max, and not beyond their part of what their application and its user have left to theirs. Not
  * those in an operation, being subscribed, or whose document has "reflex": false. New reference.

@@ -57,6 +57,7 @@ struct host {
 
 	/* headroom.h */
 	bool reflex;       /* its agent can use a lease */
+	unsigned beyond;   /* 1 << resource: containers may have more in force than is set aside */
 	uint64_t accounts; /* +1 whenever shares are taken: leases and orders tell what they knew */
 	uint64_t grown;    /* all growths of the agent up to this number are settled */
 	uint64_t registered_ns; /* by its own clock: what it registered was in force then */

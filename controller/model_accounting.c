@@ -10,6 +10,7 @@
 
 #include "boundaries.h"
 #include "disks.h"
+#include "headroom.h"
 #include "model_private.h"
 #include "ebb/cleanup.h"
 
@@ -110,6 +111,15 @@ void host_save_document(struct host *host)
 	}
 }
 
+static void note_beyond(const struct structure *structure, enum ebb_resource resource)
+{
+	const struct resource_state *state = &structure->resources[resource];
+	struct host *host = structure->host;
+
+	if (host && state->allocated > 0 && structure->physical[resource] > state->allocated)
+		host->beyond |= 1u << resource;
+}
+
 int64_t model_allocate(struct model *model, struct structure *structure, enum ebb_resource resource,
 		       int64_t amount)
 {
@@ -138,11 +148,14 @@ int64_t model_allocate(struct model *model, struct structure *structure, enum eb
 		moved = MIN(amount, host->free[resource]);
 		host->free[resource] -= moved;
 	}
-	if (moved == 0)
+	if (moved == 0) {
+		note_beyond(structure, resource);
 		return 0;
+	}
 	if (host && moved > 0)
 		host->accounts++;
 	state->allocated += moved;
+	note_beyond(structure, resource);
 	disks_take(structure, resource, moved);
 	model_touch(model, structure, MODEL_DIRTY_STRUCTURE);
 	if (host)
@@ -383,10 +396,11 @@ int accounting_take(struct model *model, struct structure *structure, enum ebb_r
 {
 	struct resource_state *state = &structure->resources[resource];
 	struct host *host = structure->host;
-	int64_t free = model_free_for(structure, resource);
-	int64_t in_force = structure->physical[resource], want, got;
+	int64_t in_force = structure->physical[resource], want, got, free;
 	int64_t low = resource_floor(state, resource);
 
+	headroom_hold_beyond(model, host, resource);
+	free = model_free_for(structure, resource);
 	if (keep_current && state->current > 0)
 		in_force = state->current;
 	want = first_limit(state, resource, free);
@@ -425,6 +439,7 @@ static int64_t into_range(struct model *model, struct structure *structure,
 	bool managed = state->allocated > 0;
 
 	if (managed && structure->guard && state->guard && applied < state->min) {
+		headroom_hold_beyond(model, structure->host, resource);
 		model_allocate(model, structure, resource, state->min - state->allocated);
 		if (state->allocated >= state->min)
 			return state->min;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "headroom.h"
 #include "operation_plan.h"
 #include "scaler_private.h"
 #include "ebb/cleanup.h"
@@ -166,6 +167,7 @@ static void plan_limit(struct scaler *scaler, struct slot *slot, struct structur
 					  : scaler_held_back(scaler, slot, s, resource, now);
 	if (waiting->reason)
 		return;
+	headroom_hold_beyond(scaler->model, s->host, resource);
 	if (state->allocated <= 0 && state->current > 0) {
 		/* What is in force without being accounted is, from here on. */
 		adopted = model_allocate(scaler->model, s, resource, state->current);

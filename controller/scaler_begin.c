@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "headroom.h"
 #include "operation_plan.h"
 #include "scaler_private.h"
 #include "ebb/cleanup.h"
@@ -83,12 +84,14 @@ void operation_add_change(struct operation *operation, struct slot *slot,
 	};
 }
 
-int64_t *operation_room(const struct structure *s, enum ebb_resource resource)
+int64_t *operation_room(const struct scaler *scaler, const struct structure *s,
+			enum ebb_resource resource)
 {
 	struct host *host = s->host;
 
 	if (!host)
 		return NULL;
+	headroom_hold_beyond(scaler->model, host, resource);
 	host->room = MAX(host->free[resource], (int64_t)0);
 	return &host->room;
 }
@@ -131,7 +134,7 @@ static void begin_max(struct scaler *scaler, struct slot *slot, struct structure
 		verdict_refuse(verdict, "its max has moved past it meanwhile");
 		return;
 	}
-	operation_leaf(s, resource, operation_room(s, resource), &leaf);
+	operation_leaf(s, resource, operation_room(scaler, s, resource), &leaf);
 	if (!plan_leaf_change(&leaf, REQUEST_MAX, amount)) {
 		nothing(verdict, &leaf, REQUEST_MAX, amount > 0);
 		return;
@@ -212,7 +215,7 @@ static void begin_swap(struct scaler *scaler, struct slot *slot, struct structur
 		verdict_wait(verdict, reason);
 		return;
 	}
-	room = operation_room(s, resource);
+	room = operation_room(scaler, s, resource);
 	operation_leaf(s, resource, room, &receiver);
 	operation_leaf(from, resource, room, &donor);
 	if (!plan_swap(request, from->name, &donor, &receiver, room, verdict))

@@ -114,7 +114,7 @@ static const char *add_leaf(struct scaler *scaler, struct side *side, struct str
 		return strerror(ENOMEM);
 	if (slot->under_way[resource])
 		return "an order for one of its containers is under way";
-	operation_leaf(s, resource, operation_room(s, resource), leaf);
+	operation_leaf(s, resource, operation_room(scaler, s, resource), leaf);
 	/* Others get what one that does not answer cannot. */
 	leaf->fixed = state->current < 0 || s->subscription || s->apply & 1u << resource ||
 		      scaler_held_back(scaler, slot, s, resource, now);

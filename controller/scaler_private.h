@@ -282,7 +282,8 @@ void verdict_wait(struct verdict *verdict, const char *reason);
 /* What is left to do of what was asked; 0: nothing, for the value has moved past what was meant. */
 int64_t operation_amount(const struct waiting *waiting, int64_t value);
 /* What its host has free, before anything is planned; NULL: it has no host. */
-int64_t *operation_room(const struct structure *s, enum ebb_resource resource);
+int64_t *operation_room(const struct scaler *scaler, const struct structure *s,
+			enum ebb_resource resource);
 void operation_leaf(const struct structure *s, enum ebb_resource resource, int64_t *room,
 		    struct plan_leaf *ret_leaf);
 /* `parent`: of operation->parents, SIZE_MAX for none. */

@@ -606,6 +606,33 @@ TEST(what_is_in_force_beyond_the_books_is_not_leased)
 	model_unlock(model);
 }
 
+/* An agent that was started anew has more in force than the host has free for it. What comes free
+ * then is not another's before that has been cut. */
+TEST(what_is_in_force_beyond_the_books_goes_before_an_order)
+{
+	start();
+	settle();
+	ask(1, EBB_CPU, 200);
+	CHECK_INT(host->free[EBB_CPU], 0);
+	agent.limit[0][0] = 80;
+	agent.grown[1][0] = agent.last[0] = tick();
+	registers();
+	scaler_run(scaler);
+	/* It was made before a growth. */
+	answer(take_order(0), true, true);
+	CHECK_INT(agent.limit[1][0], 50);
+	ask(2, EBB_CPU, 200);
+	for (struct given *given = orders; given; given = given->next)
+		if (index_of(given->order.container) == 2)
+			arrive(given);
+	check_books(false);
+	settle();
+	check_books(true);
+	CHECK_INT(agent.limit[0][0], 50);
+	CHECK_INT(agent.limit[2][0], 250);
+	model_unlock(model);
+}
+
 TEST(who_may_grow)
 {
 	unsigned long version;
