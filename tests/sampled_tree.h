@@ -39,16 +39,10 @@ __attribute__((unused)) static void rig_end(void *arg)
 	hierarchies_close(&rig->hierarchies);
 }
 
-/* Skips the test where this kind cannot be had. */
-__attribute__((unused)) static void rig_begin(struct rig *rig, const char *name,
-					      enum sampler_kind kind, unsigned max_containers)
+/* A tree, and nothing loaded yet. Skips the test where this kind cannot be had. */
+__attribute__((unused)) static void rig_plant(struct rig *rig, const char *name,
+					      enum sampler_kind kind)
 {
-	struct bpf_programs_options options = {
-		.pin_dir = rig->pin_dir,
-		.max_containers = max_containers,
-		.kind = kind,
-		.hierarchies = &rig->hierarchies,
-	};
 	struct bpf_support support;
 	int r;
 
@@ -71,8 +65,27 @@ __attribute__((unused)) static void rig_begin(struct rig *rig, const char *name,
 	r = cgroup_tree_new(&rig->tree, name);
 	if (r < 0)
 		SKIP("cannot make cgroups: %s", strerror(-r));
+}
+
+__attribute__((unused)) static void rig_load(struct rig *rig, enum sampler_kind kind,
+					     unsigned max_containers)
+{
+	struct bpf_programs_options options = {
+		.pin_dir = rig->pin_dir,
+		.max_containers = max_containers,
+		.kind = kind,
+		.hierarchies = &rig->hierarchies,
+	};
+
 	CHECK_INT(bpf_programs_load(&options, &rig->bpf), 0);
 	CHECK_INT(sampler_new(kind, rig->bpf, &rig->hierarchies, max_containers, &rig->sampler), 0);
+}
+
+__attribute__((unused)) static void rig_begin(struct rig *rig, const char *name,
+					      enum sampler_kind kind, unsigned max_containers)
+{
+	rig_plant(rig, name, kind);
+	rig_load(rig, kind, max_containers);
 }
 
 /* The tree's own cgroup, or `child` of it, as discovery would describe it. */

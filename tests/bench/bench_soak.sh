@@ -88,7 +88,8 @@ fi
 "$BUILD/ebb-controller" --listen 127.0.0.1:0 --state "sqlite:$tmp/state.db" >"$tmp/controller" 2>&1 &
 pids[controller]=$!
 url=http://$(address_in "$tmp/controller") || exit 1
-"$BUILD/ebb-agent" --listen 127.0.0.1:0 --controller "$url" --name "$name" --containers "$name/*" \
+# As its unit runs it.
+nice -n -5 "$BUILD/ebb-agent" --listen 127.0.0.1:0 --controller "$url" --name "$name" --containers "$name/*" \
 	--pin-dir "/sys/fs/bpf/$name" --name-record none --spool none >"$tmp/agent" 2>&1 &
 pids[agent]=$!
 address_in "$tmp/agent" >/dev/null || exit 1

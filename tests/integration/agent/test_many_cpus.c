@@ -32,19 +32,22 @@ static struct ebb_host host_with(unsigned n_cpus, bool v2)
 	return host;
 }
 
-/* Emulated, each takes seconds: the most CPUs, which are the most to look at. */
-static int first(void)
+/* Of all, each with v1 and with v2. Emulated, where the largest takes 20 s: 257 CPUs with v2. */
+static bool is_asked_for(int i)
 {
-	return getenv("EBB_TEST_EMULATED") ? ARRAY_SIZE(numbers) - 1 : 0;
+	return !getenv("EBB_TEST_EMULATED") || i == 5;
 }
 
 #define LOADS(kind, object, set_up)                                                               \
 	do {                                                                                      \
-		for (int i = 2 * first(); i < 2 * (int)ARRAY_SIZE(numbers); i++) {                \
+		for (int i = 0; i < 2 * (int)ARRAY_SIZE(numbers); i++) {                          \
 			unsigned n = numbers[i / 2];                                              \
-			struct kind##_bpf *object = kind##_bpf__open();                           \
+			struct kind##_bpf *object;                                                \
 			int r;                                                                    \
                                                                                                   \
+			if (!is_asked_for(i))                                                     \
+				continue;                                                         \
+			object = kind##_bpf__open();                                              \
 			CHECK(object);                                                            \
 			object->rodata->host = host_with(n, i % 2);                               \
 			set_up;                                                                   \

@@ -301,9 +301,10 @@ static void join(enum sampler_kind kind, const char *name)
 	uint64_t ids[2];
 	int fds[2];
 
-	rig_begin(&rig, name, kind, 4);
+	rig_plant(&rig, name, kind);
 	if (!on_v1(CGROUP_CPU) || !on_v1(CGROUP_MEMORY) || !on_v1(CGROUP_IO))
 		SKIP("controllers share a cgroup here");
+	rig_load(&rig, kind, 4);
 	CHECK_INT(cgroup_tree_mkdir(&rig.tree, "late"), 0);
 	container = rig_describe(&rig, "late");
 	rig.containers[rig.n_containers++] = container;
@@ -360,24 +361,12 @@ TEST(a_controller_that_joins_late_is_sampled_from_then_on_files)
 	join(SAMPLER_FILES, "join-files");
 }
 
-/* The same host, had it no such controller: everything is loaded anew for it. */
-static void reload_without(enum cgroup_controller controller, enum sampler_kind kind)
+/* The same host, had it no such controller. */
+static void load_without(enum cgroup_controller controller, enum sampler_kind kind)
 {
-	struct bpf_programs_options options = {
-		.pin_dir = rig.pin_dir,
-		.max_containers = 4,
-		.kind = kind,
-		.hierarchies = &rig.hierarchies,
-	};
-
-	sampler_free(rig.sampler);
-	bpf_programs_free(rig.bpf);
-	rig.sampler = NULL;
-	rig.bpf = NULL;
 	free(rig.hierarchies.by_controller[controller].mount);
 	rig.hierarchies.by_controller[controller].mount = NULL;
-	CHECK_INT(bpf_programs_load(&options, &rig.bpf), 0);
-	CHECK_INT(sampler_new(kind, rig.bpf, &rig.hierarchies, 4, &rig.sampler), 0);
+	rig_load(&rig, kind, 4);
 }
 
 static void absent(enum sampler_kind kind, const char *name)
@@ -385,10 +374,10 @@ static void absent(enum sampler_kind kind, const char *name)
 	struct container *container;
 	struct ebb_sample sample;
 
-	rig_begin(&rig, name, kind, 4);
+	rig_plant(&rig, name, kind);
 	if (!on_v1(CGROUP_CPU) || !on_v1(CGROUP_MEMORY))
 		SKIP("needs cgroup v1");
-	reload_without(CGROUP_MEMORY, kind);
+	load_without(CGROUP_MEMORY, kind);
 	container = rig_add(&rig, "c");
 	sample = sample_now(container);
 	CHECK(sample.valid & EBB_VALID_CPU);
@@ -494,17 +483,13 @@ static void unified(enum sampler_kind kind, const char *name, enum cgroup_contro
 	uint64_t before = 0, after = 0;
 	struct ebb_sample sample;
 
-	rig_begin(&rig, name, kind, 4);
+	rig_plant(&rig, name, kind);
 	for (int i = 0; i < rig.tree.n_mounts; i++)
 		if (rig.tree.mounts[i].version == 2)
 			mount = rig.tree.mounts[i].path;
 	if (!mount || cpu->version == 2)
 		SKIP("no cgroup v2 beside v1 here");
 
-	sampler_free(rig.sampler);
-	bpf_programs_free(rig.bpf);
-	rig.sampler = NULL;
-	rig.bpf = NULL;
 	hierarchies_close(&rig.hierarchies);
 	memset(&rig.hierarchies, 0, sizeof(rig.hierarchies));
 	rig.hierarchies.primary = CGROUP_CPU;
@@ -520,13 +505,7 @@ static void unified(enum sampler_kind kind, const char *name, enum cgroup_contro
 			.root_id = 1,
 			.shared = CGROUP_CPU,
 		};
-	CHECK_INT(bpf_programs_load(&(struct bpf_programs_options){.pin_dir = rig.pin_dir,
-								   .max_containers = 4,
-								   .kind = kind,
-								   .hierarchies = &rig.hierarchies},
-				    &rig.bpf),
-		  0);
-	CHECK_INT(sampler_new(kind, rig.bpf, &rig.hierarchies, 4, &rig.sampler), 0);
+	rig_load(&rig, kind, 4);
 	container = rig_add(&rig, "c");
 	CHECK_INT(cgroup_tree_mkdir(&rig.tree, "c/nested"), 0);
 	cgroup_tree_spawn(&rig.tree, "c/nested", burn, NULL);
@@ -594,10 +573,10 @@ static void group_runtime(enum sampler_kind kind, const char *name)
 	uint64_t before, after;
 	char text[64];
 
-	rig_begin(&rig, name, kind, 4);
+	rig_plant(&rig, name, kind);
 	if (!on_v1(CGROUP_CPU) || !on_v1(CGROUP_CPUACCT))
 		SKIP("needs cpu and cpuacct on cgroup v1");
-	reload_without(CGROUP_CPUACCT, kind);
+	load_without(CGROUP_CPUACCT, kind);
 	container = rig_add(&rig, "c");
 	CHECK_INT(cgroup_tree_mkdir(&rig.tree, "c/nested"), 0);
 	cgroup_tree_spawn(&rig.tree, "c", burn, NULL);
