@@ -22,7 +22,7 @@ programs=("${programs[@]/#/${BUILD:-build}/tests/integration/agent/test_}")
 scripts=("${scripts[@]/#/tests/e2e/}")
 scripts=("${scripts[@]/%/.sh}")
 # Emulated, each order takes as long as ten elsewhere.
-export EBB_TEST_STEPS=${EBB_TEST_STEPS:-1000} EBB_TEST_ROUNDS=3
+export EBB_TEST_STEPS=${EBB_TEST_STEPS:-1000} EBB_TEST_ROUNDS=2
 
 # What comes with the first cgroup that has a cpuset, or a quota, and goes with the last, is switched by rewriting the
 # kernel's code, which costs an emulator what it has made of it: one stays.
