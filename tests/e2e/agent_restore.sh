@@ -57,6 +57,30 @@ same the_others_keep_theirs "$(limits db)" "45000 $((192 << 20))"
 sed -i 's/web/none-such/' "$TMP/ebb.conf"
 kill -HUP "$AGENT"
 check found_again wait_for knows web
+# Also while an order lowers its memory, which takes as long as the page cache that it has.
+cache=$(mktemp -d /var/tmp/ebb-test.XXXXXX)
+put_first_at_exit "rm -rf '$cache'"
+fill() {
+	(
+		for c in $(controllers); do echo "$BASHPID" >"$(cg "$c" web)/cgroup.procs" || exit 1; done
+		exec dd if=/dev/zero of="$cache/$1" bs=1M count=220 conv=fdatasync status=none
+	)
+}
+for round in 1 2 3; do
+	fill $round
+	curl -s -o /dev/null -X PUT -d '{"mem":{"mem_limit":64}}' "http://$ADDRESS/container/web" &
+	lowering=$!
+	sed -i 's/none-such/web/' "$TMP/ebb.conf"
+	# Sooner and later: where it ends is the same.
+	for ((i = 0; i < 5 * round; i++)); do grep -q . "/proc/$lowering/comm" || break; done 2>/dev/null
+	kill -HUP "$AGENT"
+	wait $lowering
+	check "excluded_while_it_shrinks_$round" wait_for knows_not web
+	check "has_its_limits_back_$round" wait_for is_back web "$before_web"
+	sed -i 's/web/none-such/' "$TMP/ebb.conf"
+	kill -HUP "$AGENT"
+	check "found_again_$round" wait_for knows web
+done
 same takes_orders_again "$(order web 36 128)" 201
 check stops_and_restores_both stop_agent
 same both_are_back "$(limits web) $(limits db)" "$before_web $before_db"
