@@ -59,7 +59,9 @@ check grows_without_a_controller wait_long quota_is web 60
 check starts_again start_controller
 check takes_it_over wait_long in_force web
 check adds_up_again wait_for adds_up
-same nothing_was_changed_from_outside "$(cat "$TMP/controller.log" "$TMP/agent.log" | grep -cE 'web.*(another hand|was changed)')" 0
+# Of memory, which still falls, an order of the last moment may not have been written when the controller was killed.
+same nothing_was_changed_from_outside \
+	"$(cat "$TMP/controller.log" "$TMP/agent.log" | grep -cE 'web.*(another hand|cpu limit was changed)')" 0
 idle
 check falls_after_that wait_long is_idle web
 
