@@ -28,7 +28,7 @@ struct job {
 	size_t n_steps, at;
 	bool started, undoing;
 	bool shrinking;     /* waits for the shrinker */
-	bool leaving;       /* its container does: it is undone */
+	int leaving;        /* of applier_leave(), why: it is undone; 0: it goes on */
 	unsigned overtaken; /* 1 << enum limit_kind: written by a newer order meanwhile */
 	struct apply_result result;
 	apply_done_fn done;
@@ -145,20 +145,31 @@ static bool job_must_wait(const struct job *job)
 	return false;
 }
 
-/*
- * What holds by this job, implied limits too, those that it has passed by must not put back later.
- * What it has not come to, or has put back itself, is still theirs.
- */
-static void overtake(const struct job *job)
+/* The limits that hold by this job, implied ones too: what it has set and not put back. */
+static unsigned kinds_set(const struct job *job)
 {
-	unsigned holds = 0;
+	unsigned kinds = 0;
 
 	for (int kind = 0; kind < LIMIT_KIND_MAX; kind++) {
 		enum apply_state state = job->result.states[kind];
 
-		if (state == APPLY_EQUAL || state == APPLY_WRITTEN || state == APPLY_NOT_PUT_BACK)
-			holds |= 1U << kind;
+		if (state == APPLY_WRITTEN || state == APPLY_NOT_PUT_BACK)
+			kinds |= 1U << kind;
 	}
+	return with_same_file(job->applier, kinds);
+}
+
+/*
+ * What holds by this job, or was so already, those that it has passed by must not put back later.
+ * What it has not come to, or has put back itself, is still theirs.
+ */
+static void overtake(const struct job *job)
+{
+	unsigned holds = kinds_set(job);
+
+	for (int kind = 0; kind < LIMIT_KIND_MAX; kind++)
+		if (job->result.states[kind] == APPLY_EQUAL)
+			holds |= 1U << kind;
 	holds = with_same_file(job->applier, holds);
 	for (struct job *ahead = job->applier->first; ahead != job; ahead = ahead->next) {
 		if (ahead->id == job->id && ahead->started)
@@ -215,7 +226,7 @@ static void job_finish(struct job *job, int error)
 	overtake(job);
 	job_unlink(job);
 	job->result.error = error;
-	job->result.gone = !container || job->leaving;
+	job->result.gone = !container || job->leaving == -ECANCELED;
 	job->result.applied_ns = now_ns();
 	/* A removed cgroup answers ENODEV, and so does blkio to a disk that it does not know. */
 	if (container && (error == -ENODEV || error == -ENOENT)) {
@@ -227,7 +238,8 @@ static void job_finish(struct job *job, int error)
 	for (int kind = 0; kind < LIMIT_KIND_MAX; kind++)
 		wrote = wrote || job->result.states[kind] >= APPLY_WRITTEN;
 	if (wrote && container && applier->options.changed)
-		applier->options.changed(applier->options.userdata, container);
+		applier->options.changed(applier->options.userdata, container,
+					 kinds_set(job) & ~job->overtaken);
 	job->done(job->userdata, &job->result);
 
 	applier_left_fn left = job->left;
@@ -313,8 +325,8 @@ static void shrink_ended(void *userdata, const struct shrink_result *shrunk)
 	set_shrinking(job, false);
 	for (size_t i = 0; i < shrunk->steps.n; i++)
 		shrink_steps_add(&result->mem_steps, &shrunk->steps.steps[i]);
-	if (error == -ECANCELED && job->applier->closing)
-		error = -ESHUTDOWN;
+	if (error == -ECANCELED && (job->applier->closing || job->leaving))
+		error = job->applier->closing ? -ESHUTDOWN : job->leaving;
 	if (error == 0 && kind == LIMIT_MEM_RECLAIM)
 		result->mem_reclaimed = shrunk->applied;
 	if (error == 0 && !job->undoing && kind == LIMIT_MEM && shrunk->floor > shrunk->asked) {
@@ -401,7 +413,7 @@ static void job_run(struct job *job)
 		}
 
 		if (job->leaving && !job->undoing) {
-			step_ended(job, -ECANCELED);
+			step_ended(job, job->leaving);
 			continue;
 		}
 
@@ -491,7 +503,7 @@ int applier_submit(struct applier *applier, const struct container *container,
 }
 
 /* Those of the container that have not begun: they never will. */
-static void refuse_waiting(struct applier *applier, uint64_t id)
+static void refuse_waiting(struct applier *applier, uint64_t id, int why)
 {
 	struct job *refused = NULL, **end = &refused;
 
@@ -511,23 +523,23 @@ static void refuse_waiting(struct applier *applier, uint64_t id)
 		struct job *job = refused;
 
 		refused = job->next;
-		job->result.error = -ECANCELED;
-		job->result.gone = true;
+		job->result.error = why;
+		job->result.gone = why == -ECANCELED;
 		job->done(job->userdata, &job->result);
 		free(job);
 	}
 }
 
-void applier_leave(struct applier *applier, uint64_t container_id, applier_left_fn left,
+void applier_leave(struct applier *applier, uint64_t container_id, int why, applier_left_fn left,
 		   void *userdata)
 {
 	struct job *job;
 
-	refuse_waiting(applier, container_id);
+	refuse_waiting(applier, container_id, why);
 	for (job = applier->first; job; job = job->next) {
 		if (job->id != container_id)
 			continue;
-		job->leaving = true;
+		job->leaving = why;
 		/* What is being put back goes on. */
 		if (job->shrinking && !job->undoing)
 			shrinker_cancel(applier->options.shrinker, container_id);

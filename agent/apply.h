@@ -27,7 +27,7 @@ enum apply_state {
 struct apply_result {
 	/*
 	 * 0; -EOPNOTSUPP: refused before any write, see `message`; -ECANCELED: a newer order raised
-	 * the memory that this one was lowering, or its container leaves; -ESHUTDOWN: the agent
+	 * the memory that this one was lowering, or its container is let go; -ESHUTDOWN: the agent
 	 * stops; else why a read or a write failed.
 	 */
 	int error;
@@ -54,8 +54,9 @@ struct applier_options {
 	struct shrinker *shrinker;
 	struct net_links *net; /* NULL: no network limits */
 	dev_t disk;            /* 0: none */
-	/* After limits of a container were written, whether the order succeeded or not. */
-	void (*changed)(void *userdata, struct container *container);
+	/* After limits of a container were written, whether the order succeeded or not. `kinds`
+	 * (1 << enum limit_kind): those that the order has set, and not put back. */
+	void (*changed)(void *userdata, struct container *container, unsigned kinds);
 	/* A limit is about to be written. NULL: nobody asks. */
 	void (*writing)(void *userdata, const struct container *container, enum limit_kind kind,
 			const struct limits *before);
@@ -85,13 +86,14 @@ int applier_submit(struct applier *applier, const struct container *container,
 		   const struct limit_order *order, apply_done_fn done, void *userdata);
 
 /*
- * The agent is to leave the container alone: orders that wait for others fail, one that lowers
- * memory is stopped and undone. `left` is called once, when no order of the container is left,
- * perhaps before this returns, and not after applier_free(). Until then the container must stay in
- * the table: without it nothing can be undone.
+ * The agent is to leave the container alone: orders that wait for others fail with `why`, one that
+ * lowers memory is stopped and undone. -ECANCELED: it is let go, and counts as gone; -ESHUTDOWN:
+ * the agent stops. `left` is called once, when no order of the container is left, perhaps before
+ * this returns, and not after applier_free(), nor when this is called again before. Until then the
+ * container must stay in the table: without it nothing can be undone.
  */
 typedef void (*applier_left_fn)(void *userdata, uint64_t container_id);
-void applier_leave(struct applier *applier, uint64_t container_id, applier_left_fn left,
+void applier_leave(struct applier *applier, uint64_t container_id, int why, applier_left_fn left,
 		   void *userdata);
 
 /* Would an order for these limits (1 << enum limit_kind) have to wait, or stop one that lowers? */

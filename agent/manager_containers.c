@@ -174,7 +174,7 @@ static void exclude(struct manager *manager, struct container *container)
 	tell_removed(manager, container);
 	discovery_hide(manager->discovery, container);
 	container->leaving = true;
-	applier_leave(manager->applier, container->id, on_orders_ended, manager);
+	applier_leave(manager->applier, container->id, -ECANCELED, on_orders_ended, manager);
 }
 
 /* What its engine says of a container, if anything. */
@@ -188,7 +188,8 @@ static void on_named(void *userdata, uint64_t id, struct engine_answer *answer)
 	bool was_unnamed, other_labels;
 	int r;
 
-	if (!container || container->leaving)
+	/* At the end limits are put back, whatever a container is called. */
+	if (!container || container->leaving || manager->restoring)
 		return;
 	was_unnamed = container->unnamed;
 	other_labels = answer && !labels_equal(&answer->labels, &container->labels);

@@ -26,14 +26,14 @@ static void on_limits_writing(void *userdata, const struct container *container,
 		restore_writing(manager->restore, container->id, kind, before);
 }
 
-static void on_limits_changed(void *userdata, struct container *container)
+static void on_limits_changed(void *userdata, struct container *container, unsigned kinds)
 {
 	struct manager *manager = userdata;
 	struct limits present;
 
-	if (manager->restore &&
+	if (kinds && manager->restore &&
 	    restore_read(manager->restore, &manager->applying, container, &present))
-		restore_wrote(manager->restore, container->id, &present);
+		restore_wrote(manager->restore, container->id, kinds, &present);
 	if (manager->feed)
 		feed_limits_changed(manager->feed, container);
 }

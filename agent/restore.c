@@ -105,12 +105,13 @@ void restore_writing(struct restore *restore, uint64_t container_id, enum limit_
 		original->cpus = cpus;
 }
 
-void restore_wrote(struct restore *restore, uint64_t container_id, const struct limits *present)
+void restore_wrote(struct restore *restore, uint64_t container_id, unsigned kinds,
+		   const struct limits *present)
 {
 	struct original *original = find(restore, container_id);
 
 	for (int kind = 0; original && kind < LIMIT_KIND_MAX; kind++)
-		if (original->known & 1U << kind)
+		if (original->known & kinds & 1U << kind)
 			original->written[kind] = value_of(present, (enum limit_kind)kind);
 }
 
@@ -188,6 +189,7 @@ struct leaving {
 	uint64_t id;
 	restore_left_fn left;
 	void *userdata;
+	char path[];
 };
 
 static void on_left(void *userdata, const struct apply_result *result)
@@ -196,8 +198,7 @@ static void on_left(void *userdata, const struct apply_result *result)
 	struct restore *restore = leaving->restore;
 
 	if (result && result->error && !result->gone)
-		log_warning_errno(result->error, "not all limits are put back: %s",
-				  result->message);
+		log_warning_errno(result->error, "%s: its limits are not put back", leaving->path);
 	leaving->left(leaving->userdata, leaving->id);
 	if (!result)
 		return;
@@ -209,7 +210,8 @@ void restore_container(struct restore *restore, const struct applier_options *re
 		       struct applier *applier, const struct container *container,
 		       restore_left_fn left, void *userdata)
 {
-	struct leaving *leaving = calloc(1, sizeof(*leaving));
+	size_t len = strlen(container->path) + 1;
+	struct leaving *leaving = calloc(1, sizeof(*leaving) + len);
 	struct limit_order order;
 	struct limits present;
 	int r = -ENOMEM;
@@ -220,6 +222,7 @@ void restore_container(struct restore *restore, const struct applier_options *re
 		return;
 	}
 	*leaving = (struct leaving){restore, container->id, left, userdata};
+	memcpy(leaving->path, container->path, len);
 	if (!restore_read(restore, reader, container, &present) ||
 	    !restore_order(restore, container->id, &present, &order)) {
 		on_left(leaving, NULL);
@@ -252,6 +255,18 @@ static void put_back(struct restore *restore, const struct container *container)
 	}
 }
 
+/* What an order would still change, or undo, is not read before. */
+static void on_orders_ended(void *userdata, uint64_t id)
+{
+	struct restore *restore = userdata;
+	const struct container *container = container_table_by_id(restore->run.reader->table, id);
+
+	if (container)
+		put_back(restore, container);
+	restore->pending--;
+	end_when_all_have(restore);
+}
+
 void restore_all(struct restore *restore, const struct restore_run *run)
 {
 	struct container *container;
@@ -259,7 +274,10 @@ void restore_all(struct restore *restore, const struct restore_run *run)
 	restore->run = *run;
 	restore->submitting = true;
 	container_table_foreach(run->reader->table, container) {
-		put_back(restore, container);
+		if (!find(restore, container->id))
+			continue;
+		restore->pending++;
+		applier_leave(run->applier, container->id, -ESHUTDOWN, on_orders_ended, restore);
 	}
 	restore->submitting = false;
 	end_when_all_have(restore);

@@ -16,8 +16,9 @@ void restore_free(struct restore *restore);
  * back. */
 void restore_writing(struct restore *restore, uint64_t container_id, enum limit_kind kind,
 		     const struct limits *before);
-/* Limits were written: `present` is what is in force now. */
-void restore_wrote(struct restore *restore, uint64_t container_id, const struct limits *present);
+/* These limits (1 << enum limit_kind) were set: `present` is what is in force now. */
+void restore_wrote(struct restore *restore, uint64_t container_id, unsigned kinds,
+		   const struct limits *present);
 /* The container has gone. */
 void restore_forget(struct restore *restore, uint64_t container_id);
 
@@ -49,8 +50,9 @@ struct restore_run {
 	void (*done)(void *userdata, unsigned restored, unsigned failed);
 	void *userdata;
 };
-/* Orders it all, and waits for what restore_container() began; `run` is copied. `done` is called
- * once, perhaps before this returns, and not after restore_free(). */
+/* Ends the orders that are under way, orders it all, and waits for what restore_container() began;
+ * `run` is copied. `done` is called once, perhaps before this returns, and not after
+ * restore_free(). */
 void restore_all(struct restore *restore, const struct restore_run *run);
 
 #endif

@@ -33,7 +33,7 @@ static void on_done(void *userdata, const struct apply_result *result)
 	outcome->got = *result;
 }
 
-static void on_changed(void *userdata, struct container *which)
+static void on_changed(void *userdata, struct container *which, unsigned kinds)
 {
 	changed += which == container;
 }
@@ -338,12 +338,12 @@ static void on_writing(void *userdata, const struct container *which, enum limit
 	restore_writing(restore, which->id, kind, before);
 }
 
-static void on_wrote(void *userdata, struct container *which)
+static void on_wrote(void *userdata, struct container *which, unsigned kinds)
 {
 	struct limits present;
 
 	if (restore_read(restore, &reading, which, &present))
-		restore_wrote(restore, which->id, &present);
+		restore_wrote(restore, which->id, kinds, &present);
 }
 
 static void on_left(void *userdata, uint64_t id)
@@ -373,7 +373,7 @@ static void leave_while_lowering(void)
 	submit(0, 200, &outcomes[1]);
 	CHECK_INT(outcomes[0].calls, 0);
 	ended = 0;
-	applier_leave(applier, container->id, on_ended, NULL);
+	applier_leave(applier, container->id, -ECANCELED, on_ended, NULL);
 	CHECK_INT(outcomes[1].calls, 1);
 	CHECK_INT(outcomes[1].got.error, -ECANCELED);
 	CHECK(outcomes[1].got.gone);
@@ -395,13 +395,13 @@ TEST(apply_stops_for_a_container_that_is_left_alone)
 	else
 		check_limits(150000, 300);
 	/* Nothing is under way: at once. */
-	applier_leave(applier, container->id, on_ended, NULL);
+	applier_leave(applier, container->id, -ECANCELED, on_ended, NULL);
 	CHECK_INT(ended, 2);
 }
 
-TEST(apply_puts_back_what_a_container_had_before_it_is_left_alone)
+/* With an applier that keeps what limits were before. */
+static void restoring(void)
 {
-	set_up();
 	test_at_end(free_restore, NULL);
 	CHECK_INT(restore_new(&restore), 0);
 	applier_free(applier);
@@ -414,6 +414,12 @@ TEST(apply_puts_back_what_a_container_had_before_it_is_left_alone)
 		.changed = on_wrote,
 	};
 	CHECK_INT(applier_new(&reading, &applier), 0);
+}
+
+TEST(apply_puts_back_what_a_container_had_before_it_is_left_alone)
+{
+	set_up();
+	restoring();
 	/* By what was written before, and whichever way the one ends that is under way. */
 	submit(120000, 600, &outcomes[2]);
 	CHECK_INT(outcomes[2].got.error, 0);
@@ -422,6 +428,65 @@ TEST(apply_puts_back_what_a_container_had_before_it_is_left_alone)
 	for (int i = 0; !left && i < 1000; i++)
 		loop_turn(loop, 20);
 	CHECK_INT(left, 1);
+	check_limits(100000, 512);
+}
+
+/* What another hand has set since is not taken for ours because something else was ordered. */
+TEST(apply_puts_nothing_back_over_another_hand)
+{
+	set_up();
+	restoring();
+	submit(120000, 600, &outcomes[0]);
+	CHECK_INT(outcomes[0].got.error, 0);
+	CHECK_INT(limits_write_quota(&hierarchies, container, 90000), 0);
+	submit(0, 700, &outcomes[1]);
+	CHECK_INT(outcomes[1].got.error, 0);
+	/* Nor because an order for it failed, and was undone. */
+	struct limit_order order = order_of(130000, 0);
+	order.asked |= 1U << LIMIT_CPUS;
+	snprintf(order.cpus, sizeof(order.cpus), "9999");
+	CHECK_INT(applier_submit(applier, container, &order, on_done, &outcomes[2]), 0);
+	CHECK(outcomes[2].got.error < 0);
+	check_limits(90000, 700);
+	left = 0;
+	restore_container(restore, &reading, applier, container, on_left, NULL);
+	for (int i = 0; !left && i < 1000; i++)
+		loop_turn(loop, 20);
+	CHECK_INT(left, 1);
+	check_limits(90000, 512);
+}
+
+static void on_all_back(void *userdata, unsigned restored, unsigned failed)
+{
+	left++;
+	CHECK_INT(failed, 0);
+}
+
+/* The end comes while an order lowers memory: what that would be put back to is ours, too. */
+TEST(apply_puts_all_back_at_the_end_of_orders)
+{
+	set_up();
+	restoring();
+	submit(120000, 450, &outcomes[0]);
+	wait_for(&outcomes[0]);
+	CHECK_INT(outcomes[0].got.error, 0);
+	submit(150000, 300, &outcomes[1]);
+	submit(0, 200, &outcomes[2]);
+	CHECK_INT(outcomes[1].calls + outcomes[2].calls, 0);
+	left = 0;
+	restore_all(restore, &(struct restore_run){
+				     .reader = &reading,
+				     .applier = applier,
+				     .done = on_all_back,
+			     });
+	for (int i = 0; !left && i < 1000; i++)
+		loop_turn(loop, 20);
+	CHECK_INT(left, 1);
+	CHECK_INT(outcomes[1].calls, 1);
+	CHECK_INT(outcomes[2].calls, 1);
+	CHECK_INT(outcomes[2].got.error, -ESHUTDOWN);
+	CHECK(!outcomes[1].got.gone && !outcomes[2].got.gone);
+	CHECK(!applier_is_busy(applier, container->id, ~0U));
 	check_limits(100000, 512);
 }
 

@@ -40,9 +40,9 @@ TEST(what_was_changed_goes_back_to_what_it_was_first)
 	set_up();
 	CHECK(!restore_order(restore, ID, &first, &order));
 	restore_writing(restore, ID, LIMIT_QUOTA, &first);
-	restore_wrote(restore, ID, &second);
+	restore_wrote(restore, ID, ~0U, &second);
 	restore_writing(restore, ID, LIMIT_QUOTA, &second);
-	restore_wrote(restore, ID, &third);
+	restore_wrote(restore, ID, ~0U, &third);
 	CHECK(restore_order(restore, ID, &third, &order));
 	CHECK_INT(order.asked, 1 << LIMIT_QUOTA);
 	CHECK_INT(order.value[LIMIT_QUOTA], LIMIT_NONE);
@@ -62,10 +62,34 @@ TEST(what_somebody_else_set_since_stays)
 	set_up();
 	restore_writing(restore, ID, LIMIT_QUOTA, &before);
 	restore_writing(restore, ID, LIMIT_MEM, &before);
-	restore_wrote(restore, ID, &ours);
+	restore_wrote(restore, ID, ~0U, &ours);
 	CHECK(restore_order(restore, ID, &theirs, &order));
 	CHECK_INT(order.asked, 1 << LIMIT_MEM);
 	CHECK_INT(order.value[LIMIT_MEM], 1 << 30);
+}
+
+TEST(what_somebody_else_set_is_not_ours_when_another_limit_is_written)
+{
+	struct limits before = limits(100000, 100000, 1 << 30),
+		      ours = limits(50000, 100000, 1 << 30),
+		      theirs = limits(60000, 100000, 1 << 30),
+		      then = limits(60000, 100000, 1 << 29);
+	struct limit_order order;
+
+	set_up();
+	restore_writing(restore, ID, LIMIT_QUOTA, &before);
+	restore_wrote(restore, ID, 1U << LIMIT_QUOTA, &ours);
+	restore_writing(restore, ID, LIMIT_MEM, &theirs);
+	restore_wrote(restore, ID, 1U << LIMIT_MEM, &then);
+	CHECK(restore_order(restore, ID, &then, &order));
+	CHECK_INT(order.asked, 1 << LIMIT_MEM);
+	/* But what the next order for it sets. */
+	restore_writing(restore, ID, LIMIT_QUOTA, &then);
+	then.cpu.quota_us = 70000;
+	restore_wrote(restore, ID, 1U << LIMIT_QUOTA, &then);
+	CHECK(restore_order(restore, ID, &then, &order));
+	CHECK_INT(order.asked, 1 << LIMIT_MEM | 1 << LIMIT_QUOTA);
+	CHECK_INT(order.value[LIMIT_QUOTA], 100000);
 }
 
 TEST(what_is_so_again_is_not_written)
@@ -75,7 +99,7 @@ TEST(what_is_so_again_is_not_written)
 
 	set_up();
 	restore_writing(restore, ID, LIMIT_QUOTA, &before);
-	restore_wrote(restore, ID, &before);
+	restore_wrote(restore, ID, ~0U, &before);
 	CHECK(!restore_order(restore, ID, &before, &order));
 }
 
@@ -86,7 +110,7 @@ TEST(a_quota_is_put_back_per_our_period)
 
 	set_up();
 	restore_writing(restore, ID, LIMIT_QUOTA, &before);
-	restore_wrote(restore, ID, &ours);
+	restore_wrote(restore, ID, ~0U, &ours);
 	CHECK(restore_order(restore, ID, &ours, &order));
 	CHECK_INT(order.value[LIMIT_QUOTA], 50000);
 }
@@ -99,11 +123,11 @@ TEST(cpus_are_compared_as_sets)
 	set_up();
 	restore_writing(restore, ID, LIMIT_CPUS, &before);
 	snprintf(ours.cpu.cpus, sizeof(ours.cpu.cpus), "0,1,2,3");
-	restore_wrote(restore, ID, &ours);
+	restore_wrote(restore, ID, ~0U, &ours);
 	CHECK(!restore_order(restore, ID, &ours, &order));
 	snprintf(ours.cpu.cpus, sizeof(ours.cpu.cpus), "1-2");
 	ours.cpu.n_effective = 2;
-	restore_wrote(restore, ID, &ours);
+	restore_wrote(restore, ID, ~0U, &ours);
 	CHECK(restore_order(restore, ID, &ours, &order));
 	CHECK_STR(order.cpus, "0-3");
 }
