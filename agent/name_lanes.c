@@ -241,10 +241,12 @@ size_t name_lanes_answered(struct name_lanes *lanes)
 
 unsigned name_lanes_slow(struct name_lanes *lanes)
 {
-	uint64_t now = now_ns();
 	unsigned slow = 0, hung = 0;
+	uint64_t now;
 
 	pthread_mutex_lock(&lanes->lock);
+	/* Not before: a thread that began in between would be ahead of it. */
+	now = now_ns();
 	for (size_t i = 0; i < ENGINES_FAMILIES; i++) {
 		const struct lane *lane = &lanes->lanes[i];
 
