@@ -117,8 +117,7 @@ void feed_container_added(struct feed *feed, struct container *container)
 	fc->added_ns = now_ns();
 	container->feed_state = fc;
 	feed_guard_container(feed, container);
-	if (container->guarded)
-		feed_list_guarded(feed);
+	feed->guarded_stale |= container->guarded;
 	/* With the next sweep rather than at once: engines start containers in groups. */
 	if (!container->unnamed)
 		feed->news_at = MIN(feed->news_at, feed_settled_at(feed, container));
@@ -194,7 +193,8 @@ void feed_container_named(struct feed *feed, struct container *container, bool r
 		sample_ring_clear(&fc->ring);
 	}
 	feed_guard_container(feed, container);
-	feed_list_guarded(feed);
+	/* Once for many that are named at once. */
+	feed->guarded_stale = true;
 	feed->news_at = MIN(feed->news_at, feed_settled_at(feed, container));
 }
 

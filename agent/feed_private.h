@@ -78,7 +78,7 @@ struct feed {
 	json_t *guard; /* {name: {resource: upper}} */
 	struct container **guarded;
 	size_t n_guarded, size_guarded;
-	bool guarded_stale; /* it has some that have gone */
+	bool guarded_stale; /* it has some that have gone, or lacks some that have come */
 
 	/* Why not to wait for the next batch. `news_at`: when there are containers to be told. */
 	bool urgent, more;
