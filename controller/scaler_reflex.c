@@ -18,6 +18,27 @@ static bool has_orders(const struct host *host, const struct structure *grown,
 	return false;
 }
 
+/*
+ * An order that is under way is answered within some 10 ms. But until the growth is settled the
+ * agent refuses what would raise anything, so an order may be made and refused again and again: a
+ * growth that still lacks something after this time has to do with what is free.
+ */
+#define WAIT_MS 500
+
+static bool waits_for_orders(struct scaler *scaler, struct structure *s, enum ebb_resource resource,
+			     int64_t lacks)
+{
+	const struct host *host = s->host;
+	uint64_t now = scaler_now_ns(scaler), *since = &s->grown[resource].waits_since_ns;
+
+	if (s->resources[resource].allocated <= 0 || !host || host->max[resource] <= 0 ||
+	    lacks <= host->free[resource] || !has_orders(host, s, resource))
+		return false;
+	if (!*since)
+		*since = now;
+	return now - *since < WAIT_MS * EBB_NS_PER_MS;
+}
+
 static void record(struct scaler *scaler, const struct structure *s,
 		   const struct feed_growth *growth, int64_t before, int64_t settled)
 {
@@ -74,7 +95,6 @@ bool scaler_grown(struct scaler *scaler, struct structure *s, const struct feed_
 	enum ebb_resource r = growth->resource;
 	struct resource_state *state = &s->resources[r];
 	struct model *model = scaler->model;
-	struct host *host = s->host;
 	uint64_t number = (uint64_t)growth->at;
 	int64_t before = state->current, lacks = growth->to - state->allocated;
 	unsigned bit = 1u << r;
@@ -85,9 +105,9 @@ bool scaler_grown(struct scaler *scaler, struct structure *s, const struct feed_
 	/* What the order under way has taken is not for this. */
 	if (s->in_flight & bit && !(s->operating & bit))
 		lacks = growth->to - growth->from;
-	if (state->allocated > 0 && host && host->max[r] > 0 && lacks > host->free[r] &&
-	    has_orders(host, s, r))
+	if (waits_for_orders(scaler, s, r, lacks))
 		return false;
+	s->grown[r].waits_since_ns = 0;
 	s->grown[r].number = number;
 	s->grown[r].to = growth->to;
 	/* An agent that registers tells of all that is still in force: it was written down. */

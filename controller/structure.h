@@ -70,9 +70,10 @@ struct structure {
 	int64_t physical[EBB_RESOURCE_MAX]; /* limits the agent last reported, -1 unlimited,
 					       INT64_MIN not reported */
 
-	/* What the agent's reflex raised last (docs/feed.md): CPU and memory, number and limit. */
+	/* What the agent's reflex raised last (docs/feed.md): CPU and memory, number and limit; and
+	 * since when another one waits to be settled, 0: none does. */
 	struct {
-		uint64_t number;
+		uint64_t number, waits_since_ns;
 		int64_t to;
 	} grown[2];
 	unsigned grown_meanwhile; /* 1 << resource: while an order was under way, and not settled */
