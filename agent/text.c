@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "ebb/cleanup.h"
+#include "ebb/log.h"
+#include "ebb/util.h"
 
 static bool text_reserve(struct text *text, size_t n)
 {
@@ -160,8 +162,19 @@ void text_json_string(struct text *text, const char *string)
 
 void text_label(struct text *text, const char *string)
 {
-	size_t clean;
+	_cleanup_free_ char *escaped = NULL;
+	size_t clean, len = strlen(string);
 
+	/* One such label, and no other line would be taken. */
+	if (!utf8_is_valid(string, len)) {
+		escaped = malloc(4 * len + 1);
+		if (!escaped) {
+			text->failed = true;
+			return;
+		}
+		log_escape(string, escaped, 4 * len + 1);
+		string = escaped;
+	}
 	while (*string) {
 		clean = strcspn(string, "\\\"\n");
 		text_add(text, string, clean);

@@ -29,7 +29,7 @@ void text_number(struct text *text, double value);
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A JSON string with its quotes. Bytes that are not UTF-8 become '?'. */
 void text_json_string(struct text *text, const char *string);
-/* A value of a Prometheus label, without its quotes. */
+/* A value of a Prometheus label, without its quotes; bytes that are no UTF-8 as \xNN. */
 void text_label(struct text *text, const char *string);
 
 #endif

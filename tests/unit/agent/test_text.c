@@ -87,6 +87,10 @@ TEST(text_labels)
 	test_at_end(clear, NULL);
 	text_label(&text, "a\"b\\c\nd");
 	CHECK_STR(text.data, "a\\\"b\\\\c\\nd");
+	/* A cgroup can have any name, and one line that is no UTF-8 makes the whole page none. */
+	text_reset(&text);
+	text_label(&text, "/a\xff\"/\xc3\xa9\xc3");
+	CHECK_STR(text.data, "/a\\\\xff\\\"/\xc3\xa9\\\\xc3");
 }
 
 TEST_MAIN()
