@@ -46,6 +46,7 @@ static struct {
 	const char *second; /* --controller, too */
 	char online[96];    /* the agent takes this file for the list of online CPUs; "": none */
 	json_t *at_other;   /* messages that came there */
+	bool by_weight;     /* --cpu-mode */
 	bool lease;         /* "a" may have up to 25 shares */
 	bool hold;          /* the next answer is `held` until the test gives it */
 	struct http_deferred *held;
@@ -248,7 +249,8 @@ static void start_agent(const char *period)
 			_exit(126);
 		execl(program, program, "--listen", "127.0.0.1:0", "--controller", controller,
 		      "--name", "h0", "--containers", t.containers, "--pin-dir", t.pin_dir,
-		      "--token-file", t.token_file, "--period", period,
+		      "--token-file", t.token_file, "--period", period, "--cpu-mode",
+		      t.by_weight ? "weight" : "quota",
 		      /* All but "cgroup", this test's: other containers may run here. */
 		      "--exclude", "engine=[!c]*", "--exclude", "engine=c[!g]*", (char *)NULL);
 		_exit(127);
@@ -618,6 +620,31 @@ TEST(feed_tells_limits_that_changed)
 	CHECK_STR(json_string_value(json_object_get(limits, "cpus")), "0");
 	check_hand(limits);
 	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 3, 0);
+}
+
+/* No sample carries weights: where they are the limits, the kernel's word is all there is. */
+TEST(feed_tells_weights_that_changed)
+{
+	json_t *limits = NULL;
+	size_t from;
+
+	t.by_weight = true;
+	set_up("100");
+	UNTIL(received() >= 2);
+	json_int_t a = number_of("a");
+	order_a();
+	UNTIL(limits || (limits = entry_of(message_at(received() - 1), "limits", NULL, a)));
+	CHECK_INT(json_integer_value(json_object_get(limits, "cpu")), 150);
+
+	limits = NULL;
+	from = received();
+	if (cgroup_tree_write(&t.tree, "cpu", "a", "cpu.shares", "2048") < 0)
+		CHECK_INT(cgroup_tree_write(&t.tree, "cpu", "a", "cpu.weight", "200"), 0);
+	UNTIL(limits || (received() > from &&
+			 (limits = entry_of(message_at(received() - 1), "limits", NULL, a))));
+	CHECK_INT(json_integer_value(json_object_get(limits, "cpu")), 200);
+	check_hand(limits);
+	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 1, 0);
 }
 
 /* The last that was told since message `from`. */

@@ -21,6 +21,8 @@ TEST(files_of_limits)
 	CHECK(hands_is_limit("memory.max"));
 	CHECK(hands_is_limit("io.max"));
 	CHECK(hands_is_limit("cpuset.cpus"));
+	CHECK(hands_is_limit("cpu.weight"));
+	CHECK(hands_is_limit("cpu.shares"));
 	CHECK(!hands_is_limit("cgroup.procs"));
 	CHECK(!hands_is_limit("cpu.max.burst"));
 	CHECK(!hands_is_limit("memory.current"));
