@@ -124,7 +124,7 @@ static int64_t widen(struct grower *grower, const struct container *container, i
 	if (!limits || limits_read(grower->options.hierarchies, container, 0, limits) < 0)
 		return 0;
 	if (!limits->has_cpuset)
-		return MIN(shares, (int64_t)grower->options.n_cpus * EBB_SHARES_PER_CORE);
+		return MIN(shares, (int64_t)grower->options.host->online.n * EBB_SHARES_PER_CORE);
 	shares = reflex_cpus(limits_cpus(limits), limits->cpu.n_effective, grower->lease.cpus,
 			     shares, order->cpus);
 	if (order->cpus[0])

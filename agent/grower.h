@@ -11,6 +11,7 @@
 #define EBB_GROWER_H
 
 #include "apply.h"
+#include "host.h"
 #include "reflex.h"
 #include "sampler.h"
 #include "term.h"
@@ -23,7 +24,7 @@ struct grower_options {
 	struct sampler *sampler;
 	struct applier *applier;
 	const struct term *term;
-	unsigned n_cpus; /* online: of containers without a cpuset */
+	const struct host *host; /* its online CPUs, as they are now */
 	/* Something has grown and is to be told at once. */
 	void (*grown)(void *userdata);
 	void *userdata;

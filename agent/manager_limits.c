@@ -120,7 +120,7 @@ int manager_start_api(struct manager *manager)
 				.sampler = manager->sampler,
 				.applier = manager->applier,
 				.term = &manager->term,
-				.n_cpus = (unsigned)manager->host.online.n,
+				.host = &manager->host,
 				.grown = on_grown,
 				.userdata = manager,
 			},
