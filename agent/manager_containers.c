@@ -319,9 +319,13 @@ void manager_tell_status(const struct manager *manager)
 static void on_rescan(void *userdata)
 {
 	struct manager *manager = userdata;
+	struct container *container;
 
 	discovery_scan(manager->discovery);
 	sample_the_rest(manager);
+	container_table_foreach(discovery_table(manager->discovery), container) {
+		sampler_refresh(manager->sampler, container);
+	}
 	manager_tell_status(manager);
 }
 

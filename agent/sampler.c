@@ -230,6 +230,12 @@ int sampler_update(struct sampler *sampler, struct container *container)
 	return sampler->ops->take(sampler, container, container->slot);
 }
 
+void sampler_refresh(struct sampler *sampler, const struct container *container)
+{
+	if (container->slot >= 0 && sampler->ops->refresh)
+		sampler->ops->refresh(sampler, container, (unsigned)container->slot);
+}
+
 void sampler_remove(struct sampler *sampler, struct container *container)
 {
 	unsigned slot = container->slot;

@@ -47,6 +47,12 @@ int sampler_add(struct sampler *sampler, struct container *container);
  * and the record's identity stay. -ENOENT when the primary cgroup has gone.
  */
 int sampler_update(struct sampler *sampler, struct container *container);
+/*
+ * On v2 a container may be handed down another controller at any time, or one anew that had been
+ * taken away. To be called now and then for each: files are opened again, if that is how it is
+ * sampled.
+ */
+void sampler_refresh(struct sampler *sampler, const struct container *container);
 /* Releases the slot and every cgroup reference that is still held. */
 void sampler_remove(struct sampler *sampler, struct container *container);
 

@@ -164,14 +164,46 @@ static int files_take(struct sampler *sampler, const struct container *container
 	return any ? 0 : -ENOENT;
 }
 
+/* What has come since. */
+static void files_refresh(struct sampler *sampler, const struct container *container, unsigned slot)
+{
+	struct files *files = sampler->own;
+
+	for (int i = 0; i < FILE_MAX; i++) {
+		enum cgroup_controller controller = kept_files[i].controller;
+
+		if (files->slots[slot].fds[i] < 0 && container->dir_fds[controller] >= 0 &&
+		    kept_files[i].versions & V2 &&
+		    sampler->hierarchies->by_controller[controller].version == 2)
+			files->slots[slot].fds[i] =
+				openat(container->dir_fds[controller], kept_files[i].name,
+				       O_RDONLY | O_CLOEXEC);
+	}
+}
+
+/* It is not handed down any more: should it come again, its files are others. */
+static void forget_controller(struct files *files, unsigned slot, enum cgroup_controller controller)
+{
+	for (int i = 0; i < FILE_MAX; i++) {
+		int *fd = &files->slots[slot].fds[i];
+
+		/* On v2 every cgroup has that, whatever it is handed down. */
+		if (kept_files[i].controller == controller && i != FILE_CPU_STAT && *fd >= 0)
+			close(TAKE_FD(*fd));
+	}
+}
+
 /* The text of a kept file, "" included; NULL when it is not there, or its cgroup has gone. */
 static const char *kept_text_or_empty(struct files *files, unsigned slot, enum kept_file file)
 {
 	int fd = files->slots[slot].fds[file];
 	ssize_t n = fd >= 0 ? pread(fd, files->text, sizeof(files->text) - 1, 0) : -1;
 
-	if (n < 0)
+	if (n < 0) {
+		if (fd >= 0 && errno == ENODEV)
+			forget_controller(files, slot, kept_files[file].controller);
 		return NULL;
+	}
 	files->text[n] = '\0';
 	return files->text;
 }
@@ -233,8 +265,10 @@ static void read_cpu(struct files *files, unsigned slot, struct ebb_sample *samp
 		sample->valid |= EBB_VALID_CPU;
 	}
 	if (!flat_value(text, "nr_periods", &periods) ||
-	    !flat_value(text, "nr_throttled", &throttled))
+	    !flat_value(text, "nr_throttled", &throttled)) {
+		forget_controller(files, slot, CGROUP_CPU);
 		return;
+	}
 	if (flat_value(text, "throttled_usec", &us))
 		time = us * NS_PER_US;
 	else if (!flat_value(text, "throttled_time", &time))
@@ -368,4 +402,5 @@ const struct sampler_ops sampler_files_ops = {
 	.take = files_take,
 	.drop = files_drop,
 	.sweep = files_sweep,
+	.refresh = files_refresh,
 };

@@ -33,6 +33,8 @@ struct sampler_ops {
 	int (*take)(struct sampler *sampler, const struct container *container, unsigned slot);
 	void (*drop)(struct sampler *sampler, unsigned slot);
 	int (*sweep)(struct sampler *sampler);
+	/* NULL: it sees by itself. See sampler.h. */
+	void (*refresh)(struct sampler *sampler, const struct container *container, unsigned slot);
 	/* NULL: it cannot. See sampler.h. */
 	int (*watch)(struct sampler *sampler, const int *slots, size_t n);
 	int (*look)(struct sampler *sampler);

@@ -427,9 +427,7 @@ static void handed_down(enum sampler_kind kind, const char *name)
 	CHECK_INT(cgroup_tree_write(&rig.tree, "cpu", NULL, "cgroup.subtree_control",
 				    "+cpu +memory +io"),
 		  0);
-	/* Discovery tells it to do so when the tree changes. */
-	if (kind == SAMPLER_FILES)
-		CHECK_INT(sampler_update(rig.sampler, container), 0);
+	sampler_refresh(rig.sampler, container);
 	CHECK_INT(sample_now(container).valid, EBB_VALID_CPU | controlled);
 
 	CHECK_INT(cgroup_tree_write(&rig.tree, "cpu", NULL, "cgroup.subtree_control",
@@ -439,6 +437,13 @@ static void handed_down(enum sampler_kind kind, const char *name)
 	for (int i = 0; i < 300 && sample_now(container).valid != EBB_VALID_CPU; i++)
 		sleep_ms(100);
 	CHECK_INT(sample_now(container).valid, EBB_VALID_CPU);
+
+	/* As systemd does it when a unit comes that wants accounting. */
+	CHECK_INT(cgroup_tree_write(&rig.tree, "cpu", NULL, "cgroup.subtree_control",
+				    "+cpu +memory +io"),
+		  0);
+	sampler_refresh(rig.sampler, container);
+	CHECK_INT(sample_now(container).valid, EBB_VALID_CPU | controlled);
 }
 
 TEST(what_a_v2_cgroup_is_not_handed_down_is_invalid)
