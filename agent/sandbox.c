@@ -142,7 +142,6 @@ static const char *const allowed_calls[] = {
 	"fallocate",
 	"fchmod",
 	"fchmodat",
-	"fcntl",
 	"fdatasync",
 	"flock",
 	"fstat",
@@ -280,7 +279,6 @@ static const char *const allowed_calls[] = {
 	"getrusage",
 	"gettid",
 	"getuid",
-	"prlimit64",
 	"sysinfo",
 	"times",
 	"uname",
@@ -296,6 +294,8 @@ static const uint32_t allowed_bpf[] = {
 static const int allowed_families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
 static const unsigned long allowed_ioctls[] = {TCGETS,      FIONBIO,      FIONREAD,  SIOCGIFINDEX,
 					       SIOCGIFNAME, SIOCGIFFLAGS, SIOCGIFMTU};
+/* Not F_SETOWN and F_SETSIG: with these a descriptor sends any signal to any process. */
+static const int allowed_fcntls[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL};
 static const int allowed_prctls[] = {PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE};
 
 /* One that this machine's architecture does not have is none that could be called. */
@@ -332,8 +332,13 @@ static int fill_filter(scmp_filter_ctx filter)
 	}
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed_ioctls); i++)
 		r = allow_with(filter, "ioctl", 1, allowed_ioctls[i]);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed_fcntls); i++)
+		r = allow_with(filter, "fcntl", 1, (uint64_t)allowed_fcntls[i]);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed_prctls); i++)
 		r = allow_with(filter, "prctl", 0, (uint64_t)allowed_prctls[i]);
+	/* Its own limits: one of CPU time ends another process. */
+	if (r == 0)
+		r = allow_with(filter, "prlimit64", 0, 0);
 	/* To itself, as abort() does. */
 	if (r == 0)
 		r = allow_with(filter, "tgkill", 0, (uint64_t)getpid());

@@ -119,8 +119,13 @@ start_agent --period 10 --opentsdb "$OPENTSDB" --opentsdb-period 1 --spool none 
 # Once it runs, no thread of it may do more than another: read any cgroup, configure networks, look at processes.
 case $(privileges) in
 "0000000000081002 0000000000081002 1 2") ok every_thread_has_given_up_the_rest ;;
-*" 1 0") skip every_thread_has_given_up_the_rest "built with a sanitizer, or a kernel without seccomp" ;;
-*) not_ok every_thread_has_given_up_the_rest "$(privileges)" ;;
+*)
+	if grep -q '__[at]san_init' "$BUILD/ebb-agent" || [ ! -e /proc/sys/kernel/seccomp ]; then
+		skip every_thread_has_given_up_the_rest "built with a sanitizer, or a kernel without seccomp"
+	else
+		not_ok every_thread_has_given_up_the_rest "$(privileges)"
+	fi
+	;;
 esac
 wait_for intervals busy 2
 busy_measure() {
