@@ -126,7 +126,6 @@ static void check_capabilities(struct doctor *doctor, const struct facts *facts,
 		int bit;
 		const char *name;
 	} needed[] = {
-		{CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
 		{CAP_BPF, "CAP_BPF"},
 		{CAP_PERFMON, "CAP_PERFMON"},
 	};
@@ -141,7 +140,7 @@ static void check_capabilities(struct doctor *doctor, const struct facts *facts,
 		}
 	if (!missing[0])
 		report(doctor, VERDICT_OK, "capabilities",
-		       "this shell has what the agent needs: CAP_SYS_ADMIN, CAP_BPF, CAP_PERFMON");
+		       "this shell has what sampling in the kernel takes: CAP_BPF, CAP_PERFMON");
 	else if (agent_runs)
 		report(doctor, VERDICT_OK, "capabilities",
 		       "this shell lacks %s; the agent runs with its own", missing);

@@ -30,6 +30,12 @@ connected() { ebb doctor >/dev/null && [ "$(ebb doctor)" = 0 ]; }
 check doctor_is_content wait_for connected
 check doctor_names_the_sampler grep -qE '^(OK|WARN)  *sampler  *(held|walk|files): ' "$TMP/out"
 check doctor_sees_the_host grep -qE "^OK  *host  *$TAG: last sample batch" "$TMP/out"
+if grep -q '__[at]san_init' "$BUILD/ebb-agent" || [ ! -e /proc/sys/kernel/seccomp ]; then
+	skip doctor_tells_what_the_agent_may_do "built with a sanitizer, or a kernel without seccomp: system calls are not filtered"
+else
+	check doctor_tells_what_the_agent_may_do grep -qE \
+		'^OK  *privileges  *the agent runs with (no capability|CAP_[A-Z_, ]+); new privileges ruled out, system calls filtered$' "$TMP/out"
+fi
 same doctor_json "$(ebb doctor --json) $(jq 'map(.verdict) | index("FAIL")' "$TMP/out")" "0 null"
 
 # Idle, so that the rules bring it to its least.

@@ -11,6 +11,17 @@ same unreachable_top_fails "$(ebb top)" 1
 same doctor_fails "$(ebb doctor)" 1
 check doctor_says_what_to_start grep -q '^FAIL  controller .*start `ebb-controller`' "$TMP/out"
 check doctor_tells_the_kernel grep -qF "OK    kernel        $(uname -r)" "$TMP/out"
+if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
+	# capabilities_with CAPABILITIES: what the doctor says of a shell with no others.
+	capabilities_with() {
+		setpriv --bounding-set="-all$1" --inh-caps=-all "$BUILD/ebb" --controller http://127.0.0.1:1 --agent http://127.0.0.1:1 doctor |
+			sed -n 's/  *capabilities  */ /p'
+	}
+	same doctor_asks_for_what_the_agent_s_unit_has "$(capabilities_with ,+bpf,+perfmon | cut -c1-3)" "OK "
+	check doctor_says_what_a_shell_lacks grep -q '^WARN this shell lacks CAP_PERFMON: ' <<<"$(capabilities_with ,+bpf)"
+else
+	skip doctor_asks_for_what_the_agent_s_unit_has "needs root and setpriv(1), to take capabilities away"
+fi
 same no_verb_is_usage "$(ebb)" 2
 same unknown_verb_is_usage "$(ebb dance)" 2
 same unknown_option_is_usage "$(ebb ps --dance)" 2
