@@ -14,7 +14,8 @@ fi
 v1() { [ ! -e /sys/fs/cgroup/cgroup.controllers ]; }
 quota() { if v1; then cat "$(cg cpu "$1")/cpu.cfs_quota_us"; else cut -d' ' -f1 "$(cg . "$1")/cpu.max"; fi; }
 mem() { if v1; then cat "$(cg memory "$1")/memory.limit_in_bytes"; else cat "$(cg . "$1")/memory.max"; fi; }
-cpus() { cat "$(cg cpuset "$1")/cpuset.cpus"; }
+# On v2 there are none of its own at first.
+cpus() { cat "$(cg cpuset "$1")/cpuset.cpus" | grep . || cat "$(cg cpuset "$1")/cpuset.cpus.effective"; }
 bps() { cat "$(cg blkio "$1")/blkio.throttle.$2_bps_device" 2>/dev/null || cat "$(cg . "$1")/io.max"; }
 unlimited() { if v1; then echo -1; else echo max; fi; }
 
@@ -149,6 +150,29 @@ same name_list_is_not_confused "$(api GET '/container/resources/?cpu') $(body 'h
 same name_with_blank "$(api PUT /container/a%20b '{"cpu":{"cpu_allowance_limit":34}}') $(quota 'a b')" "201 34000"
 same name_with_percent "$(api PUT /container/x%25y '{"cpu":{"cpu_allowance_limit":35}}') $(quota 'x%y')" "201 35000"
 same name_not_ascii "$(api PUT /container/%C3%A9 '{"cpu":{"cpu_allowance_limit":36}}') $(quota 'é')" "201 36000"
+
+# --- Names that are paths, other spellings of one, or no text: what is not the name of a container is not found.
+others() { echo "$(quota "") $(mem "") $(quota web) $(quota a\ b)"; }
+before=$(others)
+aaaa=$(printf 'a%.0s' {1..4096})
+wrong=
+for name in .. . ../web web/.. web/../web ./web //web %2e%2e %2e%2e/web %2e%2e%2fweb %2E/web web%2f..%2fweb "..%2f$TAG%2fweb" \
+	"$TAG/web" "$TAG%2fweb" "%2f$TAG%2fweb" %2fsys%2ffs%2fcgroup web%00 web%00b %00 web%0a %0aweb web%0d%0a web%20 %09web \
+	web%2e %25web web%ff %c0%ae%c0%ae%c0%afweb %ed%a0%80 %ef%bb%bfweb % %2 %zz web%zz WEB '~1' "$aaaa" "$aaaa%2fweb" "web%2f$aaaa" \
+	'web%5c' 'a%2520b'; do
+	for query in "/container/$name" "/container/?name=$name" "/container/resources/$name?cpu"; do
+		method=PUT
+		[ "$query" = "/container/$name" ] || method=GET
+		status=$(curl -s -o "$TMP/body" --path-as-is --globoff -w '%{http_code}' -X $method \
+			--data-binary '{"cpu":{"cpu_allowance_limit":11}}' "http://$ADDRESS$query")
+		case $status in
+		400 | 404 | 405 | 414 | 431) ;;
+		*) wrong+=" ${query:0:60}=$status" ;;
+		esac
+	done
+done
+same tricks_find_nothing "$wrong" ""
+same tricks_change_nothing "$(others)" "$before"
 
 # --- Metrics
 same metrics "$(api GET /metrics)" 200
