@@ -156,20 +156,9 @@ idle() {
 }
 
 # --- the books
-# Nothing promised twice, nothing lost: free + what the containers hold = max, core by core, and the
-# limits on record are those in force.
 adds_up() {
 	ask GET /structure/ >"$TMP/structures" || return 1
-	jq -e --arg host "$HOST" '
-		(.[] | select(.name == $host)) as $h |
-		[.[] | select(.subtype == "container" and .host == $host)] as $c |
-		($h.resources.cpu.max == $h.resources.cpu.free + ([$c[].resources.cpu.allocated // 0] | add // 0)) and
-		($h.resources.mem.max == $h.resources.mem.free + ([$c[].resources.mem.allocated // 0] | add // 0)) and
-		([$h.resources.cpu.core_usage_mapping[] | [.[]] | add] | all(. == 100)) and
-		([$h.resources.cpu.core_usage_mapping[].free] | add) == $h.resources.cpu.free and
-		all($c[] | select(.guard); . as $one | (.resources.cpu.allocated // 0) ==
-			([$h.resources.cpu.core_usage_mapping[] | .[$one.name] // 0] | add))
-	' "$TMP/structures" >/dev/null
+	jq -e --arg host "$HOST" -f "$(dirname "${BASH_SOURCE[0]}")/adds_up.jq" "$TMP/structures" >/dev/null
 }
 # in_force NAME [CGROUP]: the record in one piece, for what changes between two questions agrees with neither.
 in_force() {

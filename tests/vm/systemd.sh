@@ -110,6 +110,11 @@ limit=60
 check web_has_one_limit_only ebb set web.service cpu max $limit
 limits_rest() { current_is web cpu $limit && quota_is web $limit && rests job; }
 check limits_rest wait_for limits_rest
+# For later, with what is started from here on; until then nobody is late.
+systemctl service-watchdogs no
+for unit in ebb-agent ebb-controller; do
+	printf '[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n' | drop_in $unit.service watchdog
+done
 # All units are read again, and their own values written.
 systemctl daemon-reload
 check after_reload_cpu_is_on_record wait_for drifted web cpu reasserted 'to 20 shares'
@@ -151,19 +156,120 @@ if [ -z "$few" ]; then
 	same drop_in_leaves_the_agent_no_capability "$(curl -sf -m 30 http://127.0.0.1:8000/heartbeat | jq -c .privileges.capabilities)" "[]"
 fi
 
-# --- reload, watchdog, stop ---
+# What an operator sets by hand is left to him from then on.
+ebb set job.service drift manual >/dev/null
+systemctl set-property --runtime job.service CPUQuota=45%
+is_manual() {
+	ask GET "/structure/$1.service" |
+		jq -e '.guard == false and (.manual.why | length > 0) and .resources.cpu.current == 45' >/dev/null
+}
+check set_property_makes_it_manual wait_for is_manual job
+check that_is_on_record_too drifted job cpu manual 'to 45 shares'
+check it_stays_as_he_left_it quota_is job 45
+
+# --- reload, and signs of life ---
 
 was=$(property ebb-agent WatchdogTimestampMonotonic)
 check reloads systemctl reload ebb-agent ebb-controller
 read_again() { [ "$(cat /run/ebb-agent.log /run/ebb-controller.log | grep -c 'SIGHUP: options and files were read again')" = 2 ]; }
 check both_read_again wait_for read_again
-for unit in ebb-agent ebb-controller; do
-	same "${unit}_is_active_after_it" "$(systemctl is-active $unit)" active
-	same "${unit}_has_never_been_restarted" "$(property $unit NRestarts)" 0
-done
+# both_are_up N: after having been started again N times, by systemd.
+both_are_up() {
+	local now
+	now=$(systemctl show --property=ActiveState,NRestarts ebb-agent ebb-controller)
+	[[ $now = *ActiveState=active*ActiveState=active* && $now = *NRestarts=$1*NRestarts=$1* ]]
+}
+check both_are_up_and_have_always_been both_are_up 0
 same agent_is_the_same_process "$(property ebb-agent MainPID)" "$agent_pid"
 fed() { [ "$(property ebb-agent WatchdogTimestampMonotonic)" -gt "$was" ]; }
 check watchdog_is_fed wait_for fed
+
+units_said() { dmesg | sed -n 's/.*systemd\[1\]: //p' | grep -v 'Ignoring watchdog' | grep ebb; }
+# Of keys that it does not know, of paths that are not there.
+same systemd_has_nothing_to_say_about_the_units "$(units_said)" ""
+
+# --- both die at once, or hang ---
+
+host=$(uname -n)
+# Looks at the limits whenever it is asked.
+strayed=
+limits_are_kept() {
+	{ quota_is web "$limit" && quota_is job 45 && memory_is web 128; } || strayed="$(quota web) and $(quota job)"
+	[ -z "$strayed" ]
+}
+are_back() { limits_are_kept; both_are_up "$1"; }
+# In shares, the most that the controller has heard of; more than there is would be of a counter that jumped.
+most=0
+goes_on() {
+	local usage
+	limits_are_kept
+	read -r books current manual usage < <(ask GET '/structure/?live' | jq -r --arg host "$host" "
+		($(<tests/e2e/adds_up.jq)) as \$books |
+		(.[] | select(.name == \"web.service\")) as \$web | (.[] | select(.name == \"job.service\")) as \$job |
+		[\$books, \$web.resources.cpu.current, (\$job | .guard == false and .manual != null),
+			(\$web.live | if .connected then .resources.cpu.usage // 0 | floor else 0 end)] | join(\" \")")
+	[ "${usage:-0}" -le "$most" ] || most=$usage
+	[ "$books $current $manual" = "true $limit true" ] && [ "${usage:-0}" -gt 0 ]
+}
+# go_on WHEN N: both are there again as if nothing had been, for the N-th time.
+go_on() {
+	check "are_started_again_$1" wait_for are_back "$2"
+	check "go_on_$1" wait_for goes_on
+	same "books_add_up_$1" "$books" true
+	same "limit_is_on_record_$1" "$current" "$limit"
+	same "manual_stays_manual_$1" "$manual" true
+	same "no_limit_was_touched_$1" "$strayed" ""
+}
+# What web has used in us, by the agent and by the kernel.
+counted() {
+	curl -sf -m 30 http://127.0.0.1:8000/metrics |
+		sed -n 's/^container_cpu_usage_seconds_total{.*name="web.service".*} //p' | jq '. * 1e6 | floor'
+}
+used() { sed -n 's/^usage_usec //p' "$cg/work.slice/web.service/cpu.stat"; }
+count_is_there() { count=$(counted) && [ -n "$count" ]; }
+pins() { find /sys/fs/bpf/ebb -type f -printf "$1\n" | sort; }
+
+names=$(pins %f)
+old=$(pins %i)
+at_least=$(used)
+systemctl kill --kill-whom=main --signal=KILL ebb-agent ebb-controller
+go_on after_both_died 1
+check counter_is_there wait_for count_is_there
+at_most=$(used)
+# A sample is as old as its period, and CPUs account by ticks.
+check counter_has_lost_nothing [ "$count" -ge $((at_least - 100000)) ]
+check counter_has_not_jumped [ "$count" -le $((at_most + 100000)) ]
+same pins_are_the_same "$(pins %f)" "$names"
+same and_none_is_of_the_dead "$(pins %i | grep -Fxf <(echo "$old"))" ""
+
+# hang STOPPED STILL N: for the N-th time. Of STILL only the thread that runs the loop: the others go on, and must not be
+# taken for signs of life. A signal does not wake it.
+hang() {
+	local stopped still dir=$cg/ebb.slice/$2.service/still
+	stopped=$(property "$1" MainPID)
+	still=$(property "$2" MainPID)
+	mkdir "$dir" && echo threaded >"$dir/cgroup.type" && echo "$still" >"$dir/cgroup.threads"
+	check "$2_has_other_threads" [ "$(find "/proc/$still/task" -mindepth 1 -maxdepth 1 | wc -l)" -gt 1 ]
+	systemctl service-watchdogs yes
+	kill -STOP "$stopped"
+	echo 1 >"$dir/cgroup.freeze"
+	check "loop_of_$2_that_stands_still_is_noticed" wait_for is_late "$2" "$3"
+	check "$1_that_is_stopped_is_noticed" wait_for is_late "$1" "$3"
+	systemctl service-watchdogs no
+}
+is_late() { limits_are_kept; [ "$(dmesg | grep -c "$1.service: Watchdog timeout")" -ge "$2" ]; }
+hang ebb-agent ebb-controller 1
+go_on after_both_hung 2
+if [ -z "$few" ]; then
+	hang ebb-controller ebb-agent 2
+	go_on after_both_hung_again 3
+fi
+rmdir $cg/ebb.slice/*/still 2>/dev/null
+[ "$most" -le $((limit * 2)) ]
+same no_usage_was_more_than_can_be "$most $?" "$most 0"
+said=$(units_said | wc -l)
+
+# --- stop ---
 
 check stops systemctl stop ebb-agent ebb-controller
 for unit in ebb-agent ebb-controller; do
@@ -171,8 +277,7 @@ for unit in ebb-agent ebb-controller; do
 	check "no_cgroup_of_${unit}_is_left" [ ! -e $cg/ebb.slice/$unit.service ]
 done
 same no_pin_is_left "$(find /sys/fs/bpf -type f)" ""
-check limits_stay quota_is web "$limit"
-# Of keys that it does not know, of paths that are not there.
-same systemd_has_nothing_to_say_about_the_units "$(dmesg | sed -n 's/.*systemd\[1\]: //p' | grep ebb)" ""
-[ $failed -eq 0 ] || tail -n 30 /run/ebb-agent.log /run/ebb-controller.log >&2
+check limits_stay limits_are_kept
+same and_nothing_when_they_stop "$(units_said | tail -n +$((said + 1)))" ""
+[ $failed -eq 0 ] || { dmesg | tail -n 40; tail -n 30 /run/ebb-agent.log /run/ebb-controller.log; } >&2
 exit $failed
