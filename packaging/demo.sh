@@ -54,7 +54,7 @@ stop() {
 
 # Fails, and says what is left, when not all of it is gone.
 cleanup() {
-	local n lock=/run/ebb/agent-sys-fs-bpf-$mine.lock
+	local n state=/run/ebb/agent-sys-fs-bpf-$mine
 	left=()
 	trap '' INT TERM HUP
 	trap - EXIT
@@ -76,7 +76,8 @@ cleanup() {
 			left+=("controller $n from $cgroup_root/cgroup.subtree_control")
 	done
 	# The agent removes its pins when it stops; after a crash they are still there.
-	for n in "$pins" "$lock" ${work:+"$work"}; do
+	# So is what it leaves for the agent after it: its lock, its counts of I/O, its term.
+	for n in "$pins" "$state".* ${work:+"$work"}; do
 		rm -rf "$n" 2>/dev/null
 		[ -e "$n" ] && left+=("$n")
 	done

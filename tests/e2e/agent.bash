@@ -128,7 +128,7 @@ cleanup() {
 	for name in "${MADE[@]+"${MADE[@]}"}"; do remove_cgroup "$name"; done
 	[ -n "$MANY" ] && remove_many "$MANY"
 	remove_cgroup ""
-	rm -rf "$PIN" "/run/ebb/agent-sys-fs-bpf-$TAG".* "$TMP"
+	rm -rf "$PIN" "/run/ebb/agent-sys-fs-bpf-$TAG"[.-]* "$TMP"
 }
 finish() { exit $failed; }
 trap cleanup EXIT

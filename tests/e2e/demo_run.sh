@@ -10,7 +10,7 @@ mkdir "$TMPDIR"
 # What a demo of this process number could leave.
 leftovers() {
 	ls -d /sys/fs/cgroup/ebb-demo-"$1" /sys/fs/cgroup/*/ebb-demo-"$1" /sys/fs/bpf/ebb-demo-"$1" \
-		/run/ebb-agent*ebb-demo-"$1"* "$TMPDIR"/* 2>/dev/null
+		/run/ebb/agent*ebb-demo-"$1".* "$TMPDIR"/* 2>/dev/null
 	pgrep -f "[e]bb-demo-$1" || true
 }
 demo_pid() { sed -n 's/^demo-pid \([0-9]*\).*/\1/p' "$1" | head -n 1; }

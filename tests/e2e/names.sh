@@ -26,7 +26,7 @@ end_of_names() {
 	[ -n "$AGENT" ] && kill -9 "$AGENT" 2>/dev/null && wait "$AGENT" 2>/dev/null
 	AGENT=
 	remove_nested "" 1
-	rm -rf "$PIN-2" "/run/ebb-agent-sys-fs-bpf-$TAG-2".*
+	rm -rf "$PIN-2"
 	end_of_controller_test
 }
 trap end_of_names EXIT

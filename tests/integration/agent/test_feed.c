@@ -190,11 +190,10 @@ static void tear_down(void *unused)
 	loop_free(t.loop);
 	json_decref(t.at_other);
 	json_decref(t.messages);
-	snprintf(command, sizeof(command), "/run/ebb/agent-sys-fs-bpf-%s.term", t.tree.name);
-	unlink(command);
 	json_decref(t.guard);
 	cgroup_tree_remove(&t.tree);
-	snprintf(command, sizeof(command), "rm -rf %s", t.dir);
+	snprintf(command, sizeof(command), "rm -rf %s /run/ebb/agent-sys-fs-bpf-%s.*", t.dir,
+		 t.tree.name);
 	if (system(command) != 0)
 		fprintf(stderr, "%s: not removed\n", t.dir);
 	memset(&t, 0, sizeof(t));
