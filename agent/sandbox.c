@@ -18,19 +18,8 @@
 
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
+#include "ebb/sanitized.h"
 #include "ebb/util.h"
-
-#ifndef __has_feature
-#define __has_feature(x) 0
-#endif
-
-/* LeakSanitizer stops the threads by ptrace at the end, and says so when it cannot. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-	__has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED true
-#else
-#define SANITIZED false
-#endif
 
 /* --- Capabilities ----------------------------------------------------------------------------- */
 
@@ -373,6 +362,7 @@ int sandbox_enter(const struct sandbox_options *options)
 				       "cannot give up capabilities; --keep-privileges keeps them");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return log_error_errno(errno, "cannot give up new privileges");
+	/* LeakSanitizer stops the threads by ptrace at the end, and says so when it cannot. */
 	if (SANITIZED) {
 		log_info("built with a sanitizer: system calls are not filtered");
 		return 0;

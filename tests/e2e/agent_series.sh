@@ -120,7 +120,7 @@ start_agent --period 10 --opentsdb "$OPENTSDB" --opentsdb-period 1 --spool none 
 case $(privileges) in
 "0000000000081002 0000000000081002 1 2") ok every_thread_has_given_up_the_rest ;;
 *)
-	if grep -q '__[at]san_init' "$BUILD/ebb-agent" || [ ! -e /proc/sys/kernel/seccomp ]; then
+	if unfiltered; then
 		skip every_thread_has_given_up_the_rest "built with a sanitizer, or a kernel without seccomp"
 	else
 		not_ok every_thread_has_given_up_the_rest "$(privileges)"

@@ -545,6 +545,16 @@ static void check_hand(const json_t *limits)
 	CHECK_STR(json_string_value(json_object_get(by, "name")), comm);
 }
 
+/* The last entry of `part` for the container that was told since message `from`. */
+static json_t *last_told(size_t from, const char *part, json_int_t c)
+{
+	json_t *entry = NULL;
+
+	for (size_t i = received(); i-- > from && !entry;)
+		entry = entry_of(message_at(i), part, NULL, c);
+	return entry;
+}
+
 /* 150 shares for "a", through the agent's API. */
 static void order_a(void)
 {
@@ -576,19 +586,18 @@ TEST(feed_tells_limits_that_changed)
 	set_up("100");
 	UNTIL(received() >= 2);
 	json_int_t a = number_of("a");
+	from = received();
 	order_a();
-	UNTIL(limits || (limits = entry_of(message_at(received() - 1), "limits", NULL, a)));
+	UNTIL(limits = last_told(from, "limits", a));
 	CHECK_INT(json_integer_value(json_object_get(limits, "cpu")), 150);
 	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 0, 0);
 	CHECK_NEAR(metric("ebb_agent_limit_writes_total"), 1, 0);
 
 	/* Another hand. */
-	limits = NULL;
 	from = received();
 	if (cgroup_tree_write(&t.tree, "cpu", "a", "cpu.cfs_quota_us", "80000") < 0)
 		CHECK_INT(cgroup_tree_write(&t.tree, "cpu", "a", "cpu.max", "80000 100000"), 0);
-	UNTIL(limits || (received() > from &&
-			 (limits = entry_of(message_at(received() - 1), "limits", NULL, a))));
+	UNTIL(limits = last_told(from, "limits", a));
 	CHECK_INT(json_integer_value(json_object_get(limits, "cpu")), 80);
 	check_hand(limits);
 	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 1, 0);
@@ -599,12 +608,10 @@ TEST(feed_tells_limits_that_changed)
 	CHECK(!json_object_get(message_at(received() - 1), "limits"));
 
 	/* The same quota per half the time is twice as much. */
-	limits = NULL;
 	from = received();
 	if (cgroup_tree_write(&t.tree, "cpu", "a", "cpu.cfs_period_us", "50000") < 0)
 		CHECK_INT(cgroup_tree_write(&t.tree, "cpu", "a", "cpu.max", "80000 50000"), 0);
-	UNTIL(limits || (received() > from &&
-			 (limits = entry_of(message_at(received() - 1), "limits", NULL, a))));
+	UNTIL(limits = last_told(from, "limits", a));
 	CHECK_INT(json_integer_value(json_object_get(limits, "cpu")), 160);
 	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 2, 0);
 
@@ -612,10 +619,8 @@ TEST(feed_tells_limits_that_changed)
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2 ||
 	    cgroup_tree_write(&t.tree, "cpuset", "a", "cpuset.cpus", "0") < 0)
 		return;
-	limits = NULL;
 	from = received();
-	UNTIL(limits || (received() > from &&
-			 (limits = entry_of(message_at(received() - 1), "limits", NULL, a))));
+	UNTIL(limits = last_told(from, "limits", a));
 	CHECK_STR(json_string_value(json_object_get(limits, "cpus")), "0");
 	check_hand(limits);
 	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 3, 0);
@@ -631,29 +636,18 @@ TEST(feed_tells_weights_that_changed)
 	set_up("100");
 	UNTIL(received() >= 2);
 	json_int_t a = number_of("a");
+	from = received();
 	order_a();
-	UNTIL(limits || (limits = entry_of(message_at(received() - 1), "limits", NULL, a)));
+	UNTIL(limits = last_told(from, "limits", a));
 	CHECK_INT(json_integer_value(json_object_get(limits, "cpu")), 150);
 
-	limits = NULL;
 	from = received();
 	if (cgroup_tree_write(&t.tree, "cpu", "a", "cpu.shares", "2048") < 0)
 		CHECK_INT(cgroup_tree_write(&t.tree, "cpu", "a", "cpu.weight", "200"), 0);
-	UNTIL(limits || (received() > from &&
-			 (limits = entry_of(message_at(received() - 1), "limits", NULL, a))));
+	UNTIL(limits = last_told(from, "limits", a));
 	CHECK_INT(json_integer_value(json_object_get(limits, "cpu")), 200);
 	check_hand(limits);
 	CHECK_NEAR(metric("ebb_agent_foreign_limit_changes_total"), 1, 0);
-}
-
-/* The last that was told since message `from`. */
-static json_t *last_growth(size_t from, json_int_t c)
-{
-	json_t *growth = NULL;
-
-	for (size_t i = received(); i-- > from && !growth;)
-		growth = entry_of(message_at(i), "reflex", NULL, c);
-	return growth;
 }
 
 /* Asks for a registration and returns it. */
@@ -686,7 +680,7 @@ TEST(feed_tells_another_controller_of_what_grew)
 	UNTIL(received() >= 3 && number_of("a"));
 	pid = cgroup_tree_spawn(&t.tree, "a", burn, NULL);
 	CHECK(pid > 0);
-	UNTIL((growth = last_growth(0, number_of("a"))));
+	UNTIL((growth = last_told(0, "reflex", number_of("a"))));
 	CHECK_INT(json_integer_value(json_object_get(growth, "from")), 5);
 	CHECK_INT(json_integer_value(json_object_get(growth, "to")), 25);
 	/* It has heard that this is settled. */
@@ -729,8 +723,7 @@ TEST(feed_takes_no_order_for_another_hand)
 	order_a();
 	from = received();
 	give_held_answer();
-	UNTIL(limits || (received() > from &&
-			 (limits = entry_of(message_at(received() - 1), "limits", NULL, a))));
+	UNTIL(limits = last_told(from, "limits", a));
 	CHECK_INT(json_integer_value(json_object_get(limits, "cpu")), 150);
 	/* And is not told again. */
 	UNTIL(received() >= from + 3);

@@ -20,6 +20,7 @@
 #include "../../test.h"
 #include "ebb/cleanup.h"
 #include "ebb/log.h"
+#include "ebb/sanitized.h"
 
 /* In place of CHECK in a child: the line is its result. */
 #define WANT(cond)                       \
@@ -53,16 +54,6 @@ static int in_sandbox(int (*fn)(void))
 	close(ends[0]);
 	return line;
 }
-
-#ifndef __has_feature
-#define __has_feature(x) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-	__has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED true
-#else
-#define SANITIZED false
-#endif
 
 /* NULL, or why system calls cannot be filtered here. Not asked of the sandbox, which is tested. */
 static const char *unfiltered(void)
